@@ -1,0 +1,54 @@
+/** The two messages of an exchange, as the core sees them on every runtime (decision 16). */
+import type { Abort } from '../platform/platform.ts';
+import type { Body, BodyFilter } from './body.ts';
+import type { HeaderList } from './headers.ts';
+
+export interface GatewayRequest {
+  /** As received, upper case. */
+  readonly method: string;
+  /** Raw request target in origin form: path and query, before any normalisation. */
+  readonly target: string;
+  readonly httpVersion: '1.0' | '1.1' | '2';
+  readonly scheme: 'http' | 'https';
+  /** As received. The core copies it before it changes anything. */
+  readonly headers: HeaderList;
+  readonly body: Body;
+  /** The connected peer, before any header is believed. IPv4-mapped addresses are unmapped. */
+  readonly peerAddress: string;
+  readonly peerPort: number;
+  /** Port of the listener. */
+  readonly localPort: number;
+  readonly tls: DownstreamTls | null;
+  /** Fires when the client goes away. */
+  readonly abort: Abort;
+  /**
+   * Sends an interim response (1xx); null where the runtime cannot. 100-continue is the listener's
+   * own affair and never reaches the core.
+   */
+  readonly sendInterim: ((status: number, headers: HeaderList) => void) | null;
+  /** Takes over the connection after a 101; null where the runtime cannot or none was asked for. */
+  readonly upgrade: unknown;
+}
+
+export interface DownstreamTls {
+  readonly serverName: string | null;
+  readonly version: string;
+}
+
+/** How an exchange ended, told once by the listener. */
+export interface Outcome {
+  /** False when the client or the upstream broke off before the last byte. */
+  readonly complete: boolean;
+  readonly bytesSent: number;
+}
+
+export interface GatewayResponse {
+  readonly status: number;
+  /** Complete; the listener only frames. It may replace Content-Length / Transfer-Encoding. */
+  readonly headers: HeaderList;
+  readonly body: Body;
+  /** Run over the body in order; with any, the length is unknown until the end. */
+  readonly filters: readonly BodyFilter[];
+  /** The listener calls it exactly once, when the exchange is over. Starts the log phase. */
+  readonly onFinish: (outcome: Outcome) => void;
+}

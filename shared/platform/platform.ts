@@ -1,0 +1,195 @@
+/**
+ * The ports: everything in which the runtimes differ. `shared/` reaches time, randomness and I/O only
+ * through these; a data plane implements them once. Each port has a suite in `test/conformance/` that
+ * both runtimes run. (A `Resolver` and a `CacheStore` join when something uses them.)
+ */
+import type { MaybePromise } from '../base/maybe-promise.ts';
+import type { Body } from '../http/body.ts';
+import type { HeaderList } from '../http/headers.ts';
+import type { JsonObject } from '../schema/field.ts';
+
+export interface Clock {
+  /** Milliseconds since the epoch. For records and expiry, never for ordering. */
+  now(): number;
+  /** Milliseconds of a clock that never jumps, fractional. For durations and deadlines. */
+  monotonic(): number;
+  /** Calls `fn` once after `delayMs`; the answer cancels it. */
+  setTimer(delayMs: number, fn: () => void): () => void;
+}
+
+export interface Random {
+  bytes(length: number): Uint8Array;
+  /** A v4 UUID, lower case. */
+  uuid(): string;
+  /** Uniform in [0, 1). */
+  next(): number;
+}
+
+/** A key pair as raw bytes: Ed25519 (32-byte seed / 32-byte public) or X25519 alike. */
+export interface RawKeyPair {
+  readonly privateKey: Uint8Array;
+  readonly publicKey: Uint8Array;
+}
+
+export interface Crypto {
+  sha256(data: Uint8Array | string): Uint8Array;
+  /** HMAC-SHA-256. */
+  hmac(key: Uint8Array, data: Uint8Array | string): Uint8Array;
+  /** Same length and same bytes, in time that depends on the length only. */
+  timingSafeEqual(a: Uint8Array, b: Uint8Array): boolean;
+  generateSigningKey(): Promise<RawKeyPair>;
+  /** Ed25519. */
+  sign(privateKey: Uint8Array, data: Uint8Array): Promise<Uint8Array>;
+  /** Ed25519. False for a malformed key or signature, never an exception. */
+  verify(publicKey: Uint8Array, signature: Uint8Array, data: Uint8Array): Promise<boolean>;
+  generateSealingKey(): Promise<RawKeyPair>;
+  /** X25519 shared secret, 32 bytes. */
+  agree(privateKey: Uint8Array, publicKey: Uint8Array): Promise<Uint8Array>;
+  /** HKDF-SHA-256. */
+  derive(secret: Uint8Array, salt: Uint8Array, info: string, length: number): Promise<Uint8Array>;
+  /** AES-256-GCM; answers ciphertext followed by the 16-byte tag. */
+  encrypt(key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, data: Uint8Array): Promise<Uint8Array>;
+  /** Null when the tag does not fit. */
+  decrypt(
+    key: Uint8Array,
+    nonce: Uint8Array,
+    aad: Uint8Array,
+    data: Uint8Array,
+  ): Promise<Uint8Array | null>;
+}
+
+/** Lets one side learn that the other has gone, without a WHATWG object per request. */
+export interface Abort {
+  readonly aborted: boolean;
+  /** Calls `fn` once on abort (at once when it has happened already); the answer unsubscribes. */
+  onAbort(fn: () => void): () => void;
+}
+
+/** What goes to a target. Built by the core, sent by the transport as it stands. */
+export interface UpstreamRequest {
+  readonly scheme: 'http' | 'https';
+  /** Host name or address to connect to (IPv6 without brackets). */
+  readonly host: string;
+  readonly port: number;
+  readonly method: string;
+  /** Path and query as sent: concatenated, never resolved against a base. */
+  readonly target: string;
+  /** Complete, `host` included; no hop-by-hop field but those the core put in on purpose. */
+  readonly headers: HeaderList;
+  readonly body: Body;
+  readonly connectTimeoutMs: number;
+  /** Longest silence while sending the request. */
+  readonly writeTimeoutMs: number;
+  /** Longest silence while waiting for or reading the response. */
+  readonly readTimeoutMs: number;
+  readonly tls: UpstreamTls | null;
+  readonly abort: Abort;
+}
+
+export interface UpstreamTls {
+  readonly serverName: string | null;
+  readonly verify: boolean;
+}
+
+export interface UpstreamResponse {
+  readonly status: number;
+  readonly headers: HeaderList;
+  readonly body: Body;
+}
+
+export type UpstreamFailure =
+  | 'resolve'
+  | 'connect'
+  | 'connect_timeout'
+  | 'write_timeout'
+  | 'read_timeout'
+  | 'reset'
+  | 'invalid_response'
+  | 'aborted';
+
+/** Why a try failed, and whether the target may have seen the request. */
+export class UpstreamError extends Error {
+  override readonly name = 'UpstreamError';
+  readonly failure: UpstreamFailure;
+  /** False only when not one byte of the request can have been acted upon. */
+  readonly maybeProcessed: boolean;
+  constructor(failure: UpstreamFailure, maybeProcessed: boolean, cause?: unknown) {
+    super(`upstream ${failure}`, { cause });
+    this.failure = failure;
+    this.maybeProcessed = maybeProcessed;
+  }
+}
+
+export interface Transport {
+  /**
+   * Sends one request and answers when the response's head is there.
+   * @throws UpstreamError, and nothing else
+   */
+  send(request: UpstreamRequest): Promise<UpstreamResponse>;
+}
+
+/** A verified configuration as kept on disk, in KV or in a Durable Object. Text only, as received. */
+export interface StoredConfig {
+  /** Canonical text of the manifest and its signature, see `shared/config/manifest.ts`. */
+  readonly manifest: string;
+  readonly signature: string;
+  /** Root-signed list of signing keys, and its signature. */
+  readonly keyList: string;
+  readonly keyListSignature: string;
+  /** Tree nodes by their hash (hex), see `shared/config/tree.ts`. */
+  readonly nodes: ReadonlyMap<string, string>;
+}
+
+export interface ConfigStore {
+  /** The last configuration saved, unverified; null when there is none or it is unreadable. */
+  load(): Promise<StoredConfig | null>;
+  /** Whole or not at all. */
+  save(config: StoredConfig): Promise<void>;
+}
+
+/** One message-oriented connection to a control plane. */
+export interface Connection {
+  send(text: string): void;
+  /** Bytes handed to `send` that have not left yet. */
+  readonly bufferedBytes: number;
+  close(code: number, reason: string): void;
+}
+
+export interface ConnectionEvents {
+  open(): void;
+  message(text: string): void;
+  /** Exactly once, also when it never opened. `code` 1006 when the peer just vanished. */
+  close(code: number, reason: string): void;
+}
+
+export interface Connector {
+  /** Starts to connect; everything that follows comes through `events`. */
+  open(address: string, events: ConnectionEvents): Connection;
+}
+
+/** Counters with a life time, for rate limits. */
+export interface CounterStore {
+  /** The counter's value, 0 when there is none. */
+  read(key: string): MaybePromise<number>;
+  /** Adds and answers the new value; the first increment sets when the counter is dropped. */
+  increment(key: string, amount: number, expiresAtMs: number): MaybePromise<number>;
+}
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+
+export interface Logger {
+  /** One event = one line = a fixed message and fields. Never a secret. */
+  log(level: LogLevel, message: string, fields?: JsonObject): void;
+}
+
+/** What the request path gets. */
+export interface Platform {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly crypto: Crypto;
+  readonly transport: Transport;
+  readonly counters: CounterStore;
+  readonly logger: Logger;
+  /** Work that outlives the response: awaited on drain (Node), `waitUntil` (edge). */
+  background(work: Promise<unknown>): void;
+}
