@@ -1,0 +1,179 @@
+/** Files that survive a crash: written whole or not at all, locked against a second process. */
+import { randomUUID } from 'node:crypto';
+import { closeSync, fsyncSync, openSync, readFileSync, unlinkSync, writeSync } from 'node:fs';
+import { chmod, mkdir, open, rename, stat, unlink } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+
+/** For what only its owner may read. */
+export const PRIVATE_FILE_MODE = 0o600;
+export const PRIVATE_DIR_MODE = 0o700;
+
+/** A name of ours beside the target: a crash may leave one behind, and a sweep knows it. */
+export const TEMPORARY_SUFFIX = '.tmp';
+
+/** Attempts to take a lock whose holder turns out to be dead. */
+const LOCK_ATTEMPTS = 5;
+
+/**
+ * Replaces a file: temporary file in the same folder, fsync, rename, fsync of the folder. Whatever
+ * happens, readers see the old content or the new one. The mode holds from the first byte.
+ *
+ * @throws the system error (`ENOSPC`, `EACCES` …); the old content then stands
+ */
+export async function writeFileAtomic(
+  path: string,
+  data: Uint8Array | string,
+  mode: number = PRIVATE_FILE_MODE,
+): Promise<void> {
+  const folder = dirname(path);
+  const temporary = join(folder, `.${basename(path)}.${randomUUID()}${TEMPORARY_SUFFIX}`);
+  try {
+    const file = await open(temporary, 'wx', mode);
+    try {
+      // `open` is subject to the umask.
+      await file.chmod(mode);
+      await file.writeFile(data);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await unlink(temporary).catch(() => {});
+    throw error;
+  }
+  await syncFolder(folder);
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Makes a folder (and its parents) that only the owner may enter; tightens one that is there. */
+export async function ensurePrivateDir(path: string): Promise<void> {
+  await mkdir(path, { recursive: true, mode: PRIVATE_DIR_MODE });
+  const { mode } = await stat(path);
+  if ((mode & 0o077) !== 0) await chmod(path, PRIVATE_DIR_MODE);
+}
+
+export interface Lock {
+  /** Removes the lock file. Calling it again does nothing. */
+  release(): void;
+}
+
+/** Somebody else has the folder or file. `pid` names them. */
+export class LockedError extends Error {
+  override readonly name = 'LockedError';
+  readonly path: string;
+  readonly pid: number;
+  constructor(path: string, pid: number) {
+    super(`${path} is held by the running process ${pid}`);
+    this.path = path;
+    this.pid = pid;
+  }
+}
+
+/**
+ * Takes an exclusive lock: a file with the pid and the start time of its holder. A lock whose holder
+ * is gone is taken over; the start time tells a process from a later one with the same number.
+ *
+ * @throws LockedError  a running process holds it (this one included)
+ */
+export function acquireLock(path: string): Lock {
+  for (let attempt = 0; attempt < LOCK_ATTEMPTS; attempt += 1) {
+    const token = `${process.pid} ${startTime(process.pid) ?? '-'} ${randomUUID()}\n`;
+    if (createExclusively(path, token)) return lockFile(path, token);
+    const holder = readHolder(path);
+    if (holder !== null && isAlive(holder)) throw new LockedError(path, holder.pid);
+    removeIfThere(path);
+  }
+  throw new LockedError(path, readHolder(path)?.pid ?? 0);
+}
+
+function createExclusively(path: string, token: string): boolean {
+  let file: number;
+  try {
+    file = openSync(path, 'wx', PRIVATE_FILE_MODE);
+  } catch (error) {
+    if (errorCode(error) === 'EEXIST') return false;
+    throw error;
+  }
+  try {
+    writeSync(file, token);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+  return true;
+}
+
+function lockFile(path: string, token: string): Lock {
+  const release = (): void => {
+    process.off('exit', release);
+    // Only our own: after a take-over the file is somebody else's.
+    if (readText(path) === token) removeIfThere(path);
+  };
+  process.on('exit', release);
+  return { release };
+}
+
+interface Holder {
+  readonly pid: number;
+  readonly startedAt: string;
+}
+
+/** Null for a lock file that says nothing: its writer died before the first byte. */
+function readHolder(path: string): Holder | null {
+  const match = /^(\d{1,10}) (\S+)/.exec(readText(path) ?? '');
+  if (match === null) return null;
+  return { pid: Number(match[1]), startedAt: match[2] ?? '-' };
+}
+
+function isAlive(holder: Holder): boolean {
+  if (holder.pid <= 0) return false;
+  try {
+    process.kill(holder.pid, 0);
+  } catch (error) {
+    // EPERM: it is there and belongs to another user.
+    if (errorCode(error) !== 'EPERM') return false;
+  }
+  const now = startTime(holder.pid);
+  return now === null || holder.startedAt === '-' || now === holder.startedAt;
+}
+
+/** Boot id and clock ticks since boot, field 22 of /proc/PID/stat; null where there is no /proc. */
+function startTime(pid: number): string | null {
+  const stat22 = readText(`/proc/${pid}/stat`);
+  if (stat22 === null) return null;
+  // The command name may contain anything, also parentheses: fields count from the last one.
+  const ticks = stat22.slice(stat22.lastIndexOf(')') + 2).split(' ')[19];
+  const boot = (readText('/proc/sys/kernel/random/boot_id') ?? '').trim();
+  return ticks === undefined ? null : `${boot}/${ticks}`;
+}
+
+function readText(path: string): string | null {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return null;
+  }
+}
+
+function removeIfThere(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT') throw error;
+  }
+}
+
+/** `ENOENT` and the like; null for anything that is not a system error. */
+export function errorCode(error: unknown): string | null {
+  if (!(error instanceof Error) || !('code' in error)) return null;
+  return typeof error.code === 'string' ? error.code : null;
+}
