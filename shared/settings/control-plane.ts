@@ -1,0 +1,123 @@
+/** Settings of the control plane. */
+import { defineFields, type RecordOf } from '../schema/infer.ts';
+import { cidrError, COMMON_SETTINGS } from './common.ts';
+import { listenError } from './listen.ts';
+
+const listen = { type: 'string', custom_validator: listenError } as const;
+
+function databaseUrlError(url: string): string | null {
+  return /^postgres(ql)?:\/\/\S+$/.test(url)
+    ? null
+    : 'expected a URL postgres://user@host/database';
+}
+
+function originError(origin: string): string | null {
+  return /^https?:\/\/[^\s/]+$/.test(origin) ? null : 'origins such as https://admin.example.com';
+}
+
+function keyError(text: string): string | null {
+  return /^[A-Za-z0-9+/_-]{43}=?$/.test(text) ? null : 'expected 32 random bytes in base64';
+}
+
+function tokenError(text: string): string | null {
+  return /^[\x21-\x7e]{16,256}$/.test(text) ? null : 'expected 16 to 256 printable characters';
+}
+
+export const CONTROL_PLANE_SETTINGS = defineFields({
+  ...COMMON_SETTINGS,
+  HEADGATE_ADMIN_LISTEN: {
+    type: 'array',
+    required: true,
+    default: ['127.0.0.1:8001'],
+    elements: listen,
+    description:
+      'Addresses of the Admin API. Beyond loopback it needs HEADGATE_ADMIN_TOKEN, and ssl or HEADGATE_TRUSTED_TERMINATOR.',
+  },
+  HEADGATE_CLUSTER_LISTEN: {
+    type: 'array',
+    required: true,
+    default: ['127.0.0.1:8005'],
+    elements: listen,
+    description:
+      'Addresses of the cluster endpoint that data planes dial. Beyond loopback it needs ssl or HEADGATE_TRUSTED_TERMINATOR.',
+  },
+  HEADGATE_LISTEN: {
+    type: 'array',
+    elements: listen,
+    description:
+      'One port for everything, by path: /admin, /cluster. Set it instead of the two above where a platform gives one port.',
+  },
+  HEADGATE_TRUSTED_TERMINATOR: {
+    type: 'array',
+    required: true,
+    default: [],
+    elements: { type: 'string', custom_validator: cidrError },
+    description:
+      'Addresses of the TLS terminators in front. Only from them is plain text taken beyond loopback.',
+  },
+  HEADGATE_DATABASE_URL: {
+    type: 'string',
+    encrypted: true,
+    custom_validator: databaseUrlError,
+    description:
+      'PostgreSQL to keep the state in. Unset: an embedded development database in the data folder.',
+  },
+  HEADGATE_DATABASE_DRIVER: {
+    type: 'string',
+    one_of: ['pglite', 'postgres', 'neon'],
+    description: 'How to reach it. Unset: by the URL (neon for *.neon.tech, else postgres).',
+  },
+  HEADGATE_ADMIN_TOKEN: {
+    type: 'string',
+    encrypted: true,
+    custom_validator: tokenError,
+    description:
+      'Token that every Admin API request must carry (Kong-Admin-Token or Authorization: Bearer). Unset: loopback only.',
+  },
+  HEADGATE_ADMIN_HOSTS: {
+    type: 'array',
+    required: true,
+    default: [],
+    elements: { type: 'string' },
+    description: 'Further names in the Host header that the Admin API answers to without a token.',
+  },
+  HEADGATE_ADMIN_ORIGINS: {
+    type: 'array',
+    required: true,
+    default: [],
+    elements: { type: 'string', custom_validator: originError },
+    description: 'Origins of web pages that may use the Admin API.',
+  },
+  HEADGATE_ADMIN_BODY_MAX: {
+    type: 'integer',
+    required: true,
+    default: 1048576,
+    between: [1024, 134217728],
+    description: 'Longest body of an Admin API request, in bytes.',
+  },
+  HEADGATE_CLUSTER_HOSTS: {
+    type: 'array',
+    required: true,
+    default: [],
+    elements: { type: 'string' },
+    description:
+      'Names by which data planes dial this control plane, where a proxy in front rewrites the Host header.',
+  },
+  HEADGATE_KEK: {
+    type: 'string',
+    encrypted: true,
+    custom_validator: keyError,
+    description:
+      'Key-encryption key (32 bytes, base64) that wraps every stored secret. Unset: made in the data folder, for a laptop.',
+  },
+  HEADGATE_POLL_SECONDS: {
+    type: 'number',
+    required: true,
+    default: 5,
+    between: [0.1, 60],
+    description:
+      'How often the database is asked for changes; a notification only makes it sooner.',
+  },
+});
+
+export type ControlPlaneSettings = RecordOf<typeof CONTROL_PLANE_SETTINGS>;

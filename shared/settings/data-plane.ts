@@ -1,0 +1,103 @@
+/** Settings of a Node data plane. (An edge data plane has bindings: `edge-dp/bindings.ts`.) */
+import { defineFields, type RecordOf } from '../schema/infer.ts';
+import { cidrError, COMMON_SETTINGS } from './common.ts';
+import { listenError } from './listen.ts';
+
+const listen = { type: 'string', custom_validator: listenError } as const;
+
+function controlPlaneError(url: string): string | null {
+  if (/^wss:\/\/[^\s/]+(\/\S*)?$/.test(url) || /^https:\/\/[^\s/]+(\/\S*)?$/.test(url)) return null;
+  if (/^(ws|http):\/\/(localhost|127\.[\d.]+|\[::1\])(:\d+)?(\/\S*)?$/.test(url)) return null;
+  return 'wss:// (or https:// to pull) addresses; ws:// and http:// only for loopback';
+}
+
+/** Kong's rule for `cluster_dp_labels`: `key:value`, 1 to 63 of word characters, dot, dash. */
+function labelError(text: string): string | null {
+  const part = '[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?';
+  return new RegExp(`^${part}:${part}$`).test(text) ? null : 'labels such as region:eu-west';
+}
+
+export const DATA_PLANE_SETTINGS = defineFields({
+  ...COMMON_SETTINGS,
+  HEADGATE_PROXY_LISTEN: {
+    type: 'array',
+    required: true,
+    default: ['127.0.0.1:8000'],
+    elements: listen,
+    description: 'Addresses that take traffic, such as "0.0.0.0:8000, 0.0.0.0:8443 ssl".',
+  },
+  HEADGATE_STATUS_LISTEN: {
+    type: 'array',
+    required: true,
+    default: ['127.0.0.1:8007'],
+    elements: listen,
+    description: 'Addresses of /status, /status/ready and /metrics.',
+  },
+  HEADGATE_CONTROL_PLANES: {
+    type: 'array',
+    required: true,
+    default: ['ws://127.0.0.1:8005'],
+    elements: { type: 'string', custom_validator: controlPlaneError },
+    description:
+      'Addresses of the control planes, tried in turn. https:// pulls instead of WebSocket.',
+  },
+  HEADGATE_CLUSTER_CA_CERT: {
+    type: 'string',
+    description:
+      'PEM file of a private CA to trust for the control planes, beside the public ones.',
+  },
+  HEADGATE_JOIN_TOKEN: {
+    type: 'string',
+    encrypted: true,
+    description: 'Join token for the first enrolment; not needed once the node has its identity.',
+  },
+  HEADGATE_CLUSTER_DP_LABELS: {
+    type: 'array',
+    required: true,
+    default: [],
+    elements: { type: 'string', custom_validator: labelError },
+    description: 'Labels of this node, key:value, at most 10.',
+  },
+  HEADGATE_TRUSTED_IPS: {
+    type: 'array',
+    required: true,
+    default: [],
+    elements: { type: 'string', custom_validator: cidrError },
+    description: 'Peers whose X-Forwarded-* headers are believed. Default: nobody.',
+  },
+  HEADGATE_ALLOW_DEBUG_HEADER: {
+    type: 'boolean',
+    required: true,
+    default: false,
+    description: 'Answer a Kong-Debug request header with the route and service in the response.',
+  },
+  HEADGATE_ALLOW_ODD_TARGETS: {
+    type: 'boolean',
+    required: true,
+    default: false,
+    description: 'Take request targets that runtimes read differently (backslash, odd escapes).',
+  },
+  HEADGATE_PROXY_ACCESS_LOG: {
+    type: 'string',
+    required: true,
+    default: 'stdout',
+    one_of: ['stdout', 'off'],
+    description: 'Where the line per request goes.',
+  },
+  HEADGATE_MAX_CONNECTIONS: {
+    type: 'integer',
+    required: true,
+    default: 16384,
+    between: [1, 1000000],
+    description: 'Client connections held open at a time; further ones are closed at once.',
+  },
+  HEADGATE_DRAIN_SECONDS: {
+    type: 'integer',
+    required: true,
+    default: 10,
+    between: [0, 3600],
+    description: 'How long a stopping data plane lets requests in flight finish.',
+  },
+});
+
+export type DataPlaneSettings = RecordOf<typeof DATA_PLANE_SETTINGS>;
