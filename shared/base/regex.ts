@@ -1,0 +1,101 @@
+/**
+ * Regular expressions written by operators, matched in time linear in the text (decision 24).
+ *
+ * The syntax is that of Rust's `regex` crate, which Kong's router uses. The engine is `re2js`: no
+ * backtracking, so no pattern can stall a data plane. Where the two read a construct differently it
+ * is translated when that is exact, and refused otherwise (`./rust-regex.ts`).
+ */
+import { RE2JS } from 're2js';
+import { translateRustRegex } from './rust-regex.ts';
+
+/** Longest pattern accepted, in UTF-16 units. */
+export const PATTERN_LENGTH_MAX = 8192;
+/** Matching costs at most text × program: `a{1000}` nested twice must not pass as a short pattern. */
+export const PROGRAM_SIZE_MAX = 20_000;
+
+export interface RegexMatch {
+  /** The whole match. */
+  readonly matched: string;
+  /** Named groups that took part; no prototype. */
+  readonly named: Record<string, string>;
+  /** Groups 1 … n in order; the empty string for one that took no part. */
+  readonly indexed: string[];
+}
+
+export interface LinearRegex {
+  /** A match that begins at the start of `text`; it need not reach the end. Null for none. */
+  matchStart(text: string): RegexMatch | null;
+  /** Whether there is a match anywhere in `text`. */
+  test(text: string): boolean;
+}
+
+export type CompiledRegex =
+  | { readonly ok: true; readonly regex: LinearRegex }
+  | { readonly ok: false; readonly reason: string };
+
+/**
+ * Compiles the regex of a route's path, without its leading `~`.
+ *
+ * Anchored at the start as a whole, alternatives included; not anchored at the end.
+ * Source: Kong `router/transform.lua`, path_val_transform.
+ */
+export function compileRouteRegex(source: string): CompiledRegex {
+  return compile(source, 0, true);
+}
+
+/**
+ * Compiles the regex of a route's header value, without its leading `~*`: found anywhere, whatever
+ * the case.
+ */
+export function compileHeaderRegex(source: string): CompiledRegex {
+  return compile(source, RE2JS.CASE_INSENSITIVE, false);
+}
+
+function compile(source: string, flags: number, anchored: boolean): CompiledRegex {
+  if (source.length > PATTERN_LENGTH_MAX) {
+    return { ok: false, reason: `longer than ${PATTERN_LENGTH_MAX} characters` };
+  }
+  const translated = translateRustRegex(source);
+  if (!translated.ok) return translated;
+  try {
+    // The bare pattern first: `a)(b` must not become valid inside the anchoring group.
+    const bare = RE2JS.compile(translated.pattern, flags);
+    if (bare.programSize() > PROGRAM_SIZE_MAX) return { ok: false, reason: 'too large' };
+    const engine = anchored ? RE2JS.compile(`^(?:${translated.pattern})`, flags) : bare;
+    return { ok: true, regex: new Re2Regex(engine) };
+  } catch (error) {
+    return { ok: false, reason: error instanceof Error ? error.message : 'does not compile' };
+  }
+}
+
+class Re2Regex implements LinearRegex {
+  readonly #engine: RE2JS;
+  readonly #groups: number;
+  /** Name and index of each named group. */
+  readonly #names: readonly (readonly [string, number])[];
+
+  constructor(engine: RE2JS) {
+    this.#engine = engine;
+    this.#groups = engine.groupCount();
+    this.#names = Object.entries(engine.namedGroups());
+  }
+
+  test(text: string): boolean {
+    return this.#engine.test(text);
+  }
+
+  matchStart(text: string): RegexMatch | null {
+    // `test` stays in the DFA, which is several times faster than a search with groups.
+    if (!this.#engine.test(text)) return null;
+    const matcher = this.#engine.matcher(text);
+    if (!matcher.lookingAt()) return null;
+    const named: Record<string, string> = Object.create(null);
+    for (const [name, index] of this.#names) {
+      const value = matcher.group(index);
+      if (value !== null) named[name] = value;
+    }
+    const indexed: string[] = [];
+    for (let i = 1; i <= this.#groups; i += 1) indexed.push(matcher.group(i) ?? '');
+    return { matched: matcher.group(0) ?? '', named, indexed };
+  }
+}
