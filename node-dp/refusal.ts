@@ -1,0 +1,56 @@
+/** Answers to what never becomes a request: Kong's texts, and the connection is closed. */
+import { STATUS_CODES } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { SERVER_TOKEN } from '#shared/base/product.ts';
+
+/** nginx' own statuses and their texts as Kong words them; 494 is sent as 400. */
+const TEXTS: Readonly<Record<number, string>> = {
+  400: 'Bad request',
+  405: 'Method not allowed',
+  408: 'Request timeout',
+  414: 'URI too long',
+  417: 'Expectation failed',
+  494: 'Request header or cookie too large',
+  501: 'Not implemented',
+  505: 'HTTP version not supported',
+};
+
+/** The body for a status, in the format that `Accept` asks for; plain text when it says nothing. */
+export function refusalText(
+  status: number,
+  accept: string | null,
+  requestId: string,
+): { type: string; text: string } {
+  const message = TEXTS[status] ?? 'Bad request';
+  if (accept !== null && /application\/|\*\/\*/.test(accept)) {
+    return {
+      type: 'application/json; charset=utf-8',
+      text: `{\n  "message":"${message}",\n  "request_id":"${requestId}"\n}`,
+    };
+  }
+  return { type: 'text/plain; charset=utf-8', text: `${message}\nrequest_id: ${requestId}\n` };
+}
+
+/** Straight to the socket, for want of a response object. */
+export function writeRawRefusal(socket: Duplex, status: number, requestId: string): void {
+  // A reset client has nothing to read with.
+  if (!socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const { type, text } = refusalText(status, null, requestId);
+  const sent = status === 494 ? 400 : status;
+  socket.end(
+    [
+      `HTTP/1.1 ${sent} ${STATUS_CODES[sent] ?? ''}`,
+      `Date: ${new Date().toUTCString()}`,
+      `Content-Type: ${type}`,
+      `Content-Length: ${Buffer.byteLength(text)}`,
+      'Connection: close',
+      `Server: ${SERVER_TOKEN}`,
+      `X-Kong-Request-Id: ${requestId}`,
+      '',
+      text,
+    ].join('\r\n'),
+  );
+}
