@@ -1,0 +1,71 @@
+/** `/clustering/*`: the data planes, and the tokens by which they join. */
+import { defineFields } from '#shared/schema/infer.ts';
+import { parseRecord } from '#shared/schema/parse.ts';
+import { readArguments } from '../arguments.ts';
+import type { AdminContext, AdminRequest, AdminResponse, Endpoint } from '../context.ts';
+import { notFound, schemaViolation } from '../errors.ts';
+import { isUuid } from '../pagination.ts';
+
+/** Body of `POST /clustering/join-tokens`. */
+const JOIN_TOKEN_REQUEST = defineFields({
+  group: {
+    type: 'string',
+    required: true,
+    default: 'default',
+    description: 'Group that nodes joining with this token belong to.',
+  },
+  ttl: {
+    type: 'integer',
+    required: true,
+    default: 900,
+    between: [60, 86400],
+    description: 'Seconds until the token expires.',
+  },
+  uses: {
+    type: 'integer',
+    required: true,
+    default: 1,
+    between: [1, 1000],
+    description: 'How many nodes may join with it.',
+  },
+});
+
+export function clusteringEndpoints(): Endpoint[] {
+  return [
+    { path: '/clustering/data-planes', methods: { GET: dataPlanes } },
+    { path: '/clustering/data-planes/:0', methods: { DELETE: revoke } },
+    { path: '/clustering/join-tokens', methods: { POST: mint } },
+  ];
+}
+
+async function dataPlanes(context: AdminContext): Promise<AdminResponse> {
+  const data = await context.nodes.list();
+  return { status: 200, body: { data, next: null } };
+}
+
+/** Revokes a node's identity: its session ends, and it can never come back with that key. */
+async function revoke(context: AdminContext, request: AdminRequest): Promise<AdminResponse> {
+  const id = request.params[0] ?? '';
+  if (!isUuid(id) || !(await context.nodes.revoke(id.toLowerCase()))) throw notFound();
+  return { status: 204, body: null };
+}
+
+async function mint(context: AdminContext, request: AdminRequest): Promise<AdminResponse> {
+  const fieldOf = (path: readonly string[]) =>
+    path.length === 1
+      ? (Object.entries(JOIN_TOKEN_REQUEST).find(([name]) => name === path[0])?.[1] ?? null)
+      : null;
+  const input = await readArguments(request.raw, context.bodyMax, fieldOf);
+  const parsed = parseRecord(JOIN_TOKEN_REQUEST, input);
+  if (!parsed.ok) throw schemaViolation(parsed.violations);
+  const { group, ttl, uses } = parsed.value;
+  const minted = await context.nodes.mintJoinToken({
+    group,
+    ttlSeconds: ttl,
+    uses,
+    actor: request.actor.name,
+  });
+  if (minted === null) throw schemaViolation({ group: `no group named '${group}'` });
+  const { id, token, expiresAt } = minted;
+  return { status: 201, body: { id, token, group, uses, expires_at: expiresAt } };
+}

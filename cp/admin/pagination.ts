@@ -1,0 +1,67 @@
+/** Pages of a collection: `size`, the opaque `offset`, and the tag filter. */
+import type { ListQuery } from '../store/store.ts';
+import { invalidOffset, invalidOption, invalidSize } from './errors.ts';
+
+const SIZE_DEFAULT = 100;
+const SIZE_MAX = 1000;
+const TAGS_MAX = 5;
+
+export function pageQuery(args: URLSearchParams, withTags: boolean): ListQuery {
+  const offset = args.get('offset');
+  const tags = withTags ? tagFilter(args.get('tags')) : null;
+  return {
+    size: pageSize(args.get('size')),
+    after: offset === null ? null : decodeOffset(offset),
+    ...(tags === null ? {} : { tags }),
+  };
+}
+
+function pageSize(text: string | null): number {
+  if (text === null) return SIZE_DEFAULT;
+  const size = Number(text);
+  if (text.trim() === '' || Number.isNaN(size)) throw invalidSize('size must be a number');
+  if (!Number.isInteger(size) || size < 1 || size > SIZE_MAX) {
+    throw invalidSize(`size must be an integer between 1 and ${SIZE_MAX}`);
+  }
+  return size;
+}
+
+/** Base64 without padding of a JSON array with the last row's id, as Kong's. */
+export function encodeOffset(id: string): string {
+  return Buffer.from(JSON.stringify([id]))
+    .toString('base64')
+    .replace(/=+$/, '');
+}
+
+function decodeOffset(offset: string): string {
+  if (!/^[A-Za-z0-9+/_-]+=*$/.test(offset)) throw invalidOffset(offset, 'bad base64 encoding');
+  let value: unknown;
+  try {
+    value = JSON.parse(Buffer.from(offset, 'base64').toString('utf8'));
+  } catch {
+    throw invalidOffset(offset, 'bad json encoding');
+  }
+  const id: unknown = Array.isArray(value) ? value[0] : null;
+  if (typeof id !== 'string' || !isUuid(id)) throw invalidOffset(offset, 'bad json encoding');
+  return id;
+}
+
+/** `a,b` all of them, `a/b` any of them. */
+function tagFilter(text: string | null): ListQuery['tags'] | null {
+  if (text === null) return null;
+  if (text === '') throw invalidOption('tags', 'cannot be null');
+  const isAll = text.includes(',');
+  if ((isAll && text.includes('/')) || !/^[\x20-\x7e\u0080-\u{10ffff}]+$/u.test(text)) {
+    throw invalidOption('tags', 'invalid filter syntax');
+  }
+  const tags = text.split(isAll ? ',' : '/');
+  if (tags.some((tag) => tag === '')) throw invalidOption('tags', 'invalid filter syntax');
+  if (tags.length > TAGS_MAX) {
+    throw invalidOption('tags', `cannot query more than ${TAGS_MAX} tags`);
+  }
+  return isAll ? { all: tags } : { any: tags };
+}
+
+export function isUuid(text: string): boolean {
+  return /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i.test(text);
+}

@@ -1,0 +1,179 @@
+/**
+ * The Admin API's generated paths, read off the definitions: every kind's collection and entity, and
+ * both directions of each foreign key. Hand-written endpoints stand in `endpoints/`, and are only for
+ * where Kong itself deviates.
+ */
+import type { EntityDefinition } from '#shared/schema/field.ts';
+import type { AnyEntity } from '#shared/schema/infer.ts';
+import type { AdminContext, AdminRequest, Endpoint } from './context.ts';
+import { Crud, type Parent } from './crud.ts';
+import { AdminError, methodNotAllowed, notFound } from './errors.ts';
+import { find, keyOf } from './lookup.ts';
+
+export function generatedEndpoints(entities: ReadonlyMap<string, EntityDefinition>): Endpoint[] {
+  const endpoints: Endpoint[] = [];
+  for (const definition of entities.values()) {
+    if (!hasCollection(definition)) continue;
+    endpoints.push(collection(definition), entity(definition));
+    for (const [field, declared] of Object.entries(definition.fields)) {
+      const parent = declared.type === 'foreign' ? entities.get(declared.reference) : undefined;
+      if (!parent) continue;
+      endpoints.push(foreignEntity(definition, field, parent));
+      endpoints.push(nestedCollection(definition, field, parent));
+      endpoints.push(nestedEntity(definition, field, parent));
+    }
+  }
+  return endpoints;
+}
+
+/** Segment of the collection. */
+export function apiName(definition: EntityDefinition): string {
+  return definition.admin_api_name ?? definition.name;
+}
+
+function hasCollection(definition: EntityDefinition): boolean {
+  return definition.generate_admin_api !== false && definition.name !== 'workspaces';
+}
+
+function nestedName(definition: EntityDefinition): string {
+  return definition.admin_api_nested_name ?? apiName(definition);
+}
+
+function collection(definition: EntityDefinition): Endpoint {
+  const path = `/${apiName(definition)}`;
+  return {
+    path,
+    methods: {
+      GET: (context, request) => new Crud(context, request, definition).list(path, null),
+      POST: (context, request) => new Crud(context, request, definition).create(null),
+    },
+  };
+}
+
+function entity(definition: EntityDefinition): Endpoint {
+  const key = (request: AdminRequest) => request.params[0] ?? '';
+  return {
+    path: `/${apiName(definition)}/:0`,
+    methods: {
+      GET: (context, request) => new Crud(context, request, definition).get(key(request), null),
+      PUT: (context, request) => new Crud(context, request, definition).upsert(key(request), null),
+      PATCH: (context, request) =>
+        new Crud(context, request, definition).update(key(request), null),
+      DELETE: (context, request) =>
+        new Crud(context, request, definition).remove(key(request), null),
+    },
+  };
+}
+
+/** `/routes/{r}/service`: the entity that a foreign field points to. */
+function foreignEntity(
+  definition: EntityDefinition,
+  field: string,
+  parent: EntityDefinition,
+): Endpoint {
+  const child = async (context: AdminContext, request: AdminRequest): Promise<AnyEntity> => {
+    const key = keyOf(definition, request.params[0] ?? '');
+    const found = await find(context.store, definition, request.workspace, key);
+    if (found === null) throw notFound();
+    return found;
+  };
+  const target = (entity: AnyEntity): string => {
+    const id = foreignId(entity, field);
+    if (id === null) throw notFound();
+    return id;
+  };
+  return {
+    path: `/${apiName(definition)}/:0/${field}`,
+    methods: {
+      GET: async (context, request) =>
+        new Crud(context, request, parent).get(target(await child(context, request)), null),
+      PUT: async (context, request) => {
+        const owner = await child(context, request);
+        const id = foreignId(owner, field);
+        if (id !== null) return new Crud(context, request, parent).upsert(id, null);
+        // An empty foreign key: the new entity is made and the child pointed at it.
+        const fresh = context.processDeps().uuid();
+        const answer = await new Crud(context, request, parent).upsert(fresh, null);
+        await context.store.write(request.workspace, request.actor, async (tx) => {
+          const current = await tx.get(definition, request.workspace, owner.id);
+          if (current === null) throw notFound();
+          await tx.update(definition, request.workspace, { ...current, [field]: { id: fresh } });
+        });
+        return answer;
+      },
+      PATCH: async (context, request) =>
+        new Crud(context, request, parent).update(target(await child(context, request)), null),
+      DELETE: async (context, request) => {
+        target(await child(context, request));
+        throw methodNotAllowed();
+      },
+    },
+  };
+}
+
+function foreignId(entity: AnyEntity, field: string): string | null {
+  const value = entity[field];
+  if (typeof value !== 'object' || value === null || !('id' in value)) return null;
+  return typeof value['id'] === 'string' ? value['id'] : null;
+}
+
+/** Finds the entity above in a nested path. */
+export async function findParent(
+  context: AdminContext,
+  request: AdminRequest,
+  parent: EntityDefinition,
+  field: string,
+): Promise<Parent> {
+  const key = keyOf(parent, request.params[0] ?? '');
+  const found = await find(context.store, parent, request.workspace, key);
+  if (found === null) throw notFound();
+  return { field, id: found.id };
+}
+
+function nestedCollection(
+  definition: EntityDefinition,
+  field: string,
+  parent: EntityDefinition,
+): Endpoint {
+  const above = (context: AdminContext, request: AdminRequest) =>
+    findParent(context, request, parent, field);
+  return {
+    path: `/${apiName(parent)}/:0/${nestedName(definition)}`,
+    methods: {
+      GET: async (context, request) => {
+        const owner = await above(context, request);
+        const path = `/${apiName(parent)}/${request.params[0] ?? ''}/${nestedName(definition)}`;
+        return new Crud(context, request, definition).list(path, owner);
+      },
+      POST: async (context, request) =>
+        new Crud(context, request, definition).create(await above(context, request)),
+    },
+  };
+}
+
+function nestedEntity(
+  definition: EntityDefinition,
+  field: string,
+  parent: EntityDefinition,
+): Endpoint {
+  const above = (context: AdminContext, request: AdminRequest) =>
+    findParent(context, request, parent, field);
+  const key = (request: AdminRequest) => {
+    const segment = request.params[1];
+    if (segment === undefined) throw new AdminError(404, { message: 'Not found' });
+    return segment;
+  };
+  return {
+    path: `/${apiName(parent)}/:0/${nestedName(definition)}/:1`,
+    methods: {
+      GET: async (context, request) =>
+        new Crud(context, request, definition).get(key(request), await above(context, request)),
+      PUT: async (context, request) =>
+        new Crud(context, request, definition).upsert(key(request), await above(context, request)),
+      PATCH: async (context, request) =>
+        new Crud(context, request, definition).update(key(request), await above(context, request)),
+      DELETE: async (context, request) =>
+        new Crud(context, request, definition).remove(key(request), await above(context, request)),
+    },
+  };
+}

@@ -1,0 +1,240 @@
+/**
+ * The control plane's doors. Each listener has a role: the Admin API, the cluster endpoint, or both
+ * by path (platforms give one port). Plain text beyond loopback is taken from named terminators only.
+ */
+import { readFileSync } from 'node:fs';
+import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import { BlockList, isIP } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { ControlPlaneSettings } from '#shared/settings/control-plane.ts';
+import { isLoopback, type Listen, parseListens } from '#shared/settings/listen.ts';
+import { SettingsError } from '#shared/platform/node/env.ts';
+
+/** What answers on a listener. Paths come without the prefix of a shared port. */
+export interface Role {
+  request: RequestListener;
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
+}
+
+export interface Roles {
+  readonly admin: Role;
+  readonly cluster: Role;
+}
+
+export interface OpenListeners {
+  /** `http://127.0.0.1:8001`, in the order of the settings. */
+  readonly admin: readonly string[];
+  readonly cluster: readonly string[];
+  /** Stops taking connections and closes idle ones; resolves when all are gone. */
+  close(): Promise<void>;
+}
+
+type RoleName = keyof Roles | 'both';
+
+/** Limits of a control plane's HTTP servers; bodies are bounded where they are read. */
+const SERVER_OPTIONS = {
+  maxHeaderSize: 16 * 1024,
+  headersTimeout: 10_000,
+  requestTimeout: 60_000,
+  keepAliveTimeout: 60_000,
+} as const;
+const CONNECTIONS_MAX = 12_000;
+
+export async function openListeners(
+  settings: ControlPlaneSettings,
+  roles: Roles,
+): Promise<OpenListeners> {
+  const plan = planListeners(settings);
+  const trusted = blockList(settings.HEADGATE_TRUSTED_TERMINATOR);
+  const servers: Server[] = [];
+  const addresses = { admin: [] as string[], cluster: [] as string[] };
+  try {
+    for (const { listen, role } of plan) {
+      const server = makeServer(listen, settings);
+      const accepts = isLoopback(listen.host) || listen.tls ? null : trusted;
+      attach(server, role === 'both' ? byPath(roles) : roles[role], accepts);
+      const port = await start(server, listen, settingOf(role));
+      servers.push(server);
+      const host = listen.host.includes(':') ? `[${listen.host}]` : listen.host;
+      const base = `${listen.tls ? 'https' : 'http'}://${host}:${port}`;
+      if (role !== 'cluster') addresses.admin.push(role === 'both' ? `${base}/admin` : base);
+      if (role !== 'admin') addresses.cluster.push(role === 'both' ? `${base}/cluster` : base);
+    }
+  } catch (error) {
+    await Promise.all(servers.map(stop));
+    throw error;
+  }
+  return {
+    ...addresses,
+    close: async () => {
+      await Promise.all(servers.map(stop));
+    },
+  };
+}
+
+function planListeners(settings: ControlPlaneSettings): { listen: Listen; role: RoleName }[] {
+  const shared = settings.HEADGATE_LISTEN;
+  const plan: { listen: Listen; role: RoleName }[] = [];
+  if (shared !== null) {
+    plan.push(...parseListens(shared).map((listen) => ({ listen, role: 'both' as const })));
+  } else {
+    for (const listen of parseListens(settings.HEADGATE_ADMIN_LISTEN)) {
+      plan.push({ listen, role: 'admin' });
+    }
+    for (const listen of parseListens(settings.HEADGATE_CLUSTER_LISTEN)) {
+      plan.push({ listen, role: 'cluster' });
+    }
+  }
+  for (const { listen, role } of plan) refuseOpenDoor(listen, role, settings);
+  return plan;
+}
+
+function settingOf(role: RoleName): string {
+  if (role === 'both') return 'HEADGATE_LISTEN';
+  return role === 'admin' ? 'HEADGATE_ADMIN_LISTEN' : 'HEADGATE_CLUSTER_LISTEN';
+}
+
+/** Nothing listens beyond loopback without credentials, or in plain text. */
+function refuseOpenDoor(listen: Listen, role: RoleName, settings: ControlPlaneSettings): void {
+  if (isLoopback(listen.host)) return;
+  const name = settingOf(role);
+  const value = `${listen.host}:${listen.port}${listen.tls ? ' ssl' : ''}`;
+  const problem = (allowed: string) => new SettingsError([{ name, value, allowed }]);
+  if (role !== 'cluster' && settings.HEADGATE_ADMIN_TOKEN === null) {
+    throw problem('an Admin API beyond loopback needs HEADGATE_ADMIN_TOKEN');
+  }
+  if (!listen.tls && settings.HEADGATE_TRUSTED_TERMINATOR.length === 0) {
+    throw problem(
+      'beyond loopback it needs ssl, or HEADGATE_TRUSTED_TERMINATOR with the address of the TLS terminator in front',
+    );
+  }
+}
+
+function makeServer(listen: Listen, settings: ControlPlaneSettings): Server {
+  if (!listen.tls) return createServer(SERVER_OPTIONS);
+  const cert = pem('HEADGATE_TLS_CERT', settings.HEADGATE_TLS_CERT);
+  const key = pem('HEADGATE_TLS_KEY', settings.HEADGATE_TLS_KEY);
+  try {
+    return createTlsServer({ ...SERVER_OPTIONS, cert, key, minVersion: 'TLSv1.2' });
+  } catch (error) {
+    const allowed = `a PEM certificate and its key (${text(error)})`;
+    throw new SettingsError([
+      { name: 'HEADGATE_TLS_CERT', value: settings.HEADGATE_TLS_CERT, allowed },
+    ]);
+  }
+}
+
+function pem(name: string, path: string | null): string {
+  if (path === null) {
+    throw new SettingsError([{ name, value: null, allowed: 'a listener marked ssl needs it' }]);
+  }
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    const allowed = `a readable PEM file (${text(error)})`;
+    throw new SettingsError([{ name, value: path, allowed }]);
+  }
+}
+
+function text(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** @param accepts  the only peers beyond loopback that are heard; null for any */
+function attach(server: Server, role: Role, accepts: BlockList | null): void {
+  server.maxConnections = CONNECTIONS_MAX;
+  const isWelcome = (peer: string | undefined): boolean => {
+    if (accepts === null) return true;
+    const address = unmapped(peer ?? '');
+    if (isLoopback(address)) return true;
+    const family = isIP(address);
+    return family !== 0 && accepts.check(address, family === 6 ? 'ipv6' : 'ipv4');
+  };
+  server.on('request', (request, response) => {
+    if (isWelcome(request.socket.remoteAddress)) role.request(request, response);
+    else {
+      const body = JSON.stringify({
+        message: 'Plain text is taken from HEADGATE_TRUSTED_TERMINATOR only',
+      });
+      response.writeHead(403, { 'content-type': 'application/json', connection: 'close' });
+      response.end(body);
+    }
+  });
+  server.on('upgrade', (request, socket, head) => {
+    if (isWelcome(request.socket.remoteAddress)) role.upgrade(request, socket, head);
+    else socket.destroy();
+  });
+}
+
+export function unmapped(address: string): string {
+  return address.startsWith('::ffff:') ? address.slice('::ffff:'.length) : address;
+}
+
+function blockList(items: readonly string[]): BlockList {
+  const list = new BlockList();
+  for (const item of items) {
+    const [address = '', prefix] = item.split('/');
+    const family = isIP(address);
+    const bits = prefix === undefined ? (family === 6 ? 128 : 32) : Number(prefix);
+    if (family === 0 || bits > (family === 6 ? 128 : 32)) {
+      const allowed = 'expected IP addresses or CIDR blocks such as 10.0.0.0/8';
+      throw new SettingsError([{ name: 'HEADGATE_TRUSTED_TERMINATOR', value: item, allowed }]);
+    }
+    list.addSubnet(address, bits, family === 6 ? 'ipv6' : 'ipv4');
+  }
+  return list;
+}
+
+/** `/admin/…` and `/cluster/…` on one port (decision 27); the prefix is taken off. */
+function byPath(roles: Roles): Role {
+  const choose = (request: IncomingMessage): Role | null => {
+    for (const name of ['admin', 'cluster'] as const) {
+      const prefix = `/${name}`;
+      const target = request.url ?? '/';
+      if (target === prefix || target.startsWith(`${prefix}/`) || target.startsWith(`${prefix}?`)) {
+        const rest = target.slice(prefix.length);
+        request.url = rest.startsWith('/') ? rest : `/${rest}`;
+        return roles[name];
+      }
+    }
+    return null;
+  };
+  return {
+    request: (request, response) => {
+      const role = choose(request);
+      if (role !== null) return role.request(request, response);
+      response.writeHead(404, { 'content-type': 'application/json; charset=utf-8' });
+      response.end(JSON.stringify({ message: 'Not found; try /admin or /cluster' }));
+    },
+    upgrade: (request, socket, head) => {
+      const role = choose(request);
+      if (role === null) socket.destroy();
+      else role.upgrade(request, socket, head);
+    },
+  };
+}
+
+/** @returns the port, which the system chose when 0 was asked for */
+function start(server: Server, listen: Listen, name: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const failed = (error: NodeJS.ErrnoException) => {
+      const taken = error.code === 'EADDRINUSE';
+      const allowed = taken ? 'that port is already taken' : `cannot listen (${error.message})`;
+      reject(new SettingsError([{ name, value: `${listen.host}:${listen.port}`, allowed }]));
+    };
+    server.once('error', failed);
+    server.listen(listen.port, listen.host, () => {
+      server.off('error', failed);
+      const address = server.address();
+      resolve(typeof address === 'object' && address !== null ? address.port : listen.port);
+    });
+  });
+}
+
+function stop(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+    server.closeIdleConnections();
+  });
+}

@@ -1,0 +1,177 @@
+/** The parts of `npm start` in their order: control plane, tokens, data planes. */
+import { accessSync, constants, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { writeFileAtomic } from '#shared/platform/node/files.ts';
+import type { DevSettings } from '#shared/settings/dev.ts';
+import { parseListens } from '#shared/settings/listen.ts';
+import { Child, StartError } from './child.ts';
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Seconds that a join token of a start lives: long enough for a slow machine. */
+const TOKEN_TTL_S = 300;
+
+export class DevStack {
+  readonly #settings: DevSettings;
+  readonly #env: Environment;
+  readonly #dataDir: string;
+  readonly #children: Child[] = [];
+  #fail: (message: string) => void = () => {};
+  #addresses = { admin: '', cluster: '', proxy: '', status: '', edge: '' };
+
+  constructor(settings: DevSettings, env: Environment) {
+    this.#settings = settings;
+    this.#env = env;
+    this.#dataDir = resolve(settings.HEADGATE_DATA_DIR);
+  }
+
+  onFailure(fail: (message: string) => void): void {
+    this.#fail = fail;
+  }
+
+  async start(): Promise<void> {
+    this.#checkDataDir();
+    await this.#startControlPlane();
+    const [node, edge] = await Promise.all([this.#startNode(), this.#startEdge()]);
+    this.#addresses = { ...this.#addresses, ...node, ...edge };
+  }
+
+  /** Data planes first, so that none of them logs a lost control plane. */
+  async stop(): Promise<void> {
+    const [controlPlane, ...dataPlanes] = this.#children;
+    await Promise.all(dataPlanes.map((child) => child.stop()));
+    await controlPlane?.stop();
+  }
+
+  banner(): string {
+    const { admin, proxy, status, edge, cluster } = this.#addresses;
+    const through = [proxy, edge].filter((url) => url !== '');
+    return [
+      '',
+      'Headgate is up.',
+      '',
+      `  Admin API          ${admin}`,
+      `  Cluster endpoint   ${cluster}`,
+      `  Node data plane    ${proxy}   (status ${status}/status)`,
+      ...(edge === '' ? [] : [`  Edge data plane    ${edge}`]),
+      `  State              ${this.#dataDir}`,
+      '',
+      'Create a service and a route:',
+      '',
+      `  curl -s ${admin}/services -d name=example -d url=${admin}`,
+      `  curl -s ${admin}/services/example/routes -d name=example -d 'paths[]=/example'`,
+      '',
+      'Send a request through each data plane:',
+      '',
+      ...through.map((url) => `  curl -i ${url}/example`),
+      '',
+      'Ctrl-C stops all of it.',
+      '',
+    ].join('\n');
+  }
+
+  #checkDataDir(): void {
+    try {
+      mkdirSync(this.#dataDir, { recursive: true, mode: 0o700 });
+      accessSync(this.#dataDir, constants.W_OK);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new StartError(
+        `HEADGATE_DATA_DIR is "${this.#dataDir}": cannot write there (${reason})`,
+      );
+    }
+  }
+
+  async #startControlPlane(): Promise<void> {
+    const addresses = await this.#run('control plane', 'headgate.mjs', ['cp'], {});
+    const admin = addresses['admin']?.[0];
+    const cluster = addresses['cluster']?.[0];
+    if (admin === undefined || cluster === undefined) {
+      throw new StartError(
+        'npm start needs an Admin API and a cluster endpoint; neither may be off',
+      );
+    }
+    this.#addresses = { ...this.#addresses, admin, cluster };
+  }
+
+  async #startNode(): Promise<{ proxy: string; status: string }> {
+    const identity = join(this.#dataDir, 'dp', 'node.json');
+    const env: Record<string, string> = {
+      HEADGATE_CONTROL_PLANES: this.#addresses.cluster.replace(/^http/, 'ws'),
+    };
+    if (existsSync(identity)) await this.#checkCluster(identity);
+    else env['HEADGATE_JOIN_TOKEN_FILE'] = await this.#tokenFile('dp');
+    const addresses = await this.#run('Node data plane', 'headgate.mjs', ['dp'], env);
+    return { proxy: addresses['proxy']?.[0] ?? '', status: addresses['status']?.[0] ?? '' };
+  }
+
+  async #startEdge(): Promise<{ edge: string }> {
+    const [listen] = parseListens(this.#settings.HEADGATE_EDGE_LISTEN);
+    if (listen === undefined) return { edge: '' };
+    const env = {
+      HEADGATE_JOIN_TOKEN_FILE: await this.#tokenFile('edge'),
+      HEADGATE_CONTROL_PLANES: this.#addresses.cluster.replace(/^http/, 'ws'),
+    };
+    const addresses = await this.#run('edge data plane', 'infra/dev/edge-main.ts', [], env);
+    return { edge: addresses['edge']?.[0] ?? '' };
+  }
+
+  async #run(
+    name: string,
+    program: string,
+    args: readonly string[],
+    env: Record<string, string>,
+  ): Promise<Readonly<Record<string, readonly string[]>>> {
+    const child = new Child({
+      name,
+      program,
+      args,
+      env: { ...this.#env, ...env },
+      onDeath: (message) => this.#fail(`${name} died: ${message}`),
+    });
+    this.#children.push(child);
+    return child.ready();
+  }
+
+  /** Mints a token and writes it where only this user can read it. */
+  async #tokenFile(name: string): Promise<string> {
+    const response = await fetch(`${this.#addresses.admin}/clustering/join-tokens`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...this.#adminHeaders() },
+      body: JSON.stringify({ ttl: TOKEN_TTL_S }),
+    });
+    const answer = (await response.json()) as { token?: string; message?: string };
+    if (answer.token === undefined) {
+      throw new StartError(`no join token for the ${name} data plane: ${answer.message ?? ''}`);
+    }
+    const file = join(this.#dataDir, `${name}.join-token`);
+    await writeFileAtomic(file, answer.token, 0o600);
+    return file;
+  }
+
+  #adminHeaders(): Record<string, string> {
+    const file = this.#env['HEADGATE_ADMIN_TOKEN_FILE'];
+    const token =
+      file === undefined || file === ''
+        ? this.#env['HEADGATE_ADMIN_TOKEN']
+        : readFileSync(file, 'utf8').trim();
+    return token === undefined || token === '' ? {} : { 'kong-admin-token': token };
+  }
+
+  /** Somebody deleted one folder and kept the other: say so in one line, with the fix. */
+  async #checkCluster(identity: string): Promise<void> {
+    const response = await fetch(this.#addresses.admin, { headers: this.#adminHeaders() });
+    const information = (await response.json()) as { cluster_id?: string };
+    let cluster: unknown;
+    try {
+      cluster = (JSON.parse(readFileSync(identity, 'utf8')) as { cluster?: unknown }).cluster;
+    } catch {
+      return; // The data plane itself says what is wrong with its file.
+    }
+    if (typeof cluster === 'string' && cluster !== information.cluster_id) {
+      throw new StartError(
+        `the data plane in ${join(this.#dataDir, 'dp')} belongs to another cluster than the control plane; delete that folder to let it join anew`,
+      );
+    }
+  }
+}
