@@ -16,13 +16,14 @@ const LOCK_ATTEMPTS = 5;
 
 /**
  * Replaces a file: temporary file in the same folder, fsync, rename, fsync of the folder. Whatever
- * happens, readers see the old content or the new one. The mode holds from the first byte.
+ * happens, readers see the old content or the new one. The mode holds from the first byte. Content
+ * that comes in pieces is written piece by piece, and the process goes on with other work in between.
  *
  * @throws the system error (`ENOSPC`, `EACCES` …); the old content then stands
  */
 export async function writeFileAtomic(
   path: string,
-  data: Uint8Array | string,
+  data: Uint8Array | string | Iterable<string> | AsyncIterable<string>,
   mode: number = PRIVATE_FILE_MODE,
 ): Promise<void> {
   const folder = dirname(path);

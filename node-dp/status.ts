@@ -1,0 +1,138 @@
+/** The status port: is it alive, may it get traffic, and the figures behind that. */
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { HEADGATE_VERSION } from '#shared/base/product.ts';
+import type { Listen } from '#shared/settings/listen.ts';
+import type { JsonObject } from '#shared/schema/field.ts';
+
+const CONNECTIONS_MAX = 256;
+const REQUEST_MS = 10_000;
+
+/** What the data plane knows of itself at this moment. */
+export interface Figures {
+  readonly isDraining: boolean;
+  /** Null before the first verified configuration was compiled. */
+  readonly config: {
+    readonly epoch: number;
+    readonly revision: number;
+    readonly hash: string;
+  } | null;
+  readonly controlPlaneConnected: boolean;
+  readonly connections: number;
+  readonly inFlight: number;
+  /** Answers by the first digit of their status, index 1 to 5. */
+  readonly requestsByClass: readonly number[];
+  readonly accessLogDropped: number;
+}
+
+export interface StatusServer {
+  readonly address: { readonly host: string; readonly port: number };
+  close(): Promise<void>;
+}
+
+/** @throws the system error when the port cannot be bound */
+export function startStatusServer(listen: Listen, figures: () => Figures): Promise<StatusServer> {
+  const server = createServer({ requestTimeout: REQUEST_MS }, (request, response) =>
+    answer(request, response, figures()),
+  );
+  server.maxConnections = CONNECTIONS_MAX;
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ host: listen.host, port: listen.port }, () => {
+      server.off('error', reject);
+      // A listening TCP server's address is an object.
+      const { port } = server.address() as AddressInfo;
+      const close = (): Promise<void> =>
+        new Promise((closed) => {
+          server.close(() => closed());
+          server.closeAllConnections();
+        });
+      resolve({ address: { host: listen.host, port }, close });
+    });
+  });
+}
+
+function answer(request: IncomingMessage, response: ServerResponse, figures: Figures): void {
+  if (request.method !== 'GET' && request.method !== 'HEAD') {
+    sendJson(response, 405, { message: 'Method not allowed' });
+    return;
+  }
+  const [path] = (request.url ?? '').split('?', 1);
+  switch (path) {
+    case '/status':
+      sendJson(response, 200, statusOf(figures));
+      return;
+    case '/status/ready': {
+      const { status, message } = readinessOf(figures);
+      sendJson(response, status, { message });
+      return;
+    }
+    case '/metrics':
+      send(response, 200, 'text/plain; version=0.0.4; charset=utf-8', metricsText(figures));
+      return;
+    default:
+      sendJson(response, 404, { message: 'Not found' });
+  }
+}
+
+function readinessOf(figures: Figures): { status: number; message: string } {
+  if (figures.isDraining) return { status: 503, message: 'draining' };
+  if (figures.config === null) return { status: 503, message: 'no configuration available' };
+  return { status: 200, message: 'ready' };
+}
+
+function statusOf(figures: Figures): JsonObject {
+  const { config } = figures;
+  return {
+    version: HEADGATE_VERSION,
+    ready: readinessOf(figures).status === 200,
+    configuration_hash: config?.hash ?? null,
+    configuration: config === null ? null : { epoch: config.epoch, revision: config.revision },
+    control_plane: { connected: figures.controlPlaneConnected },
+    server: {
+      connections_active: figures.connections,
+      requests_in_flight: figures.inFlight,
+      total_requests: figures.requestsByClass.reduce((sum, count) => sum + count, 0),
+    },
+    memory: { rss_bytes: process.memoryUsage.rss() },
+  };
+}
+
+/** Prometheus' text format. */
+export function metricsText(figures: Figures): string {
+  const lines: string[] = [];
+  const metric = (name: string, type: string, help: string, samples: [string, number][]): void => {
+    lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`);
+    for (const [labels, value] of samples) lines.push(`${name}${labels} ${value}`);
+  };
+  const classes = [1, 2, 3, 4, 5].map((digit): [string, number] => [
+    `{class="${digit}xx"}`,
+    figures.requestsByClass[digit] ?? 0,
+  ]);
+  metric('headgate_http_requests_total', 'counter', 'Answers by status class.', classes);
+  const gauge = (name: string, help: string, value: number): void =>
+    metric(name, 'gauge', help, [['', value]]);
+  gauge('headgate_http_connections', 'Open client connections.', figures.connections);
+  gauge('headgate_http_requests_in_flight', 'Requests being answered.', figures.inFlight);
+  gauge('headgate_config_epoch', 'Epoch served; 0 for none.', figures.config?.epoch ?? 0);
+  gauge('headgate_config_revision', 'Revision served; 0 for none.', figures.config?.revision ?? 0);
+  const connected = figures.controlPlaneConnected ? 1 : 0;
+  gauge('headgate_control_plane_connected', '1 with a live session.', connected);
+  metric('headgate_access_log_dropped_total', 'counter', 'Access log lines dropped.', [
+    ['', figures.accessLogDropped],
+  ]);
+  return `${lines.join('\n')}\n`;
+}
+
+function sendJson(response: ServerResponse, status: number, body: JsonObject): void {
+  send(response, status, 'application/json; charset=utf-8', JSON.stringify(body));
+}
+
+function send(response: ServerResponse, status: number, type: string, text: string): void {
+  response.writeHead(status, {
+    'Content-Type': type,
+    'Content-Length': Buffer.byteLength(text),
+    'Cache-Control': 'no-store',
+  });
+  response.end(text);
+}
