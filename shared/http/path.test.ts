@@ -35,6 +35,14 @@ function decision(target: string): string {
   return result.ok ? `${result.path} → ${result.forward}` : 'refused';
 }
 
+/** Whether Node accepts; if so, the edge must decide alike. */
+function check(target: string): boolean {
+  const onNode = decision(target);
+  if (onNode === 'refused') return false;
+  expect(decision(seenAtEdge(target)), JSON.stringify(target)).toBe(onNode);
+  return true;
+}
+
 /** Target, path for matching, path that goes upstream (when it differs). */
 const READINGS: readonly (readonly [string, string, string?])[] = [
   ['/', '/'],
@@ -209,13 +217,6 @@ describe('normalizeTarget', () => {
 });
 
 describe('the edge, where a target has been through a WHATWG URL', () => {
-  function check(target: string): boolean {
-    const onNode = decision(target);
-    if (onNode === 'refused') return false;
-    expect(decision(seenAtEdge(target)), JSON.stringify(target)).toBe(onNode);
-    return true;
-  }
-
   it('decides every table entry as Node does', () => {
     for (const [target] of READINGS) expect(check(target), target).toBe(true);
   });

@@ -1,0 +1,137 @@
+/**
+ * What may not pass a gateway: fields that concern one connection, and fields by which a client
+ * could pass for somebody. Both go at entry, before any plugin runs; what the gateway itself says is
+ * written afterwards, so no client can name it away.
+ */
+import { HeaderList } from './headers.ts';
+
+/** Source: RFC 9110 section 7.6.1; RFC 9112 appendix C.2.2 for Proxy-Connection. */
+const HOP_BY_HOP: ReadonlySet<string> = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+
+/**
+ * Also removed from requests: `expect` is settled by the listener, and `proxy` becomes HTTP_PROXY in
+ * the environment of a CGI program.
+ */
+const REQUEST_ONLY: ReadonlySet<string> = new Set(['expect', 'proxy']);
+
+/** Fields for the last recipient; a Connection field that names them is an attack or a mistake. */
+const END_TO_END: ReadonlySet<string> = new Set([
+  'accept',
+  'accept-encoding',
+  'accept-language',
+  'age',
+  'authorization',
+  'cache-control',
+  'content-encoding',
+  'content-length',
+  'content-range',
+  'content-type',
+  'cookie',
+  'date',
+  'etag',
+  'expires',
+  'forwarded',
+  'host',
+  'if-match',
+  'if-modified-since',
+  'if-none-match',
+  'if-range',
+  'if-unmodified-since',
+  'last-modified',
+  'location',
+  'origin',
+  'range',
+  'referer',
+  'server',
+  'set-cookie',
+  'user-agent',
+  'vary',
+  'via',
+  'www-authenticate',
+  'x-api-key',
+  'x-real-ip',
+]);
+const END_TO_END_PREFIXES = ['sec-', 'x-forwarded-', 'x-kong-', 'x-ratelimit-', 'access-control-'];
+
+/** Set by authentication plugins, never by a client. */
+const IDENTITY_PREFIXES = [
+  'x-consumer-',
+  'x-credential-',
+  'x-anonymous-consumer',
+  'x-authenticated-',
+];
+
+/** Names in a Connection field that are looked at. */
+const NOMINATED_MAX = 64;
+
+/** Removes what concerns the connection only, in place; `Connection` names more. */
+export function stripHopByHop(headers: HeaderList): void {
+  const nominated = nominatedBy(headers);
+  for (const name of HOP_BY_HOP) headers.remove(name);
+  if (nominated !== null) for (const name of nominated) headers.remove(name);
+}
+
+/**
+ * The request's headers as plugins and upstreams may see them: a copy without hop-by-hop fields,
+ * without fields that `Connection` names, and without identity headers in any spelling.
+ *
+ * Aliases (`X_Real_IP`, `x.forwarded.for`) of fields that the gateway sets or frames messages by are
+ * dropped: servers that fold `_` and `.` would read them as the real thing.
+ */
+export function entryHeaders(received: HeaderList): HeaderList {
+  const nominated = nominatedBy(received);
+  const raw: string[] = [];
+  for (let i = 0; i < received.size; i += 1) {
+    const name = received.lowerNameAt(i);
+    if (HOP_BY_HOP.has(name) || REQUEST_ONLY.has(name)) continue;
+    if (nominated !== null && nominated.has(name)) continue;
+    if (isReserved(name)) continue;
+    raw.push(received.nameAt(i), received.valueAt(i));
+  }
+  return new HeaderList(raw);
+}
+
+/** Whether a request field (lower case) is one that only the gateway may send upstream. */
+export function isReserved(name: string): boolean {
+  const isAlias = name.includes('_') || name.includes('.');
+  // Everything reserved begins with x-, but for aliases of framing fields.
+  if (!isAlias) return name.startsWith('x-') && startsWithAny(name, IDENTITY_PREFIXES);
+  const canonical = name.replace(/[_.]/g, '-');
+  return (
+    startsWithAny(canonical, IDENTITY_PREFIXES) ||
+    HOP_BY_HOP.has(canonical) ||
+    END_TO_END.has(canonical) ||
+    startsWithAny(canonical, END_TO_END_PREFIXES)
+  );
+}
+
+/** Fields that Connection names and that may go; null when there are none. */
+function nominatedBy(headers: HeaderList): ReadonlySet<string> | null {
+  if (!headers.has('connection')) return null;
+  let names: Set<string> | null = null;
+  for (const value of headers.getAll('connection')) {
+    for (const token of value.split(',', NOMINATED_MAX)) {
+      const name = token.trim().toLowerCase();
+      if (name === '' || name === 'close' || name === 'keep-alive') continue;
+      if (END_TO_END.has(name) || startsWithAny(name, END_TO_END_PREFIXES)) continue;
+      names ??= new Set();
+      names.add(name);
+    }
+  }
+  return names;
+}
+
+function startsWithAny(name: string, prefixes: readonly string[]): boolean {
+  for (const prefix of prefixes) if (name.startsWith(prefix)) return true;
+  return false;
+}

@@ -1,0 +1,27 @@
+/** The authority of a request: a name and perhaps a port. */
+
+export interface HostParts {
+  /** As received; brackets of an IPv6 address kept. */
+  readonly name: string;
+  /** Null when there is none or it is not a number. */
+  readonly port: number | null;
+}
+
+/**
+ * Splits `name:port`. A colon that is not followed by digits up to the end belongs to the name.
+ *
+ * Source: Kong `router/transform.lua`, split_host_port
+ */
+export function splitHost(host: string): HostParts {
+  const colon = host.startsWith('[') ? host.indexOf(':', host.indexOf(']')) : host.indexOf(':');
+  if (colon < 0) return { name: host, port: null };
+  const digits = host.slice(colon + 1);
+  if (!/^\d{1,5}$/.test(digits)) return { name: host, port: null };
+  return { name: host.slice(0, colon), port: Number(digits) };
+}
+
+/** `name:port`, without the port where the scheme implies it; IPv6 addresses in brackets. */
+export function joinHost(name: string, port: number, scheme: 'http' | 'https'): string {
+  const host = name.includes(':') && !name.startsWith('[') ? `[${name}]` : name;
+  return port === (scheme === 'https' ? 443 : 80) ? host : `${host}:${port}`;
+}
