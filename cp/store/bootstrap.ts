@@ -1,0 +1,55 @@
+/** What every cluster has from its first start: the workspace and the group named `default`. */
+import { randomUUID } from 'node:crypto';
+import { must } from '#shared/base/assert.ts';
+import type { AnyEntity } from '#shared/schema/infer.ts';
+import type { EntityDefinition, JsonValue } from '#shared/schema/field.ts';
+import type { Db } from './db.ts';
+import type { RowKeys } from './entity-codec.ts';
+import { EntityTx } from './entity-store.ts';
+import { START_LOCK } from './migrate.ts';
+import { SYSTEM_WORKSPACE } from './migrations/0001-init.ts';
+import { PendingChanges } from './pending-changes.ts';
+import { planOf } from './sql.ts';
+
+export const DEFAULT_NAME = 'default';
+
+/** @returns id of the default workspace */
+export function ensureDefaults(
+  db: Db,
+  workspace: EntityDefinition,
+  keys: RowKeys,
+): Promise<string> {
+  const plans = new Map([[workspace.name, planOf(workspace)]]);
+  return db.tx(async (tx) => {
+    // Two control planes may start at once on an empty database.
+    await tx.query('SELECT pg_advisory_xact_lock($1::bigint)', [START_LOCK]);
+    const changes = new PendingChanges();
+    const entities = new EntityTx({ db: tx, plans, keys, changes });
+    const found = await entities.getBy(workspace, SYSTEM_WORKSPACE, 'name', DEFAULT_NAME);
+    const id = found?.id ?? randomUUID();
+    if (found === null) {
+      await entities.insert(workspace, SYSTEM_WORKSPACE, defaultWorkspace(workspace, id));
+    }
+    await tx.query(
+      `INSERT INTO groups (id, name, workspaces) VALUES ($1, $2, ARRAY[$3::uuid])
+       ON CONFLICT (name) DO NOTHING`,
+      [randomUUID(), DEFAULT_NAME, id],
+    );
+    if (changes.count > 0) await changes.commit(tx, { name: 'bootstrap', source: null }, '');
+    return id;
+  });
+}
+
+function defaultWorkspace(workspace: EntityDefinition, id: string): AnyEntity {
+  const now = Math.floor(Date.now() / 1000);
+  const given: Record<string, JsonValue> = {
+    name: DEFAULT_NAME,
+    created_at: now,
+    updated_at: now,
+  };
+  const fields = Object.entries(workspace.fields).map(([field, attributes]) => [
+    field,
+    given[field] ?? attributes.default ?? null,
+  ]);
+  return { ...Object.fromEntries(fields), id: must(id, 'an id') };
+}

@@ -1,0 +1,148 @@
+/** Reads entities over any handle: the pool, or a transaction (with or without locking rows). */
+import { must } from '#shared/base/assert.ts';
+import type { EntityDefinition } from '#shared/schema/field.ts';
+import type { AnyEntity } from '#shared/schema/infer.ts';
+import type { Db, Param } from './db.ts';
+import { decodeEntity, type EntityRow, type RowKeys } from './entity-codec.ts';
+import { toStoreError } from './errors.ts';
+import { SYSTEM_WORKSPACE } from './migrations/0001-init.ts';
+import { quoted, type TablePlan } from './sql.ts';
+
+export interface ListQuery {
+  /** Rows per page, at least 1. */
+  readonly size: number;
+  /** `next` of the page before; null for the first. */
+  readonly after: string | null;
+  /** Children of one parent, by the foreign field's name. */
+  readonly where?: { readonly field: string; readonly id: string };
+  readonly tags?: { readonly all: readonly string[] } | { readonly any: readonly string[] };
+}
+
+export interface Page {
+  readonly rows: AnyEntity[];
+  /** Key of the next page; null on the last. */
+  readonly next: string | null;
+}
+
+export interface Reader {
+  /** Null also for an id that is not a UUID, and for what has expired. */
+  get(definition: EntityDefinition, ws: string, id: string): Promise<AnyEntity | null>;
+  /** By a unique field; look-up secrets go through their blind index. */
+  getBy(
+    definition: EntityDefinition,
+    ws: string,
+    field: string,
+    value: string,
+  ): Promise<AnyEntity | null>;
+  /** In order of id. */
+  list(definition: EntityDefinition, ws: string, query: ListQuery): Promise<Page>;
+}
+
+/** Table plans by definition name. */
+export type Plans = ReadonlyMap<string, TablePlan>;
+
+export interface ReaderOptions {
+  readonly db: Db;
+  readonly plans: Plans;
+  readonly keys: RowKeys;
+  /** Lock what is read, in a transaction that is going to write. */
+  readonly forUpdate: boolean;
+}
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+
+export class EntityReader implements Reader {
+  readonly #db: Db;
+  readonly #plans: Plans;
+  readonly #keys: RowKeys;
+  readonly #lock: string;
+
+  constructor(options: ReaderOptions) {
+    this.#db = options.db;
+    this.#plans = options.plans;
+    this.#keys = options.keys;
+    this.#lock = options.forUpdate ? ' FOR UPDATE' : '';
+  }
+
+  async get(definition: EntityDefinition, ws: string, id: string): Promise<AnyEntity | null> {
+    if (!UUID.test(id)) return null;
+    const plan = planFor(this.#plans, definition);
+    return this.#one(plan, `${plan.select} AND id = $2`, [workspaceOf(plan, ws), id]);
+  }
+
+  async getBy(
+    definition: EntityDefinition,
+    ws: string,
+    field: string,
+    value: string,
+  ): Promise<AnyEntity | null> {
+    // Postgres has no such text, so no entity has it either.
+    if (value.includes('\0')) return null;
+    const plan = planFor(this.#plans, definition);
+    const found = plan.uniques.find((unique) => unique.field === field);
+    const { column, isBlind } = must(found, `${plan.table}.${field} is not unique`);
+    const param = isBlind ? this.#keys.blindIndex(plan.table, field, value) : value;
+    const text = `${plan.select} AND ${quoted(column)} = $2`;
+    return this.#one(plan, text, [workspaceOf(plan, ws), param]);
+  }
+
+  async list(definition: EntityDefinition, ws: string, query: ListQuery): Promise<Page> {
+    const plan = planFor(this.#plans, definition);
+    const { text, params } = listStatement(plan, ws, query);
+    const rows = await this.#rows(`${text}${this.#lock}`, params);
+    const page = rows.slice(0, query.size).map((row) => decodeEntity(plan, row, this.#keys));
+    const last = page.at(-1);
+    return { rows: page, next: rows.length > query.size && last !== undefined ? last.id : null };
+  }
+
+  async #one(plan: TablePlan, text: string, params: readonly Param[]): Promise<AnyEntity | null> {
+    const [row] = await this.#rows(`${text}${this.#lock}`, params);
+    return row === undefined ? null : decodeEntity(plan, row, this.#keys);
+  }
+
+  async #rows(text: string, params: readonly Param[]): Promise<EntityRow[]> {
+    try {
+      const { rows } = await this.#db.query<EntityRow>(text, params);
+      return rows;
+    } catch (error) {
+      // Inside a transaction the driver's error must pass: the transaction may be run again.
+      throw this.#lock === '' ? toStoreError(error) : error;
+    }
+  }
+}
+
+/** One row more than a page holds is read, to know whether there is another page. */
+function listStatement(
+  plan: TablePlan,
+  ws: string,
+  query: ListQuery,
+): { text: string; params: Param[] } {
+  const params: Param[] = [workspaceOf(plan, ws)];
+  let text = plan.select;
+  const add = (condition: string, param: Param): void => {
+    params.push(param);
+    text += ` AND ${condition.replace('$', `$${params.length}`)}`;
+  };
+  if (query.where !== undefined) {
+    const { field, id } = query.where;
+    const found = plan.foreigns.find((foreign) => foreign.field === field);
+    const { column } = must(found, `${plan.table}.${field} is not a foreign field`);
+    add(`${quoted(column)} = $`, id);
+  }
+  if (query.tags !== undefined) {
+    if ('all' in query.tags) add('tags @> $::text[]', query.tags.all);
+    else add('tags && $::text[]', query.tags.any);
+  }
+  if (query.after !== null) add('id > $', query.after);
+  params.push(query.size + 1);
+  return { text: `${text} ORDER BY id LIMIT $${params.length}`, params };
+}
+
+export function planFor(plans: Plans, definition: EntityDefinition): TablePlan {
+  return must(plans.get(definition.name), `${definition.name} is not stored`);
+}
+
+/** The workspace a definition's rows are under. */
+export function workspaceOf(plan: TablePlan, ws: string): string {
+  return plan.definition.workspaceable ? ws : SYSTEM_WORKSPACE;
+}

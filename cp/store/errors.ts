@@ -1,0 +1,126 @@
+/** What can go wrong with a write or read, in the words of the Admin API. */
+import { unreachable } from '#shared/base/assert.ts';
+import type { JsonValue } from '#shared/schema/field.ts';
+import type { AnyEntity } from '#shared/schema/infer.ts';
+import { DbError } from './db.ts';
+import { foreignId, type TablePlan } from './sql.ts';
+
+export type StoreFailure =
+  /** Another entity has these values; composite keys name all their fields, absent ones null. */
+  | { readonly code: 'unique'; readonly fields: Record<string, JsonValue> }
+  | { readonly code: 'primary_key'; readonly id: string }
+  | {
+      readonly code: 'foreign_missing';
+      readonly field: string;
+      readonly reference: string;
+      readonly id: string;
+    }
+  /** An entity of `kind` cannot go while entities of `by` point to it. */
+  | { readonly code: 'foreign_referenced'; readonly by: string; readonly kind: string }
+  /** Postgres refuses a value that validation let through (too long for an index, bad text). */
+  | { readonly code: 'invalid'; readonly detail: string }
+  /** The connection broke at COMMIT: it may have happened. Read again before trying again. */
+  | { readonly code: 'outcome_unknown' }
+  /** The database cannot be reached or is too busy; nothing was changed. */
+  | { readonly code: 'unavailable' };
+
+export class StoreError extends Error {
+  override readonly name = 'StoreError';
+  readonly failure: StoreFailure;
+  constructor(failure: StoreFailure, cause?: unknown) {
+    super(describe(failure), { cause });
+    this.failure = failure;
+  }
+}
+
+/** Never shows a value: unique fields may be secrets. */
+function describe(failure: StoreFailure): string {
+  switch (failure.code) {
+    case 'unique':
+      return `unique violation on ${Object.keys(failure.fields).join(', ')}`;
+    case 'primary_key':
+      return `id ${failure.id} exists`;
+    case 'foreign_missing':
+      return `${failure.field}: no ${failure.reference} with id ${failure.id}`;
+    case 'foreign_referenced':
+      return `${failure.by} reference the ${failure.kind} entity`;
+    case 'invalid':
+      return `value refused by the database: ${failure.detail}`;
+    case 'outcome_unknown':
+      return 'the outcome of the transaction is unknown';
+    case 'unavailable':
+      return 'the database is unavailable';
+    default:
+      return unreachable(failure);
+  }
+}
+
+/** Serialization failure and deadlock: the same transaction may well succeed when run again. */
+export function isRetryable(error: unknown): boolean {
+  return error instanceof DbError && (error.sqlState === '40001' || error.sqlState === '40P01');
+}
+
+/** A failed statement about `entity`, by the name of the constraint it broke. */
+export function toEntityError(error: unknown, plan: TablePlan, entity: AnyEntity): unknown {
+  if (!(error instanceof DbError) || error.constraint === null) return error;
+  const { constraint } = error;
+  if (error.sqlState === '23505') return uniqueError(error, plan, entity);
+  if (error.sqlState !== '23503') return error;
+  const foreign = plan.foreigns.find(({ field }) => `${plan.table}_${field}_fkey` === constraint);
+  const id = foreign === undefined ? null : foreignId(entity[foreign.field]);
+  if (foreign === undefined || id === null) return error;
+  const { field, reference } = foreign;
+  return new StoreError({ code: 'foreign_missing', field, reference, id }, error);
+}
+
+function uniqueError(error: DbError, plan: TablePlan, entity: AnyEntity): unknown {
+  if (error.constraint === `${plan.table}_pkey`) {
+    return new StoreError({ code: 'primary_key', id: entity.id }, error);
+  }
+  const unique = plan.uniques.find(({ constraint }) => constraint === error.constraint);
+  const fields =
+    unique !== undefined
+      ? [unique.field]
+      : error.constraint === `${plan.table}_cache_key`
+        ? plan.cacheKey
+        : null;
+  if (fields === null) return error;
+  return new StoreError(
+    {
+      code: 'unique',
+      fields: Object.fromEntries(fields.map((field) => [field, entity[field] ?? null])),
+    },
+    error,
+  );
+}
+
+/**
+ * Any failure as callers of the store see it. What is neither the data's nor the connection's fault
+ * stays what it is: a bug, or an error of the caller's own.
+ */
+export function toStoreError(error: unknown): unknown {
+  if (!(error instanceof DbError)) return error;
+  if (error.outcomeUnknown) return new StoreError({ code: 'outcome_unknown' }, error);
+  if (isUnavailable(error.sqlState)) return new StoreError({ code: 'unavailable' }, error);
+  if (isBadData(error.sqlState)) {
+    return new StoreError({ code: 'invalid', detail: detailOf(error.sqlState) }, error);
+  }
+  return error;
+}
+
+/**
+ * No connection; connection exceptions (08), exhausted retries (40), resources (53), waits and
+ * cancellations (55P03, 57), idle timeout (25P03), system errors (58).
+ */
+function isUnavailable(sqlState: string | null): boolean {
+  return sqlState === null || /^(08|40|53|57|58)|^55P03$|^25P03$/.test(sqlState);
+}
+
+/** Data exceptions (22) and program limits such as the longest index entry (54). */
+function isBadData(sqlState: string | null): boolean {
+  return sqlState !== null && /^(22|54)/.test(sqlState);
+}
+
+function detailOf(sqlState: string | null): string {
+  return sqlState?.startsWith('54') === true ? 'too long' : 'not a text or number it can hold';
+}

@@ -1,0 +1,47 @@
+/** From settings to a store that works: database, schema, keys, defaults. */
+import type { Logger } from '#shared/platform/platform.ts';
+import type { EntityDefinition } from '#shared/schema/field.ts';
+import { must } from '#shared/base/assert.ts';
+import { type Keyring, loadKeyring } from '../keys/keyring.ts';
+import { ensureDefaults } from './bootstrap.ts';
+import type { Db } from './db.ts';
+import { migrate } from './migrate.ts';
+import { type DatabaseSettings, openDatabase } from './open-database.ts';
+import { createStore, type Store } from './store.ts';
+
+export interface OpenStoreOptions {
+  readonly database: DatabaseSettings;
+  /** `HEADGATE_KEK`; null when not set. */
+  readonly kek: string | null;
+  /** All definitions that are stored, in foreign-key order (`REGISTRY.entities`). */
+  readonly entities: ReadonlyMap<string, EntityDefinition>;
+  readonly logger: Logger;
+}
+
+export interface OpenedStore {
+  readonly store: Store;
+  readonly keyring: Keyring;
+}
+
+/** @throws DatabaseSettingsError, MigrationError, KeyringError, LockedError, DbError */
+export async function openStore(options: OpenStoreOptions): Promise<OpenedStore> {
+  const db = await openDatabase(options.database, options.logger);
+  try {
+    return await openStoreOn(db, options);
+  } catch (error) {
+    await db.close();
+    throw error;
+  }
+}
+
+/** The same over a database that is open already. */
+export async function openStoreOn(db: Db, options: OpenStoreOptions): Promise<OpenedStore> {
+  const { kek, entities, logger, database } = options;
+  await migrate(db, logger);
+  const mayMakeKek = db.driver === 'pglite';
+  const keyring = await loadKeyring(db, { kek, dataDir: database.dataDir, mayMakeKek }, logger);
+  const workspace = must(entities.get('workspaces'), 'workspaces are stored');
+  const defaultWorkspace = await ensureDefaults(db, workspace, keyring);
+  const store = await createStore({ db, keys: keyring, entities, logger, defaultWorkspace });
+  return { store, keyring };
+}

@@ -1,0 +1,120 @@
+/** The change rows of one writing transaction, and the statement that gives them their version. */
+import { assert } from '#shared/base/assert.ts';
+import type { JsonObject } from '#shared/schema/field.ts';
+import type { Db } from './db.ts';
+import { StoreError } from './errors.ts';
+
+/** Payload: id of the store that committed, so that it can ignore its own. */
+export const CHANGES_CHANNEL = 'headgate_changes';
+
+/** Change rows in one statement; what exceeds it follows in further ones. */
+const BATCH_SIZE_MAX = 2_000;
+
+export interface Actor {
+  /** Who: the name of a token, or of a part of the control plane. */
+  readonly name: string;
+  /** From where: an address; null when it is the control plane itself. */
+  readonly source: string | null;
+}
+
+export interface Change {
+  readonly ws: string;
+  readonly kind: string;
+  readonly id: string;
+  readonly operation: 'create' | 'update' | 'delete';
+  /** The entity after the change, without secrets; null once removed. */
+  readonly doc: JsonObject | null;
+  /** Ciphertexts by field, base64; null when there are none. */
+  readonly secrets: JsonObject | null;
+}
+
+const COLUMNS =
+  'ws_id, version, position, kind, entity_id, operation, actor, source, at, doc, secrets';
+const RECORD =
+  'c(ws_id uuid, version bigint, position integer, kind text, entity_id uuid, operation text,' +
+  ' doc jsonb, secrets jsonb)';
+
+/** The row lock on the counter is held from here to COMMIT, so version order is commit order. */
+const COMMIT_VERSION = `
+  WITH v AS (
+    UPDATE workspace_versions SET version = version + 1
+    WHERE ws_id = ANY($1::uuid[]) RETURNING ws_id, version
+  ), inserted AS (
+    INSERT INTO changes (${COLUMNS})
+    SELECT v.ws_id, v.version, c.position, c.kind, c.entity_id, c.operation, $3, $4,
+      clock_timestamp(), c.doc, c.secrets
+    FROM jsonb_to_recordset($2::jsonb) AS ${RECORD} JOIN v ON v.ws_id = c.ws_id
+  )
+  SELECT ws_id, version, pg_notify('${CHANGES_CHANNEL}', $5) FROM v`;
+
+const FURTHER_ROWS = `
+  INSERT INTO changes (${COLUMNS})
+  SELECT c.ws_id, c.version, c.position, c.kind, c.entity_id, c.operation, $2, $3,
+    clock_timestamp(), c.doc, c.secrets
+  FROM jsonb_to_recordset($1::jsonb) AS ${RECORD}`;
+
+export class PendingChanges {
+  readonly #changes: Change[] = [];
+
+  get count(): number {
+    return this.#changes.length;
+  }
+
+  add(change: Change): void {
+    this.#changes.push(change);
+  }
+
+  /**
+   * Takes the next version of each workspace touched and writes the change rows under it. Must be
+   * the last thing a transaction does.
+   *
+   * @param waker  payload of the notification
+   * @returns versions by workspace id
+   * @throws StoreError `foreign_missing` when a workspace is not there
+   */
+  async commit(tx: Db, actor: Actor, waker: string): Promise<Map<string, number>> {
+    assert(this.count > 0, 'nothing to commit');
+    const workspaces = [...new Set(this.#changes.map(({ ws }) => ws))].toSorted();
+    if (workspaces.length > 1) {
+      // In id order, or two writers of the same workspaces could wait for each other.
+      await tx.query(
+        'SELECT 1 FROM workspace_versions WHERE ws_id = ANY($1::uuid[]) ORDER BY ws_id FOR UPDATE',
+        [workspaces],
+      );
+    }
+    const first = JSON.stringify(this.#records(new Map()).slice(0, BATCH_SIZE_MAX));
+    const { rows } = await tx.query<{ ws_id: string; version: number }>(COMMIT_VERSION, [
+      workspaces,
+      first,
+      actor.name,
+      actor.source,
+      waker,
+    ]);
+    const versions = new Map(rows.map(({ ws_id, version }) => [ws_id, version]));
+    for (const id of workspaces) {
+      if (versions.has(id)) continue;
+      throw new StoreError({
+        code: 'foreign_missing',
+        field: 'workspace',
+        reference: 'workspaces',
+        id,
+      });
+    }
+    const records = this.count > BATCH_SIZE_MAX ? this.#records(versions) : [];
+    for (let start = BATCH_SIZE_MAX; start < records.length; start += BATCH_SIZE_MAX) {
+      const batch = JSON.stringify(records.slice(start, start + BATCH_SIZE_MAX));
+      await tx.query(FURTHER_ROWS, [batch, actor.name, actor.source]);
+    }
+    return versions;
+  }
+
+  #records(versions: ReadonlyMap<string, number>) {
+    const positions = new Map<string, number>();
+    return this.#changes.map(({ ws, kind, id, operation, doc, secrets }) => {
+      const position = positions.get(ws) ?? 0;
+      positions.set(ws, position + 1);
+      const version = versions.get(ws) ?? null;
+      return { ws_id: ws, version, position, kind, entity_id: id, operation, doc, secrets };
+    });
+  }
+}

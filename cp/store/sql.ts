@@ -1,0 +1,147 @@
+/**
+ * Definition → SQL: which columns a definition's table has, and its statements. Values only ever
+ * travel as parameters; identifiers come from definitions and are checked.
+ */
+import { assert } from '#shared/base/assert.ts';
+import type { EntityDefinition, Field, JsonValue } from '#shared/schema/field.ts';
+import type { AnyEntity } from '#shared/schema/infer.ts';
+
+export interface ForeignColumn {
+  readonly field: string;
+  /** `<field>_id` */
+  readonly column: string;
+  /** Name of the definition it points to. */
+  readonly reference: string;
+  /** `restrict`: a parent with children is not removed. */
+  readonly onDelete: 'cascade' | 'null' | 'restrict';
+}
+
+export interface SecretColumns {
+  readonly field: string;
+  /** `<field>_cipher` */
+  readonly cipher: string;
+  /** `<field>_index`, for what is looked up by value. */
+  readonly index: string | null;
+}
+
+export interface UniqueColumn {
+  readonly field: string;
+  /** The field itself, or its blind index. */
+  readonly column: string;
+  readonly isBlind: boolean;
+  readonly constraint: string;
+  /** Over all workspaces. */
+  readonly acrossWorkspaces: boolean;
+}
+
+/** What a table looks like and how it is spoken to. */
+export interface TablePlan {
+  readonly definition: EntityDefinition;
+  readonly table: string;
+  readonly uniques: readonly UniqueColumn[];
+  readonly foreigns: readonly ForeignColumn[];
+  readonly secrets: readonly SecretColumns[];
+  readonly hasTags: boolean;
+  readonly hasExpiry: boolean;
+  readonly cacheKey: readonly string[] | null;
+  /** Columns written besides `ws_id` and `id`, in the order of the parameters. */
+  readonly columns: readonly string[];
+  readonly insert: string;
+  readonly update: string;
+  /** `SELECT … WHERE ws_id = $1`, to be continued with ` AND …`. */
+  readonly select: string;
+}
+
+const IDENTIFIER = /^[a-z][a-z0-9_]{0,50}$/;
+
+export function planOf(definition: EntityDefinition): TablePlan {
+  const table = definition.name;
+  const fields = Object.entries(definition.fields);
+  for (const name of [table, ...fields.map(([field]) => field)]) {
+    assert(IDENTIFIER.test(name), `not a column or table name: ${name}`);
+  }
+  const shape = {
+    definition,
+    table,
+    uniques: fields.flatMap(([field, attributes]) => uniqueOf(table, field, attributes)),
+    foreigns: fields.flatMap(([field, attributes]) => foreignOf(field, attributes)),
+    secrets: fields.flatMap(([field, attributes]) => secretOf(field, attributes)),
+    hasTags: definition.fields['tags'] !== undefined,
+    hasExpiry: definition.ttl === true,
+    cacheKey: definition.cache_key ?? null,
+  };
+  return { ...shape, ...statementsOf(shape) };
+}
+
+function uniqueOf(table: string, field: string, attributes: Field): UniqueColumn[] {
+  const acrossWorkspaces = attributes.unique_across_ws === true;
+  if (attributes.unique !== true && !acrossWorkspaces) return [];
+  const isBlind = attributes.secret === 'lookup';
+  assert(isBlind || attributes.secret === undefined, `${field}: unique needs a blind index`);
+  const column = isBlind ? `${field}_index` : attributes.type === 'foreign' ? `${field}_id` : field;
+  return [{ field, column, isBlind, constraint: `${table}_${field}_key`, acrossWorkspaces }];
+}
+
+function foreignOf(field: string, attributes: Field): ForeignColumn[] {
+  if (attributes.type !== 'foreign') return [];
+  const { reference, on_delete: onDelete = 'restrict' } = attributes;
+  return [{ field, column: `${field}_id`, reference, onDelete }];
+}
+
+function secretOf(field: string, attributes: Field): SecretColumns[] {
+  if (attributes.secret === undefined) return [];
+  const index = attributes.secret === 'lookup' ? `${field}_index` : null;
+  return [{ field, cipher: `${field}_cipher`, index }];
+}
+
+type Shape = Omit<TablePlan, 'columns' | 'insert' | 'update' | 'select'>;
+
+function statementsOf(shape: Shape): Pick<TablePlan, 'columns' | 'insert' | 'update' | 'select'> {
+  const columns = [
+    ...new Set([
+      ...shape.uniques.map(({ column }) => column),
+      ...shape.foreigns.map(({ column }) => column),
+      ...shape.secrets.flatMap(({ cipher, index }) =>
+        index === null ? [cipher] : [index, cipher],
+      ),
+    ]),
+    ...(shape.hasTags ? ['tags'] : []),
+    ...(shape.hasExpiry ? ['expires_at'] : []),
+    ...(shape.cacheKey === null ? [] : ['cache_key']),
+    'doc',
+  ];
+  const table = quoted(shape.table);
+  const names = columns.map(quoted);
+  const places = columns.map((_, index) => `$${index + 3}`);
+  const read = ['doc', ...shape.secrets.map(({ cipher }) => cipher)].map(quoted);
+  return {
+    columns,
+    insert:
+      `INSERT INTO ${table} (ws_id, id, ${names.join(', ')}) ` +
+      `VALUES ($1, $2, ${places.join(', ')})`,
+    update:
+      `UPDATE ${table} SET ${names.map((name, index) => `${name} = ${places[index]}`).join(', ')} ` +
+      'WHERE ws_id = $1 AND id = $2',
+    select:
+      `SELECT id, ${read.join(', ')} FROM ${table} WHERE ws_id = $1` +
+      (shape.hasExpiry ? ' AND (expires_at IS NULL OR expires_at > now())' : ''),
+  };
+}
+
+export function quoted(name: string): string {
+  return `"${name}"`;
+}
+
+/**
+ * The fields unique together, as one text in which an absent part is a value like any other; so two
+ * global plugins of one name collide, which SQL's nulls would not.
+ */
+export function cacheKeyOf(cacheKey: readonly string[], entity: AnyEntity): string {
+  return JSON.stringify(cacheKey.map((field) => foreignId(entity[field]) ?? entity[field] ?? null));
+}
+
+/** The id in `{id}`; null for anything else. */
+export function foreignId(value: JsonValue | undefined): string | null {
+  if (typeof value !== 'object' || value === null || !('id' in value)) return null;
+  return typeof value.id === 'string' ? value.id : null;
+}

@@ -1,0 +1,211 @@
+/**
+ * The store: the only writer of entities. A write is one transaction that holds the rows, a change
+ * row for each, and, by its last statement, the next version of the workspace (decisions 1 and 11).
+ */
+import { randomUUID } from 'node:crypto';
+import { must } from '#shared/base/assert.ts';
+import type { Logger } from '#shared/platform/platform.ts';
+import type { EntityDefinition } from '#shared/schema/field.ts';
+import type { AnyEntity } from '#shared/schema/infer.ts';
+import type { Db } from './db.ts';
+import type { RowKeys } from './entity-codec.ts';
+import {
+  EntityReader,
+  type ListQuery,
+  type Page,
+  type Plans,
+  type Reader,
+} from './entity-reader.ts';
+import { EntityTx, type WriteTx } from './entity-store.ts';
+import { StoreError, toStoreError } from './errors.ts';
+import { type Actor, CHANGES_CHANNEL, PendingChanges } from './pending-changes.ts';
+import { retrying } from './retry.ts';
+import { planOf } from './sql.ts';
+
+export type { ListQuery, Page, Reader } from './entity-reader.ts';
+export type { WriteTx } from './entity-store.ts';
+export { StoreError, type StoreFailure } from './errors.ts';
+export type { Actor } from './pending-changes.ts';
+
+/** Expired rows removed in one transaction. */
+export const SWEEP_SIZE_MAX = 1_000;
+
+export interface Written<T> {
+  readonly value: T;
+  /** Of the workspace: the new one, or the current one when nothing was changed. */
+  readonly version: number;
+}
+
+export interface Store extends Reader {
+  readonly db: Db;
+  /**
+   * One transaction. `work` may run more than once (serialization failures, deadlocks), so it must
+   * have no effect but on its `tx`. What it throws rolls back and comes out as it is.
+   *
+   * @throws StoreError
+   */
+  write<T>(ws: string, actor: Actor, work: (tx: WriteTx) => Promise<T>): Promise<Written<T>>;
+  /** Calls `fn` after commits of this process and of others; several may become one. A hint. */
+  onCommit(fn: () => void): () => void;
+  /** Id of the workspace `default`. */
+  defaultWorkspace(): string;
+  /** Reads over a transaction of the caller's (`db.tx`, repeatable read), without locks. */
+  reader(db: Db): Reader;
+  /** Removes what has expired, each with a change. @returns how many */
+  sweepExpired(): Promise<number>;
+  close(): Promise<void>;
+}
+
+export interface StoreOptions {
+  /** Migrated. The store closes it. */
+  readonly db: Db;
+  readonly keys: RowKeys;
+  /** All definitions that are stored, in foreign-key order. */
+  readonly entities: ReadonlyMap<string, EntityDefinition>;
+  readonly logger: Logger;
+  readonly defaultWorkspace: string;
+}
+
+const SWEEPER: Actor = { name: 'expiry', source: null };
+
+export async function createStore(options: StoreOptions): Promise<Store> {
+  const store = new PostgresStore(options);
+  await store.start();
+  return store;
+}
+
+class PostgresStore implements Store {
+  readonly db: Db;
+  readonly #keys: RowKeys;
+  readonly #plans: Plans;
+  readonly #logger: Logger;
+  readonly #defaultWorkspace: string;
+  readonly #reader: Reader;
+  readonly #listeners = new Set<() => void>();
+  /** Names this process in notifications, so that it is not woken twice by its own. */
+  readonly #waker = randomUUID();
+  #stopListening: () => Promise<void> = async () => {};
+
+  constructor(options: StoreOptions) {
+    this.db = options.db;
+    this.#keys = options.keys;
+    this.#logger = options.logger;
+    this.#defaultWorkspace = options.defaultWorkspace;
+    const definitions = [...options.entities.values()];
+    this.#plans = new Map(definitions.map((definition) => [definition.name, planOf(definition)]));
+    this.#reader = this.reader(options.db);
+  }
+
+  async start(): Promise<void> {
+    this.#stopListening = await this.db.listen(CHANGES_CHANNEL, (payload) => {
+      if (payload !== this.#waker) this.#wake();
+    });
+  }
+
+  defaultWorkspace(): string {
+    return this.#defaultWorkspace;
+  }
+
+  reader(db: Db): Reader {
+    return new EntityReader({ db, plans: this.#plans, keys: this.#keys, forUpdate: false });
+  }
+
+  get(definition: EntityDefinition, ws: string, id: string): Promise<AnyEntity | null> {
+    return this.#reader.get(definition, ws, id);
+  }
+
+  getBy(
+    definition: EntityDefinition,
+    ws: string,
+    field: string,
+    value: string,
+  ): Promise<AnyEntity | null> {
+    return this.#reader.getBy(definition, ws, field, value);
+  }
+
+  list(definition: EntityDefinition, ws: string, query: ListQuery): Promise<Page> {
+    return this.#reader.list(definition, ws, query);
+  }
+
+  async write<T>(ws: string, actor: Actor, work: (tx: WriteTx) => Promise<T>): Promise<Written<T>> {
+    return this.#write(ws, actor, work);
+  }
+
+  async sweepExpired(): Promise<number> {
+    let removed = 0;
+    for (const plan of this.#plans.values()) {
+      if (!plan.hasExpiry) continue;
+      const { rows } = await this.db.query<{ ws_id: string }>(
+        `SELECT DISTINCT ws_id FROM "${plan.table}" WHERE expires_at <= now()`,
+      );
+      for (const { ws_id: ws } of rows) {
+        const { value } = await this.#write(ws, SWEEPER, (tx) =>
+          tx.removeExpired(plan.definition, ws, SWEEP_SIZE_MAX),
+        );
+        removed += value;
+      }
+    }
+    return removed;
+  }
+
+  onCommit(fn: () => void): () => void {
+    this.#listeners.add(fn);
+    return () => this.#listeners.delete(fn);
+  }
+
+  async close(): Promise<void> {
+    this.#listeners.clear();
+    await this.#stopListening();
+    await this.db.close();
+  }
+
+  async #write<T>(
+    ws: string,
+    actor: Actor,
+    work: (tx: EntityTx) => Promise<T>,
+  ): Promise<Written<T>> {
+    try {
+      const { isChange, ...written } = await retrying(() => this.#attempt(ws, actor, work));
+      if (isChange) this.#wake();
+      return written;
+    } catch (error) {
+      const failure = toStoreError(error);
+      // It may have happened, so whoever follows the changes had better look.
+      if (failure instanceof StoreError && failure.failure.code === 'outcome_unknown') this.#wake();
+      throw failure;
+    }
+  }
+
+  #attempt<T>(
+    ws: string,
+    actor: Actor,
+    work: (tx: EntityTx) => Promise<T>,
+  ): Promise<Written<T> & { isChange: boolean }> {
+    return this.db.tx(async (db) => {
+      const changes = new PendingChanges();
+      const value = await work(new EntityTx({ db, plans: this.#plans, keys: this.#keys, changes }));
+      const versions = changes.count === 0 ? null : await changes.commit(db, actor, this.#waker);
+      const version = versions?.get(ws) ?? (await currentVersion(db, ws));
+      return { value, version, isChange: versions !== null };
+    });
+  }
+
+  #wake(): void {
+    for (const listener of this.#listeners) {
+      try {
+        listener();
+      } catch (error) {
+        // The commit has happened: a listener's failure must not look like the write's.
+        this.#logger.log('error', 'commit listener failed', { error: String(error) });
+      }
+    }
+  }
+}
+
+async function currentVersion(db: Db, ws: string): Promise<number> {
+  const { rows } = await db.query<{ version: number }>(
+    'SELECT version FROM workspace_versions WHERE ws_id = $1',
+    [ws],
+  );
+  return must(rows[0], `no workspace ${ws}`).version;
+}
