@@ -170,7 +170,12 @@ export interface ConditionalAtLeastOneOf {
   readonly if_field: string;
   readonly if_match: Matcher;
   readonly then_at_least_one_of: readonly string[];
+  /** `%s` stands for the quoted list of fields. */
   readonly then_err?: string;
+  /** Tried when `if_match` does not hold. */
+  readonly else_match?: Matcher;
+  readonly else_then_at_least_one_of?: readonly string[];
+  readonly else_then_err?: string;
 }
 
 export interface CustomEntityCheck {
@@ -185,6 +190,7 @@ export interface ShorthandField {
   readonly type: Field['type'];
   readonly elements?: Field;
   readonly default?: JsonValue;
+  readonly len_min?: number;
   readonly deprecation?: {
     readonly replaced_with?: readonly { readonly path: readonly string[] }[];
     readonly removal_in_version?: string;
@@ -225,6 +231,8 @@ export interface EntityDefinition {
    * `plugins` on `name`. The registry is handed to `validate`, so entities need not import plugins.
    */
   readonly subschema_key?: string;
+  /** Text for a value of it that has no subschema; `%s` stands for the value. */
+  readonly subschema_error?: string;
   /** Subschemas known to the definition itself (routes by protocol). */
   readonly subschemas?: Readonly<Record<string, Subschema>>;
   /** Ours. Last step before storing: normalises a valid entity (`targets.target` gets its port). */

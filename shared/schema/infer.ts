@@ -38,8 +38,12 @@ export type ValueOf<F> = F extends { required: true } | { auto: true }
 /** A complete record: every field present. */
 export type RecordOf<R extends Fields> = { readonly [K in keyof R]: ValueOf<R[K]> };
 
-/** A complete entity as stored, shown and sent: every field present, `null` where unset. */
-export type EntityOf<D extends { readonly fields: Fields }> = RecordOf<D['fields']>;
+/**
+ * A complete entity as stored and sent: every field present, `null` where unset. One with a time to
+ * live carries when it ends (epoch seconds); the Admin API shows that as `ttl`.
+ */
+export type EntityOf<D extends { readonly fields: Fields }> = RecordOf<D['fields']> &
+  (D extends { readonly ttl: true } ? { readonly expires_at: number | null } : unknown);
 
 /** An entity of a kind that is not known at compile time. */
 export type AnyEntity = JsonObject & { readonly id: string };

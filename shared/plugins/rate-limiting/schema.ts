@@ -1,0 +1,122 @@
+/** rate-limiting: so many requests per second, minute, hour, day, month, year. */
+import type { EntityCheck } from '../../schema/field.ts';
+import { defineField, defineFields, type RecordOf } from '../../schema/infer.ts';
+import { headerName, path, protocolsHttp } from '../../schema/typedefs.ts';
+import { definePlugin } from '../plugin.ts';
+import { redis, REDIS_SHORTHANDS } from './redis.ts';
+
+/** Shortest first. */
+export const PERIODS = ['second', 'minute', 'hour', 'day', 'month', 'year'] as const;
+
+/** `sync_rate` that means "count where the counters are, at once". */
+const SYNC_RATE_REALTIME = -1;
+/** Shortest interval, in seconds. */
+const SYNC_RATE_MIN = 0.02;
+
+const limit = defineField({ type: 'number', gt: 0 });
+
+const config = defineFields({
+  second: limit,
+  minute: limit,
+  hour: limit,
+  day: limit,
+  month: limit,
+  year: limit,
+  limit_by: {
+    type: 'string',
+    default: 'consumer',
+    one_of: ['consumer', 'credential', 'ip', 'service', 'header', 'path'],
+    description: 'What has a counter of its own.',
+  },
+  header_name: { ...headerName, description: 'For limit_by = header.' },
+  path: { ...path, description: 'For limit_by = path.' },
+  policy: {
+    type: 'string',
+    default: 'local',
+    len_min: 0,
+    one_of: ['local', 'cluster', 'redis'],
+    description: 'Where the counters are.',
+  },
+  fault_tolerant: {
+    type: 'boolean',
+    required: true,
+    default: true,
+    description: 'Whether requests pass while the counters cannot be reached.',
+  },
+  redis,
+  hide_client_headers: { type: 'boolean', required: true, default: false },
+  error_code: {
+    type: 'number',
+    default: 429,
+    gt: 0,
+    description: 'Status of the answer beyond the limit.',
+  },
+  error_message: { type: 'string', default: 'API rate limit exceeded' },
+  sync_rate: {
+    type: 'number',
+    required: true,
+    default: SYNC_RATE_REALTIME,
+    description: 'Seconds between writes to Redis; -1 writes at once.',
+  },
+});
+
+export type RateLimitingConfig = RecordOf<typeof config>;
+
+export const rateLimiting = definePlugin({
+  name: 'rate-limiting',
+  version: '3.9.4',
+  priority: 910,
+  phases: ['access', 'header_filter'],
+  runtimes: ['node', 'edge'],
+  protects: true,
+  fields: {
+    protocols: protocolsHttp,
+    config: {
+      type: 'record',
+      required: true,
+      fields: config,
+      custom_validator: limitsError,
+      shorthand_fields: REDIS_SHORTHANDS,
+    },
+  },
+  entity_checks: [
+    { at_least_one_of: PERIODS.map((period) => `config.${period}`) },
+    needs('policy', 'redis', 'redis.host'),
+    needs('policy', 'redis', 'redis.port'),
+    needs('policy', 'redis', 'redis.timeout'),
+    needs('limit_by', 'header', 'header_name'),
+    needs('limit_by', 'path', 'path'),
+  ],
+});
+
+function needs(field: string, value: string, companion: string): EntityCheck {
+  return {
+    conditional: {
+      if_field: `config.${field}`,
+      if_match: { eq: value },
+      then_field: `config.${companion}`,
+      then_match: { required: true },
+    },
+  };
+}
+
+/** A longer period cannot allow less than a shorter one. */
+function limitsError(limits: RateLimitingConfig): string | null {
+  for (const [index, lower] of PERIODS.entries()) {
+    const least = limits[lower];
+    if (least === null) continue;
+    for (const upper of PERIODS.slice(index + 1)) {
+      const most = limits[upper];
+      if (most === null || most >= least) continue;
+      return (
+        `The limit for ${upper}(${most.toFixed(1)}) cannot be lower than ` +
+        `the limit for ${lower}(${least.toFixed(1)})`
+      );
+    }
+  }
+  if (limits.sync_rate === SYNC_RATE_REALTIME) return null;
+  if (limits.policy !== 'redis') return 'sync_rate can only be used with the redis policy';
+  return limits.sync_rate < SYNC_RATE_MIN
+    ? 'sync_rate must be greater than 0.02, or -1 to disable'
+    : null;
+}

@@ -1,0 +1,181 @@
+/**
+ * Lua patterns, as Kong's schemas use them, as predicates over a text.
+ *
+ * Matching is by a set of states moved over the text once, so it takes time linear in the text: a
+ * backtracking engine (Lua's own, or RegExp) is quadratic on patterns such as `^[^*]*%*?[^*]*$`, and
+ * the texts come from clients. Captures do not matter for a yes or no and are skipped; `%b`, `%f` and
+ * back-references are refused. Letters beyond ASCII are members of no class, as in Lua's C locale.
+ *
+ * Source: Lua 5.1 Reference Manual, section 5.4.1.
+ */
+import { assert } from '../base/assert.ts';
+
+type CharTest = (code: number) => boolean;
+
+interface Item {
+  readonly test: CharTest;
+  /** May be passed over. */
+  readonly optional: boolean;
+  /** May stay in place after a match. */
+  readonly repeats: boolean;
+}
+
+/** States are bits of one number. */
+const ITEMS_MAX = 30;
+
+/**
+ * Compiles a pattern of a definition.
+ *
+ * @throws AssertionError for a pattern that is malformed or uses what is not supported: a bug in a
+ * definition, never bad input
+ */
+export function compileLuaPattern(pattern: string): (text: string) => boolean {
+  const anchoredStart = pattern.startsWith('^');
+  const reader = { pattern, at: anchoredStart ? 1 : 0 };
+  const items: Item[] = [];
+  let anchoredEnd = false;
+  while (reader.at < pattern.length) {
+    const letter = pattern[reader.at];
+    if (letter === '$' && reader.at === pattern.length - 1) {
+      anchoredEnd = true;
+      reader.at++;
+    } else if (letter === '(' || letter === ')') {
+      reader.at++;
+    } else {
+      items.push(readItem(reader));
+    }
+  }
+  assert(items.length <= ITEMS_MAX, `Lua pattern is too long: ${pattern}`);
+  return (text) => matches(items, anchoredStart, anchoredEnd, text);
+}
+
+interface Reader {
+  readonly pattern: string;
+  at: number;
+}
+
+function readItem(reader: Reader): Item {
+  const test = readChar(reader);
+  const suffix = reader.pattern[reader.at];
+  if (suffix === '*' || suffix === '-') {
+    reader.at++;
+    return { test, optional: true, repeats: true };
+  }
+  if (suffix === '+') {
+    reader.at++;
+    return { test, optional: false, repeats: true };
+  }
+  if (suffix === '?') {
+    reader.at++;
+    return { test, optional: true, repeats: false };
+  }
+  return { test, optional: false, repeats: false };
+}
+
+function readChar(reader: Reader): CharTest {
+  const letter = reader.pattern[reader.at++];
+  if (letter === '.') return () => true;
+  if (letter === '%') return readEscape(reader);
+  if (letter === '[') return readSet(reader);
+  assert(letter !== undefined, `Lua pattern ends early: ${reader.pattern}`);
+  const code = letter.charCodeAt(0);
+  return (other) => other === code;
+}
+
+function readEscape(reader: Reader): CharTest {
+  const letter = reader.pattern[reader.at++];
+  assert(letter !== undefined, `Lua pattern ends with %: ${reader.pattern}`);
+  const lower = letter.toLowerCase();
+  const member = CLASSES.get(lower);
+  if (member !== undefined) return letter === lower ? member : (code) => !member(code);
+  assert(!/[a-zA-Z0-9]/.test(letter), `Lua pattern item %${letter} is not supported`);
+  const code = letter.charCodeAt(0);
+  return (other) => other === code;
+}
+
+function readSet(reader: Reader): CharTest {
+  const { pattern } = reader;
+  const isComplement = pattern[reader.at] === '^';
+  if (isComplement) reader.at++;
+  const members: CharTest[] = [];
+  const start = reader.at;
+  while (pattern[reader.at] !== ']' || reader.at === start) {
+    assert(reader.at < pattern.length, `Lua pattern has an open set: ${pattern}`);
+    members.push(readSetMember(reader));
+  }
+  reader.at++;
+  return (code) => members.some((member) => member(code)) !== isComplement;
+}
+
+function readSetMember(reader: Reader): CharTest {
+  const { pattern } = reader;
+  if (pattern[reader.at] === '%') {
+    reader.at++;
+    return readEscape(reader);
+  }
+  const low = pattern.charCodeAt(reader.at++);
+  if (pattern[reader.at] === '-' && pattern[reader.at + 1] !== ']') {
+    const high = pattern.charCodeAt(reader.at + 1);
+    reader.at += 2;
+    return (code) => code >= low && code <= high;
+  }
+  return (code) => code === low;
+}
+
+function isBetween(low: string, high: string): CharTest {
+  const from = low.charCodeAt(0);
+  const to = high.charCodeAt(0);
+  return (code) => code >= from && code <= to;
+}
+
+const isUpper = isBetween('A', 'Z');
+const isLower = isBetween('a', 'z');
+const isDigit = isBetween('0', '9');
+const isLetter: CharTest = (code) => isUpper(code) || isLower(code);
+const isWord: CharTest = (code) => isLetter(code) || isDigit(code);
+
+const CLASSES: ReadonlyMap<string, CharTest> = new Map<string, CharTest>([
+  ['a', isLetter],
+  ['c', (code) => code < 32 || code === 127],
+  ['d', isDigit],
+  ['l', isLower],
+  ['p', (code) => code > 32 && code < 127 && !isWord(code)],
+  ['s', (code) => code === 32 || (code >= 9 && code <= 13)],
+  ['u', isUpper],
+  ['w', isWord],
+  ['x', (code) => isDigit(code) || /[a-fA-F]/.test(String.fromCharCode(code))],
+]);
+
+/** Adds the states reachable from `states` by passing over optional items. */
+function skipOptional(items: readonly Item[], states: number): number {
+  let reached = states;
+  for (const [index, item] of items.entries()) {
+    if (item.optional && (reached & (1 << index)) !== 0) reached |= 1 << (index + 1);
+  }
+  return reached;
+}
+
+function matches(
+  items: readonly Item[],
+  anchoredStart: boolean,
+  anchoredEnd: boolean,
+  text: string,
+): boolean {
+  const accepted = 1 << items.length;
+  const initial = skipOptional(items, 1);
+  let states = initial;
+  for (let at = 0; at < text.length; at++) {
+    if (!anchoredEnd && (states & accepted) !== 0) return true;
+    if (states === 0) return false;
+    const code = text.charCodeAt(at);
+    let next = 0;
+    for (const [index, item] of items.entries()) {
+      if ((states & (1 << index)) === 0 || !item.test(code)) continue;
+      next |= 1 << (index + 1);
+      if (item.repeats) next |= 1 << index;
+    }
+    states = skipOptional(items, next);
+    if (!anchoredStart) states |= initial;
+  }
+  return (states & accepted) !== 0;
+}

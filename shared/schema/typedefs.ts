@@ -1,0 +1,139 @@
+/** Fields that several definitions share, named as in Kong's `typedefs.lua`. */
+import { defineField } from './infer.ts';
+import {
+  cookieNameError,
+  headerNameError,
+  hostError,
+  hostWithOptionalPortError,
+  ipOrCidrError,
+  pathError,
+  routeHostError,
+  routePathError,
+  sniError,
+  tagError,
+  utf8NameError,
+  wildcardHostError,
+} from './validators.ts';
+
+export const PROTOCOLS = [
+  'grpc',
+  'grpcs',
+  'http',
+  'https',
+  'tcp',
+  'tls',
+  'tls_passthrough',
+  'udp',
+] as const;
+
+export const HTTP_PROTOCOLS = ['grpc', 'grpcs', 'http', 'https'] as const;
+
+export const uuid = defineField({ type: 'string', uuid: true, auto: true });
+
+/** Whole seconds since the epoch. */
+export const timestampSeconds = defineField({ type: 'integer', timestamp: true, auto: true });
+
+/** Seconds since the epoch with milliseconds as the fraction. */
+export const timestampFraction = defineField({ type: 'number', timestamp: true, auto: true });
+
+export const utf8Name = defineField({
+  type: 'string',
+  unique: true,
+  custom_validator: utf8NameError,
+});
+
+export const tags = defineField({
+  type: 'set',
+  elements: { type: 'string', required: true, custom_validator: tagError },
+});
+
+export const protocol = defineField({ type: 'string', one_of: PROTOCOLS });
+
+export const protocolsHttp = defineField({
+  type: 'set',
+  required: true,
+  default: HTTP_PROTOCOLS,
+  elements: { type: 'string', one_of: HTTP_PROTOCOLS },
+});
+
+export const host = defineField({ type: 'string', custom_validator: hostError });
+
+export const hostWithOptionalPort = defineField({
+  type: 'string',
+  custom_validator: hostWithOptionalPortError,
+});
+
+export const wildcardHost = defineField({ type: 'string', custom_validator: wildcardHostError });
+
+export const sni = defineField({ type: 'string', custom_validator: sniError });
+
+export const port = defineField({ type: 'integer', between: [0, 65_535] });
+
+/** Milliseconds. */
+export const timeout = defineField({ type: 'integer', between: [0, 2_147_483_646] });
+
+const NO_EMPTY_SEGMENTS = { pattern: '//', err: 'must not have empty segments' } as const;
+
+export const path = defineField({
+  type: 'string',
+  starts_with: '/',
+  match_none: [NO_EMPTY_SEGMENTS],
+  custom_validator: pathError,
+});
+
+export const headerName = defineField({ type: 'string', custom_validator: headerNameError });
+
+export const cookieName = defineField({ type: 'string', custom_validator: cookieNameError });
+
+/** Header names with the values each may have. */
+export const headers = defineField({
+  type: 'map',
+  keys: headerName,
+  values: { type: 'array', elements: { type: 'string' } },
+});
+
+/** Where a connection comes from or goes to. */
+export const addresses = defineField({
+  type: 'set',
+  elements: {
+    type: 'record',
+    fields: { ip: { type: 'string', custom_validator: ipOrCidrError }, port },
+    entity_checks: [{ at_least_one_of: ['ip', 'port'] }],
+  },
+});
+
+export const methods = defineField({
+  type: 'set',
+  elements: { type: 'string', match: '^%u+$' },
+});
+
+export const hosts = defineField({
+  type: 'array',
+  elements: {
+    type: 'string',
+    match_all: [
+      {
+        pattern: '^[^*]*%*?[^*]*$',
+        err: 'invalid wildcard: must have at most one wildcard',
+      },
+    ],
+    match_any: {
+      patterns: ['^%*%.', '%.%*$', '^[^*]*$'],
+      err: 'invalid wildcard: must be placed at leftmost or rightmost label',
+    },
+    custom_validator: routeHostError,
+  },
+});
+
+export const routerPaths = defineField({
+  type: 'array',
+  elements: {
+    type: 'string',
+    match_any: {
+      patterns: ['^/', '^~/'],
+      err: 'should start with: / (fixed path) or ~/ (regex path)',
+    },
+    match_none: [NO_EMPTY_SEGMENTS],
+    custom_validator: routePathError,
+  },
+});
