@@ -48,8 +48,8 @@ const tidy = {
 };
 
 // The workers project starts workerd; it stands in a file of its own.
-const workers = existsSync(new URL('./vitest.workers.ts', import.meta.url))
-  ? ['./vitest.workers.ts']
+const workers = existsSync(new URL('./vitest.workers.config.ts', import.meta.url))
+  ? ['./vitest.workers.config.ts']
   : [];
 
 export default defineConfig({
