@@ -2,7 +2,10 @@
  * A record: one entity in its wire shape. Its canonical text (RFC 8785) is made once, at publishing,
  * hashed, signed through the tree, and passed on verbatim ever after (decision 5).
  */
+import { hex } from '../base/bytes.ts';
+import type { Crypto } from '../platform/platform.ts';
 import type { AnyEntity } from '../schema/infer.ts';
+import { canonicalJson } from './canonical.ts';
 
 export interface RecordKey {
   /** The definition's name: `routes`. */
@@ -34,4 +37,51 @@ export interface Replica {
   /** All records, in tree order. */
   records(): Iterable<ConfigRecord>;
   readonly recordCount: number;
+}
+
+/**
+ * Makes a record's text and hash.
+ *
+ * @throws CanonicalError when the body has no canonical text
+ */
+export function makeRecord(key: RecordKey, body: AnyEntity, crypto: Crypto): ConfigRecord {
+  const { kind, ws, id, placement } = key;
+  const text = canonicalJson({ body, id, kind, placement, ws });
+  return { kind, ws, id, placement, body, text, hash: hex(crypto.sha256(text)) };
+}
+
+const MEMBERS = 'body,id,kind,placement,ws';
+
+/**
+ * Reads a record back. Whether the text is genuine is for its hash to say, in a signed tree.
+ *
+ * @returns null when the text is not a record: not JSON, other members, other types, or a body that
+ *   is not of the id
+ */
+export function parseRecordText(text: string, crypto: Crypto): ConfigRecord | null {
+  // A line break never stands in a canonical text; tree nodes count on it.
+  if (text.includes('\n')) return null;
+  const value = parseJson(text);
+  if (!isObject(value) || Object.keys(value).toSorted().join() !== MEMBERS) return null;
+  const { kind, ws, id, placement, body } = value;
+  if (typeof kind !== 'string' || typeof ws !== 'string') return null;
+  if (typeof id !== 'string' || typeof placement !== 'string') return null;
+  if (!isEntity(body) || body.id !== id) return null;
+  return { kind, ws, id, placement, body, text, hash: hex(crypto.sha256(text)) };
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isEntity(value: unknown): value is AnyEntity {
+  return isObject(value) && typeof value['id'] === 'string';
 }

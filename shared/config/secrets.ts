@@ -1,0 +1,47 @@
+/**
+ * What a group's secret is used for, defined once for the control plane (which writes it into
+ * records) and the data plane (which looks it up).
+ */
+import { hex } from '../base/bytes.ts';
+import type { Crypto } from '../platform/platform.ts';
+
+/**
+ * The key under which look-up secrets of a group are hashed (decision 12).
+ *
+ * @param groupSecret  32 bytes, as sealed to the nodes in `welcome`
+ * @param generation  that secret's generation
+ */
+export function groupPepper(
+  groupSecret: Uint8Array,
+  generation: number,
+  crypto: Crypto,
+): Uint8Array {
+  return crypto.hmac(groupSecret, `headgate-pepper-v1\n${generation}`);
+}
+
+/**
+ * What a data plane gets instead of a look-up secret such as an API key.
+ *
+ * @param kind  the definition's name (`keyauth_credentials`)
+ * @param ws  workspace id
+ * @returns hex, 64 digits
+ */
+export function lookupHash(
+  pepper: Uint8Array,
+  kind: string,
+  ws: string,
+  value: string,
+  crypto: Crypto,
+): string {
+  return hex(crypto.hmac(pepper, `${kind}\n${ws}\n${value}`));
+}
+
+/** `info` under which a group's secret is sealed to one node in `welcome`. */
+export function groupSecretInfo(of: {
+  readonly cluster: string;
+  readonly groupId: string;
+  readonly node: string;
+  readonly generation: number;
+}): string {
+  return `group-secret\n${of.cluster}\n${of.groupId}\n${of.node}\n${of.generation}`;
+}
