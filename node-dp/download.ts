@@ -1,5 +1,5 @@
 /** A response body on its way from an upstream, as the core sees it. */
-import { assert } from '#shared/base/assert.ts';
+import { assert, must } from '#shared/base/assert.ts';
 import type { BodySink, BodyStream } from '#shared/http/body.ts';
 import type { HeaderList } from '#shared/http/headers.ts';
 
@@ -18,10 +18,12 @@ export class Download implements BodyStream {
   readonly length: number | null;
   readonly #flow: Flow;
   #sink: BodySink | null = null;
-  /** What came before `pipe`. */
-  #early: Uint8Array[] = [];
-  #earlyBytes = 0;
+  /** What came and was not taken yet: before `pipe`, or after the sink said stop. */
+  #held: Uint8Array[] = [];
+  #heldBytes = 0;
+  #isBlocked = true;
   #outcome: { trailers: HeaderList | null; error: Error | null } | null = null;
+  #isTold = false;
   #cancelled = false;
 
   constructor(length: number | null, flow: Flow) {
@@ -36,37 +38,46 @@ export class Download implements BodyStream {
   pipe(sink: BodySink): void {
     assert(this.#sink === null, 'a body can be piped once');
     this.#sink = sink;
-    let wantsMore = true;
-    const wasFull = this.#earlyBytes >= DOWNLOAD_BUFFER_BYTES_MAX;
-    for (const chunk of this.#early) wantsMore = sink.write(chunk);
-    this.#early = [];
-    this.#earlyBytes = 0;
-    if (this.#outcome !== null) this.#finish(sink, this.#outcome);
-    else if (!wantsMore) this.#flow.pause();
-    else if (wasFull) this.#flow.resume();
+    this.resume();
   }
 
   resume(): void {
-    if (this.#outcome === null && !this.#cancelled) this.#flow.resume();
+    const sink = this.#sink;
+    if (sink === null || this.#cancelled) return;
+    this.#isBlocked = false;
+    while (this.#held.length > 0) {
+      const chunk = must(this.#held.shift(), 'a held chunk');
+      this.#heldBytes -= chunk.length;
+      if (!sink.write(chunk)) {
+        this.#isBlocked = true;
+        return;
+      }
+    }
+    if (this.#outcome === null) this.#flow.resume();
+    else this.#tell(sink, this.#outcome);
   }
 
   cancel(error?: Error): void {
-    if (this.#cancelled || this.#outcome !== null) return;
+    if (this.#cancelled || this.#isTold) return;
     this.#cancelled = true;
-    this.#early = [];
-    this.#flow.cancel(error ?? new Error('response body not wanted'));
+    this.#held = [];
+    if (this.#outcome === null) this.#flow.cancel(error ?? new Error('response body not wanted'));
   }
 
   /** From the connection: bytes. */
   push(chunk: Uint8Array): void {
-    if (this.#cancelled) return;
-    if (this.#sink !== null) {
-      if (!this.#sink.write(chunk)) this.#flow.pause();
+    // An empty chunk is what undici says when it goes on after a pause. Pausing again because of it
+    // would never end.
+    if (this.#cancelled || chunk.length === 0) return;
+    if (!this.#isBlocked && this.#sink !== null) {
+      if (this.#sink.write(chunk)) return;
+      this.#isBlocked = true;
+      this.#flow.pause();
       return;
     }
-    this.#early.push(chunk);
-    this.#earlyBytes += chunk.length;
-    if (this.#earlyBytes >= DOWNLOAD_BUFFER_BYTES_MAX) this.#flow.pause();
+    this.#held.push(chunk);
+    this.#heldBytes += chunk.length;
+    if (this.#sink !== null || this.#heldBytes >= DOWNLOAD_BUFFER_BYTES_MAX) this.#flow.pause();
   }
 
   /** From the connection: the clean end. */
@@ -83,18 +94,22 @@ export class Download implements BodyStream {
   takeWhole(): Uint8Array | null {
     if (this.#outcome === null || this.#outcome.error !== null || this.#sink !== null) return null;
     if (this.#outcome.trailers !== null || this.#cancelled) return null;
-    const [first, ...rest] = this.#early;
-    if (first === undefined) return EMPTY;
-    return rest.length === 0 ? first : Buffer.concat(this.#early);
+    if (this.#held.length === 1) return this.#held[0] ?? null;
+    return this.#held.length === 0 ? EMPTY : Buffer.concat(this.#held);
   }
 
   #settle(outcome: { trailers: HeaderList | null; error: Error | null }): void {
     if (this.#outcome !== null || this.#cancelled) return;
     this.#outcome = outcome;
-    if (this.#sink !== null) this.#finish(this.#sink, outcome);
+    if (this.#sink === null) return;
+    // A clean end waits for its turn behind what is held. A failure does not: there is no whole any
+    // more that the rest could complete.
+    if (outcome.error !== null || this.#held.length === 0) this.#tell(this.#sink, outcome);
   }
 
-  #finish(sink: BodySink, outcome: { trailers: HeaderList | null; error: Error | null }): void {
+  #tell(sink: BodySink, outcome: { trailers: HeaderList | null; error: Error | null }): void {
+    if (this.#isTold) return;
+    this.#isTold = true;
     if (outcome.error === null) sink.end(outcome.trailers);
     else sink.abort(outcome.error);
   }
