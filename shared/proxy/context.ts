@@ -61,6 +61,13 @@ export interface RequestContext {
     body: { readonly [key: string]: unknown } | null,
     headers?: readonly (readonly [string, string])[],
   ): GatewayResponse;
+
+  /** Ends the request with an error in the format the client accepts. Return what it answers. */
+  error(
+    status: number,
+    message: string,
+    headers?: readonly (readonly [string, string])[],
+  ): GatewayResponse;
 }
 
 export interface MutableResponse {

@@ -1,0 +1,79 @@
+/** The request path as a data plane holds it: current tables, settings, ports. */
+import type { MaybePromise } from '../base/maybe-promise.ts';
+import { hex } from '../base/bytes.ts';
+import type { TrustedProxies } from '../http/forwarded.ts';
+import type { GatewayRequest, GatewayResponse } from '../http/message.ts';
+import type { Platform, Random } from '../platform/platform.ts';
+import type { Tables } from '../tables/tables.ts';
+import { handle, type HandleOptions } from './handle.ts';
+import type { AccessLogEntry } from './log-entry.ts';
+import { Exchange } from './request-context.ts';
+
+export interface ProxySettings {
+  /** Peers whose X-Forwarded-* headers are believed. */
+  readonly trustedIps: TrustedProxies;
+  /** Answer `Kong-Debug` with the route and service in the response's headers. */
+  readonly allowDebugHeader: boolean;
+  /** Take request targets that runtimes read differently. */
+  readonly allowOddTargets: boolean;
+}
+
+export interface GatewayOptions {
+  readonly platform: Platform;
+  readonly settings: ProxySettings;
+  /** Gets one entry per request when it is over; null: nobody reads them, none are made. */
+  readonly accessLog: ((entry: AccessLogEntry) => void) | null;
+}
+
+export class Gateway {
+  readonly #platform: Platform;
+  readonly #options: HandleOptions;
+  readonly #ids: RequestIds;
+  #tables: Tables | null = null;
+
+  constructor(options: GatewayOptions) {
+    this.#platform = options.platform;
+    this.#options = { ...options.settings, accessLog: options.accessLog };
+    this.#ids = new RequestIds(options.platform.random);
+  }
+
+  /** Null until the first configuration: every request answers 503. */
+  get tables(): Tables | null {
+    return this.#tables;
+  }
+
+  /** One assignment: requests in flight end with what they began with. */
+  swap(tables: Tables): void {
+    this.#tables = tables;
+  }
+
+  /** Never throws and never rejects. A promise only where something had to be waited for. */
+  handle(request: GatewayRequest): MaybePromise<GatewayResponse> {
+    const ctx = new Exchange(this.#platform, this.#tables, request, this.#ids.next());
+    return handle(ctx, this.#options);
+  }
+}
+
+const ID_BYTES = 16;
+const IDS_PER_DRAW = 64;
+
+/** 32 hex characters each. Random bytes are drawn for many at a time: a draw costs a system call. */
+class RequestIds {
+  readonly #random: Random;
+  #pool: string = '';
+  #offset = 0;
+
+  constructor(random: Random) {
+    this.#random = random;
+  }
+
+  next(): string {
+    if (this.#offset === this.#pool.length) {
+      this.#pool = hex(this.#random.bytes(ID_BYTES * IDS_PER_DRAW));
+      this.#offset = 0;
+    }
+    const start = this.#offset;
+    this.#offset += 2 * ID_BYTES;
+    return this.#pool.slice(start, this.#offset);
+  }
+}

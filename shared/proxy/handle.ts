@@ -1,0 +1,180 @@
+/** The request path, top to bottom. Every stage answers or throws; `handle` does neither. */
+import { isPromise, type MaybePromise } from '../base/maybe-promise.ts';
+import { utf8 } from '../base/bytes.ts';
+import { GatewayError } from '../http/errors.ts';
+import { resolveClient, type TrustedProxies } from '../http/forwarded.ts';
+import { HeaderList } from '../http/headers.ts';
+import type { GatewayResponse } from '../http/message.ts';
+import { normalizeTarget } from '../http/path.ts';
+import type { PluginPlan } from '../tables/plugin-plan.ts';
+import type { RouteTable, Tables } from '../tables/tables.ts';
+import { CLOSED_MESSAGE, runAccess, runRewrite } from './phases.ts';
+import { type Exchange, NO_FINISH } from './request-context.ts';
+import { respond, type RespondOptions } from './respond.ts';
+import { proxy } from './upstream.ts';
+
+export interface HandleOptions extends RespondOptions {
+  readonly trustedIps: TrustedProxies;
+  /** Take targets that runtimes read differently. */
+  readonly allowOddTargets: boolean;
+}
+
+/**
+ * One request, from its head to the response's head. Answers at once where no plugin and no
+ * upstream has to be waited for.
+ *
+ * Never throws and never rejects: whatever goes wrong becomes a response.
+ */
+export function handle(ctx: Exchange, options: HandleOptions): MaybePromise<GatewayResponse> {
+  try {
+    const outcome = serve(ctx, options);
+    if (!isPromise(outcome)) return finish(ctx, outcome, options);
+    return outcome
+      .then(
+        (response) => respond(ctx, response, options),
+        (error: unknown) => respond(ctx, answerFor(ctx, error), options),
+      )
+      .catch((error: unknown) => lastResort(ctx, error));
+  } catch (error) {
+    return finish(ctx, answerFor(ctx, error), options);
+  }
+}
+
+function finish(
+  ctx: Exchange,
+  response: GatewayResponse,
+  options: HandleOptions,
+): MaybePromise<GatewayResponse> {
+  try {
+    const answer = respond(ctx, response, options);
+    return isPromise(answer) ? answer.catch((error: unknown) => lastResort(ctx, error)) : answer;
+  } catch (error) {
+    return lastResort(ctx, error);
+  }
+}
+
+/** Accept, then the rewrite phase. */
+function serve(ctx: Exchange, options: HandleOptions): MaybePromise<GatewayResponse> {
+  const tables = ctx.tables;
+  if (tables === null) throw new GatewayError('no_configuration');
+  accept(ctx, options);
+  usePlan(ctx, tables.fallback === null ? null : tables.fallback.globalPlan);
+  const early = runRewrite(ctx);
+  if (isPromise(early)) return early.then((response) => response ?? route(ctx, tables));
+  return early ?? route(ctx, tables);
+}
+
+/** The target in its one reading, and who is asking. */
+function accept(ctx: Exchange, options: HandleOptions): void {
+  const { request } = ctx;
+  ctx.client = resolveClient(request, options.trustedIps);
+  const target = normalizeTarget(request.target, { allowOdd: options.allowOddTargets });
+  if (!target.ok) throw new GatewayError('bad_request');
+  ctx.path = target.path;
+  ctx.forwardPath = target.forward;
+  ctx.query = target.query;
+  ctx.upstreamQuery = target.query;
+}
+
+/** Match, check the protocol, then the access phase. */
+function route(ctx: Exchange, tables: Tables): MaybePromise<GatewayResponse> {
+  const routed = matchRoute(ctx, tables);
+  // Until the route's own plugins begin, those of its workspace answer for it.
+  usePlan(ctx, routed.workspace.globalPlan);
+  if (routed.fault !== null) throw new GatewayError('upstream_unavailable', { message: CLOSED_MESSAGE });
+  const refusal = checkProtocol(ctx, routed);
+  if (refusal !== null) return refusal;
+  usePlan(ctx, routed.plan);
+  const early = runAccess(ctx);
+  if (isPromise(early)) return early.then((response) => response ?? forward(ctx, routed));
+  return early ?? forward(ctx, routed);
+}
+
+function matchRoute(ctx: Exchange, tables: Tables): RouteTable {
+  const { request, client } = ctx;
+  const match = tables.router.match({
+    method: request.method,
+    host: request.headers.get('host'),
+    path: ctx.path,
+    scheme: request.scheme,
+    port: request.localPort,
+    headers: request.headers,
+    sni: request.tls === null ? null : request.tls.serverName,
+  });
+  const routed = match === null ? undefined : tables.routes.get(match.entry);
+  if (routed === undefined || client === null) throw new GatewayError('no_route');
+  ctx.match = match;
+  ctx.routed = routed;
+  return routed;
+}
+
+/** What the route's protocols demand of the request; null when all is well. */
+function checkProtocol(ctx: Exchange, routed: RouteTable): GatewayResponse | null {
+  if (routed.isHttpsOnly && ctx.forwardedScheme !== 'https') return demandHttps(ctx, routed);
+  return routed.isGrpc ? checkGrpc(ctx, routed) : null;
+}
+
+function demandHttps(ctx: Exchange, routed: RouteTable): GatewayResponse {
+  const status = routed.route.https_redirect_status_code;
+  if (status === 426) {
+    return ctx.error(426, 'Please use HTTPS protocol', [
+      ['Connection', 'Upgrade'],
+      ['Upgrade', 'TLS/1.2, HTTP/1.1'],
+    ]);
+  }
+  const host = ctx.client === null ? null : ctx.client.host;
+  if (host === null) return ctx.error(400, 'Bad request');
+  return ctx.exit(status, null, [['Location', `https://${host}${ctx.request.target}`]]);
+}
+
+function checkGrpc(ctx: Exchange, routed: RouteTable): GatewayResponse | null {
+  const contentType = ctx.request.headers.get('content-type');
+  if (contentType === null || !contentType.startsWith('application/grpc')) {
+    return ctx.error(415, 'Non-gRPC request matched gRPC route');
+  }
+  if (ctx.request.httpVersion !== '2') {
+    return ctx.error(426, 'Please use HTTP2 protocol', [
+      ['Connection', 'Upgrade'],
+      ['Upgrade', 'HTTP/2'],
+    ]);
+  }
+  if (!routed.isGrpcsOnly || ctx.forwardedScheme === 'https') return null;
+  return ctx.exit(200, null, [
+    ['Content-Type', 'application/grpc'],
+    ['grpc-status', '1'],
+    ['grpc-message', 'gRPC request matched gRPCs route'],
+  ]);
+}
+
+function forward(ctx: Exchange, routed: RouteTable): Promise<GatewayResponse> {
+  if (routed.target === null) throw new GatewayError('no_service');
+  return proxy(ctx, routed.target);
+}
+
+function usePlan(ctx: Exchange, plan: PluginPlan | null): void {
+  if (plan === null) return;
+  ctx.plan = plan;
+  ctx.resolved = plan.byConsumer ? Array.from({ length: plan.steps.length }) : null;
+}
+
+/** The response for what a stage threw. What is not a `GatewayError` is a bug of ours. */
+function answerFor(ctx: Exchange, error: unknown): GatewayResponse {
+  if (error instanceof GatewayError) return ctx.error(error.status, error.message);
+  logCrash(ctx, error);
+  return ctx.error(500, 'An unexpected error occurred');
+}
+
+/** When even building a response failed. Touches nothing that could fail again. */
+function lastResort(ctx: Exchange, error: unknown): GatewayResponse {
+  logCrash(ctx, error);
+  const headers = new HeaderList(['Content-Type', 'application/json; charset=utf-8']);
+  const body = utf8('{"message":"An unexpected error occurred"}');
+  return { status: 500, headers, body, filters: [], onFinish: NO_FINISH };
+}
+
+function logCrash(ctx: Exchange, error: unknown): void {
+  ctx.platform.logger.log('error', 'request path crashed', {
+    request_id: ctx.requestId,
+    error: error instanceof Error ? `${error.name}: ${error.message}` : 'not an Error',
+  });
+}

@@ -1,0 +1,153 @@
+/** The context of one request: what plugins see of it, and what the request path keeps beside. */
+import { must } from '../base/assert.ts';
+import type { MaybePromise } from '../base/maybe-promise.ts';
+import { utf8 } from '../base/bytes.ts';
+import type { Consumer } from '../entities/consumer.ts';
+import type { Route } from '../entities/route.ts';
+import type { Service } from '../entities/service.ts';
+import { errorResponse } from '../http/error-response.ts';
+import type { ClientFacts } from '../http/forwarded.ts';
+import { HeaderList } from '../http/headers.ts';
+import { entryHeaders } from '../http/hop-by-hop.ts';
+import type { GatewayRequest, GatewayResponse } from '../http/message.ts';
+import type { Platform } from '../platform/platform.ts';
+import type { RouteMatch } from '../router/router.ts';
+import type { AnyEntity } from '../schema/infer.ts';
+import type { PluginInstance, PluginPlan } from '../tables/plugin-plan.ts';
+import { EMPTY_PLAN } from '../tables/plugin-plan.ts';
+import type { RouteTable, Tables, WorkspaceTable } from '../tables/tables.ts';
+import type { Credential, MutableResponse, RequestContext } from './context.ts';
+import type { Try } from './log-entry.ts';
+
+const JSON_TYPE = 'application/json; charset=utf-8';
+
+/** Nothing to do when the exchange is over. */
+export const NO_FINISH = (): void => {};
+
+/** Fields are public to the request path; plugins get it as `RequestContext`. */
+export class Exchange implements RequestContext {
+  readonly platform: Platform;
+  readonly request: GatewayRequest;
+  readonly requestId: string;
+  /** The tables this request began with; a swap does not touch it. */
+  readonly tables: Tables | null;
+  /** Epoch milliseconds. */
+  readonly startedAt: number;
+  /** On the monotonic clock, ms. */
+  readonly startedMonotonic: number;
+
+  /** Who asks, as far as it is to be believed. Set before any plugin runs. */
+  client: ClientFacts | null = null;
+  path = '/';
+  /** The path as it goes upstream: escaped, normalised. */
+  forwardPath = '/';
+  query: string | null = null;
+  upstreamQuery: string | null = null;
+
+  match: RouteMatch | null = null;
+  routed: RouteTable | null = null;
+  plan: PluginPlan = EMPTY_PLAN;
+  /** What each step of the plan resolved to, by its index; null while nothing depends on it. */
+  resolved: (PluginInstance | null)[] | null = null;
+
+  consumer: Consumer | null = null;
+  credential: Credential | null = null;
+  response: MutableResponse | null = null;
+  proxied = false;
+  /** True once a try was made: decides which latency headers the response carries. */
+  tried = false;
+  /** On the monotonic clock, ms; 0 before. */
+  triedMonotonic = 0;
+  answeredMonotonic = 0;
+  readonly tries: Try[] = [];
+  /** Path sent upstream, without query; null before. */
+  upstreamPath: string | null = null;
+
+  #upstreamHeaders: HeaderList | null = null;
+  #shared: Map<string, unknown> | null = null;
+
+  constructor(
+    platform: Platform,
+    tables: Tables | null,
+    request: GatewayRequest,
+    requestId: string,
+  ) {
+    this.platform = platform;
+    this.tables = tables;
+    this.request = request;
+    this.requestId = requestId;
+    this.startedAt = platform.clock.now();
+    this.startedMonotonic = platform.clock.monotonic();
+  }
+
+  get clientAddress(): string {
+    return this.client === null ? this.request.peerAddress : this.client.address;
+  }
+
+  get forwardedScheme(): string {
+    return this.client === null ? this.request.scheme : this.client.scheme;
+  }
+
+  get route(): Route | null {
+    return this.routed === null ? null : this.routed.route;
+  }
+
+  get service(): Service | null {
+    return this.routed === null || this.routed.target === null ? null : this.routed.target.service;
+  }
+
+  get workspace(): string | null {
+    return this.routed === null ? null : this.routed.ws;
+  }
+
+  /** A copy of the request's headers, made when first asked for. */
+  get upstreamHeaders(): HeaderList {
+    this.#upstreamHeaders ??= entryHeaders(this.request.headers);
+    return this.#upstreamHeaders;
+  }
+
+  get shared(): Map<string, unknown> {
+    this.#shared ??= new Map();
+    return this.#shared;
+  }
+
+  /** The workspace whose global plugins apply before a route's own do. */
+  get governing(): WorkspaceTable | null {
+    if (this.routed !== null) return this.routed.workspace;
+    return this.tables === null ? null : this.tables.fallback;
+  }
+
+  find(kind: string, field: string, value: string): MaybePromise<AnyEntity | null> {
+    const tables = must(this.tables, 'find needs tables');
+    const governing = this.governing;
+    if (governing === null) return null;
+    const values = governing.index.get(kind)?.get(field);
+    if (values === undefined) return null;
+    if (!tables.secretFields.has(`${kind}.${field}`)) return values.get(value) ?? null;
+    const hash = must(tables.hashSecret, 'secret look-up without the group secret');
+    return values.get(hash(kind, governing.id, value)) ?? null;
+  }
+
+  exit(
+    status: number,
+    body: { readonly [key: string]: unknown } | null,
+    headers: readonly (readonly [string, string])[] = [],
+  ): GatewayResponse {
+    const list = new HeaderList();
+    let bytes: Uint8Array | null = null;
+    if (body !== null) {
+      bytes = utf8(JSON.stringify(body));
+      list.append('Content-Type', JSON_TYPE);
+    }
+    for (const [name, value] of headers) list.set(name, value);
+    return { status, headers: list, body: bytes, filters: [], onFinish: NO_FINISH };
+  }
+
+  error(
+    status: number,
+    message: string,
+    headers: readonly (readonly [string, string])[] = [],
+  ): GatewayResponse {
+    return errorResponse(this.request.headers, { status, message, requestId: this.requestId }, headers);
+  }
+}
