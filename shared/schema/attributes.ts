@@ -103,13 +103,14 @@ export function isUuid(text: string): boolean {
 function stringError(field: StringField, value: string): string | null {
   if (field.uuid === true && !isUuid(value)) return 'expected a valid UUID';
   const lengths = { ...field, len_min: field.len_min ?? 1 };
-  return lengthError(lengths, byteLength(value)) ?? patternError(field, value);
+  return lengthError(lengths, byteLength(field, value)) ?? patternError(field, value);
 }
 
 /** Lengths of text are in bytes, as in Kong. */
-function byteLength(value: string): number {
-  // Most texts are ASCII; only others pay for the encoding.
-  return /^[\x20-\x7e]*$/.test(value) ? value.length : utf8(value).length;
+function byteLength(field: StringField, value: string): number {
+  // Whether there is anything at all is the only question that most fields ask.
+  const { len_min: min = 1, len_max: max, len_eq: exact } = field;
+  return min <= 1 && max === undefined && exact === undefined ? value.length : utf8(value).length;
 }
 
 interface Lengths {

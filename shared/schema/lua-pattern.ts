@@ -30,6 +30,8 @@ const ITEMS_MAX = 30;
  * definition, never bad input
  */
 export function compileLuaPattern(pattern: string): (text: string) => boolean {
+  // Codes from 128 up share one entry of the tables.
+  assert(!/[^\x20-\x7e]/.test(pattern), `Lua pattern is not printable ASCII: ${pattern}`);
   const anchoredStart = pattern.startsWith('^');
   const reader = { pattern, at: anchoredStart ? 1 : 0 };
   const items: Item[] = [];
@@ -46,7 +48,8 @@ export function compileLuaPattern(pattern: string): (text: string) => boolean {
     }
   }
   assert(items.length <= ITEMS_MAX, `Lua pattern is too long: ${pattern}`);
-  return (text) => matches(items, anchoredStart, anchoredEnd, text);
+  const program = assemble(items);
+  return (text) => matches(program, anchoredStart, anchoredEnd, text);
 }
 
 interface Reader {
@@ -146,35 +149,57 @@ const CLASSES: ReadonlyMap<string, CharTest> = new Map<string, CharTest>([
   ['x', (code) => isDigit(code) || /[a-fA-F]/.test(String.fromCharCode(code))],
 ]);
 
-/** Adds the states reachable from `states` by passing over optional items. */
-function skipOptional(items: readonly Item[], states: number): number {
-  let reached = states;
+/** The items as masks: bit `i` stands for item `i`, and for "the items before `i` have matched". */
+interface Program {
+  /** Items that take a character, by its code; the last entry is for all codes beyond ASCII. */
+  readonly takers: Uint32Array;
+  readonly optional: number;
+  readonly repeats: number;
+  readonly accepted: number;
+}
+
+const BEYOND_ASCII = 128;
+
+function assemble(items: readonly Item[]): Program {
+  const takers = new Uint32Array(BEYOND_ASCII + 1);
+  let optional = 0;
+  let repeats = 0;
   for (const [index, item] of items.entries()) {
-    if (item.optional && (reached & (1 << index)) !== 0) reached |= 1 << (index + 1);
+    const bit = 1 << index;
+    if (item.optional) optional |= bit;
+    if (item.repeats) repeats |= bit;
+    for (let code = 0; code <= BEYOND_ASCII; code++) {
+      if (item.test(code)) takers[code] = (takers[code] ?? 0) | bit;
+    }
   }
-  return reached;
+  return { takers, optional, repeats, accepted: 1 << items.length };
+}
+
+/** Adds the states reachable by passing over optional items. */
+function skipOptional(program: Program, states: number): number {
+  let reached = states;
+  for (;;) {
+    const next = reached | ((reached & program.optional) << 1);
+    if (next === reached) return reached;
+    reached = next;
+  }
 }
 
 function matches(
-  items: readonly Item[],
+  program: Program,
   anchoredStart: boolean,
   anchoredEnd: boolean,
   text: string,
 ): boolean {
-  const accepted = 1 << items.length;
-  const initial = skipOptional(items, 1);
+  const { takers, repeats, accepted } = program;
+  const initial = skipOptional(program, 1);
   let states = initial;
   for (let at = 0; at < text.length; at++) {
     if (!anchoredEnd && (states & accepted) !== 0) return true;
     if (states === 0) return false;
-    const code = text.charCodeAt(at);
-    let next = 0;
-    for (const [index, item] of items.entries()) {
-      if ((states & (1 << index)) === 0 || !item.test(code)) continue;
-      next |= 1 << (index + 1);
-      if (item.repeats) next |= 1 << index;
-    }
-    states = skipOptional(items, next);
+    const code = Math.min(text.charCodeAt(at), BEYOND_ASCII);
+    const taken = states & (takers[code] ?? 0);
+    states = skipOptional(program, (taken << 1) | (taken & repeats));
     if (!anchoredStart) states |= initial;
   }
   return (states & accepted) !== 0;

@@ -79,18 +79,14 @@ function mismatchError(
   if (value === null) return null;
   for (const { path } of shorthand.deprecation?.replaced_with ?? []) {
     const other = lookUp(Object.fromEntries(data), path);
-    if (other === undefined || other === null) continue;
-    if (JSON.stringify(other) === JSON.stringify(value)) continue;
+    // What is no scalar is not looked into: its own field will say that it has the wrong type.
+    if (other === undefined || other === value || typeof other === 'object') continue;
     return (
       'both deprecated and new field are used but their values mismatch: ' +
-      `${name} = ${luaString(value)} vs ${path.join('.')} = ${luaString(other)}`
+      `${name} = ${String(value)} vs ${path.join('.')} = ${String(other)}`
     );
   }
   return null;
-}
-
-function luaString(value: unknown): string {
-  return typeof value === 'object' ? JSON.stringify(value) : String(value);
 }
 
 function lookUp(table: unknown, path: readonly string[]): unknown {
