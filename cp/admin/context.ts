@@ -1,13 +1,27 @@
 /** What every handler of the Admin API is given. */
 import type { JsonObject } from '#shared/schema/field.ts';
 import type { ProcessDeps, Registry } from '#shared/schema/process.ts';
-import type { NodeRegistry } from '../nodes/registry.ts';
 import type { Actor, Store } from '../store/store.ts';
+
+/** What the Admin API wants of the node registry. */
+export interface NodeAdministration {
+  /** Rows of `/clustering/data-planes`. */
+  list(): Promise<JsonObject[]>;
+  /** Ends a node's session and refuses its key from now on; false when there is none. */
+  revoke(id: string): Promise<boolean>;
+  /** Null when there is no such group. `expiresAt` in epoch seconds. */
+  mintJoinToken(request: {
+    readonly group: string;
+    readonly ttlSeconds: number;
+    readonly uses: number;
+    readonly actor: string;
+  }): Promise<{ readonly id: string; readonly token: string; readonly expiresAt: number } | null>;
+}
 
 export interface AdminContext {
   readonly store: Store;
   readonly registry: Registry;
-  readonly nodes: NodeRegistry;
+  readonly nodes: NodeAdministration;
   /** Longest request body, in bytes. */
   readonly bodyMax: number;
   /** Parts of `GET /` and `GET /status` that only the process knows. */
@@ -19,6 +33,7 @@ export interface AdminContext {
 export interface Information {
   readonly hostname: string;
   readonly nodeId: string;
+  readonly clusterId: string;
   /** Settings as served in `configuration`, secrets left out. */
   readonly configuration: JsonObject;
   /** Counters of this process's Admin and cluster listeners. */

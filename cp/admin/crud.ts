@@ -10,6 +10,7 @@ import {
   processUpdate,
   processUpsert,
   type Processed,
+  showEntity,
 } from '#shared/schema/process.ts';
 import type { Reader, WriteTx } from '../store/store.ts';
 import { fieldAt, readArguments } from './arguments.ts';
@@ -17,7 +18,6 @@ import type { AdminContext, AdminRequest, AdminResponse } from './context.ts';
 import { entityNotFound, notFound, schemaViolation } from './errors.ts';
 import { find, type Key, keyObject, keyOf, resolveForeignKeys } from './lookup.ts';
 import { encodeOffset, pageQuery } from './pagination.ts';
-import { present } from './present.ts';
 
 /** The entity above in a nested path, already found. */
 export interface Parent {
@@ -169,7 +169,7 @@ export class Crud {
 
   #present(entity: AnyEntity): JsonObject {
     const { nowSeconds } = this.#context.processDeps();
-    return present(this.#definition, entity, this.#context.registry, nowSeconds);
+    return showEntity(this.#definition, entity, this.#context.registry, nowSeconds);
   }
 
   #answer(status: number, entity: AnyEntity): AdminResponse {

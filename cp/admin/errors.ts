@@ -2,6 +2,7 @@
  * Failures of the Admin API as Kong shows them: numbered, named, with a message and the fields.
  * The one place where a store's or a schema's failure becomes a status and a body.
  */
+import { unreachable } from '#shared/base/assert.ts';
 import type { JsonObject, JsonValue } from '#shared/schema/field.ts';
 import { violationMessage, type Violations } from '#shared/schema/violations.ts';
 import type { StoreFailure } from '../store/errors.ts';
@@ -125,6 +126,8 @@ export function storeFailure(failure: StoreFailure): AdminError {
         `an existing '${failure.by}' entity references this '${failure.kind}' entity`,
         { fields: { '@referenced_by': failure.by } },
       );
+    case 'invalid':
+      return new AdminError(400, { message: `The database refuses a value: ${failure.detail}` });
     case 'outcome_unknown':
       return new AdminError(503, {
         message:
@@ -133,6 +136,8 @@ export function storeFailure(failure: StoreFailure): AdminError {
       });
     case 'unavailable':
       return new AdminError(503, { message: 'The database cannot be reached' });
+    default:
+      return unreachable(failure);
   }
 }
 

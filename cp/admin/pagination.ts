@@ -47,7 +47,7 @@ function decodeOffset(offset: string): string {
 }
 
 /** `a,b` all of them, `a/b` any of them. */
-function tagFilter(text: string | null): ListQuery['tags'] | null {
+function tagFilter(text: string | null): NonNullable<ListQuery['tags']> | null {
   if (text === null) return null;
   if (text === '') throw invalidOption('tags', 'cannot be null');
   const isAll = text.includes(',');

@@ -1,7 +1,11 @@
 /** `/` and `/status`: what this node is and how it fares. */
+import { must } from '#shared/base/assert.ts';
 import { HEADGATE_VERSION, KONG_VERSION } from '#shared/base/product.ts';
 import type { JsonObject } from '#shared/schema/field.ts';
+import type { Page, Store } from '../../store/store.ts';
 import type { AdminContext, Endpoint } from '../context.ts';
+
+const PAGE_SIZE = 1000;
 
 export function informationEndpoints(): Endpoint[] {
   return [
@@ -17,7 +21,7 @@ export function informationEndpoints(): Endpoint[] {
 }
 
 async function root(context: AdminContext): Promise<JsonObject> {
-  const { information, registry, store } = context;
+  const { information, registry } = context;
   const available: [string, JsonObject][] = [...registry.plugins.values()].map((plugin) => [
     plugin.name,
     { version: plugin.version, priority: plugin.priority },
@@ -29,12 +33,13 @@ async function root(context: AdminContext): Promise<JsonObject> {
     headgate_version: HEADGATE_VERSION,
     hostname: information.hostname,
     node_id: information.nodeId,
+    cluster_id: information.clusterId,
     lua_version: '',
     pids: { master: process.pid, workers: [process.pid] },
     timers: { running: 0, pending: 0 },
     plugins: {
       available_on_server: Object.fromEntries(available),
-      enabled_in_cluster: await store.distinct('plugins', 'name', store.defaultWorkspace()),
+      enabled_in_cluster: await enabledPlugins(context),
     },
     configuration: {
       ...information.configuration,
@@ -46,13 +51,38 @@ async function root(context: AdminContext): Promise<JsonObject> {
 async function status(context: AdminContext): Promise<JsonObject> {
   const memory = process.memoryUsage();
   return {
-    database: { reachable: await context.store.isReachable() },
+    database: { reachable: await isReachable(context.store) },
     server: context.information.serverStatus(),
     memory: {
       workers_lua_vms: [{ pid: process.pid, http_allocated_gc: mebibytes(memory.heapUsed) }],
       lua_shared_dicts: {},
     },
   };
+}
+
+/** Names of the plugins that are configured somewhere. */
+async function enabledPlugins({ registry, store }: AdminContext): Promise<string[]> {
+  const definition = must(registry.entities.get('plugins'), 'plugins are defined');
+  const names = new Set<string>();
+  let after: string | null = null;
+  do {
+    const page: Page = await store.list(definition, store.defaultWorkspace(), {
+      size: PAGE_SIZE,
+      after,
+    });
+    for (const row of page.rows) names.add(String(row['name']));
+    after = page.next;
+  } while (after !== null);
+  return [...names].toSorted();
+}
+
+async function isReachable(store: Store): Promise<boolean> {
+  try {
+    await store.db.query('SELECT 1');
+    return true;
+  } catch {
+    return false; // What is asked is just whether it answers.
+  }
 }
 
 function mebibytes(bytes: number): string {
