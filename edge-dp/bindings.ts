@@ -4,10 +4,12 @@
  * Settings are Worker variables (`[vars]`) and secrets (`wrangler secret put`), defined like every
  * other program's, so that a wrong value gets the same message.
  */
+import { TrustedProxies } from '#shared/http/forwarded.ts';
 import { defineFields, type RecordOf } from '#shared/schema/infer.ts';
 import { cidrError } from '#shared/settings/common.ts';
 import { parseSettings, problemText } from '#shared/settings/settings.ts';
 import type { ConfigHub } from './config-hub.ts';
+import type { Hub } from './hub-api.ts';
 
 /** The bindings as the runtime hands them over: any of them may be missing or misnamed. */
 export interface Env {
@@ -128,6 +130,7 @@ export interface Bindings {
   readonly kv: KVNamespace;
   readonly hub: DurableObjectNamespace<ConfigHub>;
   readonly settings: EdgeSettings;
+  readonly trustedIps: TrustedProxies;
 }
 
 /** The deployment itself is wrong; the message names binding or setting, and never a secret. */
@@ -153,8 +156,17 @@ export function parseBindings(env: Env): Bindings {
   }
   const parsed = parseSettings(EDGE_SETTINGS, { env: texts, readFile: refuseFile });
   if (!parsed.ok) problems.push(...parsed.problems.map(problemText));
-  if (problems.length > 0 || !parsed.ok) throw new BindingError(problems.join('; '));
-  return { kv: env.HEADGATE_CONFIG, hub: env.HEADGATE_HUB, settings: parsed.value };
+  const trusted = TrustedProxies.parse(parsed.ok ? parsed.value.HEADGATE_TRUSTED_IPS : []);
+  if (!trusted.ok) {
+    problems.push(`HEADGATE_TRUSTED_IPS: ${JSON.stringify(trusted.item)} is no address or CIDR`);
+  }
+  if (problems.length > 0 || !parsed.ok || !trusted.ok) throw new BindingError(problems.join('; '));
+  return {
+    kv: env.HEADGATE_CONFIG,
+    hub: env.HEADGATE_HUB,
+    settings: parsed.value,
+    trustedIps: trusted.value,
+  };
 }
 
 /** The types say that the bindings are there; only the deployment decides whether they are. */
@@ -168,7 +180,7 @@ function refuseFile(): string {
 }
 
 /** The one hub of this deployment. */
-export function hubOf(bindings: Bindings): DurableObjectStub<ConfigHub> {
+export function hubOf(bindings: Bindings): Hub {
   const id = bindings.hub.idFromName(bindings.settings.HEADGATE_DEPLOYMENT);
   return bindings.hub.get(id);
 }

@@ -4,7 +4,7 @@
  * A node is one immutable text under its hash, cut into rows because a row holds 2 MB at most. What
  * the head no longer needs stays for a while: an isolate may still be reading the state before.
  */
-import type { StoredConfig } from '#shared/platform/platform.ts';
+import type { ConfigStore, StoredConfig } from '#shared/platform/platform.ts';
 import type { SignedManifest } from '#shared/wire/frames.ts';
 
 /** UTF-16 units per row: at most 3 bytes each, and 2 MB is the limit of a row. */
@@ -21,7 +21,7 @@ export interface TreeNode {
   readonly text: string;
 }
 
-export class HubStore {
+export class HubStore implements ConfigStore {
   readonly #storage: DurableObjectStorage;
   readonly #sql: SqlStorage;
 
@@ -60,7 +60,7 @@ export class HubStore {
   }
 
   /** Everything the head needs; unverified, as stored. */
-  load(): StoredConfig | null {
+  async load(): Promise<StoredConfig | null> {
     const head = this.head();
     if (head === null) return null;
     const nodes = new Map<string, string>();
@@ -79,6 +79,23 @@ export class HubStore {
       keyListSignature: head.key_list_signature,
       nodes,
     };
+  }
+
+  /** For whoever does not know what changed: compares every node. `saveHead` costs what changed. */
+  async save(config: StoredConfig): Promise<void> {
+    const live = this.#sql.exec('SELECT id FROM node_states WHERE dropped_at IS NULL').toArray();
+    const dropped = live.map((row) => String(row['id'])).filter((id) => !config.nodes.has(id));
+    const added: TreeNode[] = [];
+    for (const [id, text] of config.nodes) {
+      if (this.nodes([id], 1)[0]?.text !== text) added.push({ id, text });
+    }
+    const head = {
+      manifest: config.manifest,
+      signature: config.signature,
+      key_list: config.keyList,
+      key_list_signature: config.keyListSignature,
+    };
+    this.saveHead(head, added, dropped, Date.now());
   }
 
   /** Makes `head` the state, whole or not at all. */
@@ -167,7 +184,9 @@ export class HubStore {
        ON CONFLICT (id) DO UPDATE SET dropped_at = NULL`,
       node.id,
     );
-    for (const [part, text] of partsOf(node.text).entries()) {
+    const parts = partsOf(node.text);
+    this.#sql.exec('DELETE FROM nodes WHERE id = ? AND part >= ?', node.id, parts.length);
+    for (const [part, text] of parts.entries()) {
       this.#sql.exec(
         'INSERT OR REPLACE INTO nodes (id, part, text) VALUES (?, ?, ?)',
         node.id,

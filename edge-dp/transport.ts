@@ -68,8 +68,11 @@ class Watch {
 
   constructor(clock: Clock, request: UpstreamRequest) {
     this.#clock = clock;
-    // One limit for connecting and waiting: the platform does not tell when the one ends.
-    this.#limitMs = request.connectTimeoutMs + request.readTimeoutMs;
+    // The platform does not tell when connecting ends, so the limit for silence covers it too.
+    const isUpload = request.body !== null;
+    this.#limitMs = isUpload
+      ? Math.max(request.writeTimeoutMs, request.readTimeoutMs)
+      : request.readTimeoutMs;
     this.#quietSince = clock.monotonic();
     this.#cancel = clock.setTimer(this.#limitMs, () => this.#due());
     this.#unsubscribe = request.abort.onAbort(() => this.#end('aborted'));

@@ -53,7 +53,12 @@ transportSuite('undici', async () => {
     host: upstream.host,
     port: upstream.port,
     closedPort: await closedPort(),
-    limits: { knowsConnectFailures: true, keepsFieldOrder: true },
+    limits: {
+      knowsConnectFailures: true,
+      keepsFieldOrder: true,
+      choosesHost: true,
+      seesCodings: true,
+    },
   };
 });
 

@@ -25,6 +25,10 @@ export interface TransportHarness {
     readonly knowsConnectFailures: boolean;
     /** It hands over every repeated response field by itself. */
     readonly keepsFieldOrder: boolean;
+    /** It sends the Host it is given, rather than the name it connects to. */
+    readonly choosesHost: boolean;
+    /** It sees the transfer codings of a response. */
+    readonly seesCodings: boolean;
   };
 }
 
@@ -54,7 +58,7 @@ export function transportSuite(name: string, make: () => Promise<TransportHarnes
 
       expect(echo.method).toBe('PUT');
       expect(echo.target).toBe('/p/a;b=1/%7Bx%7D?q=1&q=2');
-      expect(valuesOf(echo, 'host')).toEqual(['example.com']);
+      if (harness.limits.choosesHost) expect(valuesOf(echo, 'host')).toEqual(['example.com']);
       expect(valuesOf(echo, 'x-one').join(', ')).toBe('a, b');
     });
 
@@ -141,6 +145,7 @@ export function transportSuite(name: string, make: () => Promise<TransportHarnes
       ['/two-lengths', ['invalid_response', 'reset']],
       ['/gzip-chunked', ['invalid_response', 'reset']],
     ])('fails, maybe processed, on %s', async (target, failures) => {
+      if (target === '/gzip-chunked' && !harness.limits.seesCodings) return;
       const error = await failure(target);
 
       expect(failures).toContain(error.failure);
