@@ -1,0 +1,150 @@
+/** The control plane's composition root: settings in, running parts out. */
+import { hostname } from 'node:os';
+import { resolve } from 'node:path';
+import { getRequestListener } from '@hono/node-server';
+import { nodeClock } from '#shared/platform/node/clock.ts';
+import { nodeCrypto } from '#shared/platform/node/crypto.ts';
+import { nodeRandom } from '#shared/platform/node/random.ts';
+import type { Running } from '#shared/platform/node/program.ts';
+import type { Logger } from '#shared/platform/platform.ts';
+import { REGISTRY } from '#shared/registry.ts';
+import type { ControlPlaneSettings } from '#shared/settings/control-plane.ts';
+import { AccessGuard } from './admin/access.ts';
+import { createAdminApp } from './admin/app.ts';
+import { publicConfiguration } from './admin/configuration.ts';
+import type { AdminContext } from './admin/context.ts';
+import { randomText } from './admin/random-text.ts';
+import { ServerStatus } from './admin/server-status.ts';
+import { Publisher } from './changes/publisher.ts';
+import { type Role, openListeners, unmapped } from './listeners.ts';
+import { NodeRegistry } from './nodes/registry.ts';
+import { openStore, type OpenedStore } from './store/open-store.ts';
+import { attachSync } from './sync/server.ts';
+
+/** How often expired rows are removed; reads never show them anyway. */
+const SWEEP_INTERVAL_MS = 60_000;
+
+export async function startControlPlane(
+  settings: ControlPlaneSettings,
+  logger: Logger,
+): Promise<Running> {
+  const opened = await openStore({
+    database: {
+      url: settings.HEADGATE_DATABASE_URL,
+      driver: settings.HEADGATE_DATABASE_DRIVER,
+      dataDir: resolve(settings.HEADGATE_DATA_DIR),
+    },
+    kek: settings.HEADGATE_KEK,
+    entities: REGISTRY.entities,
+    logger,
+  });
+  try {
+    return await serve(opened, settings, logger);
+  } catch (error) {
+    await opened.store.close();
+    throw error;
+  }
+}
+
+async function serve(
+  { store, keyring }: OpenedStore,
+  settings: ControlPlaneSettings,
+  logger: Logger,
+): Promise<Running> {
+  const ports = { clock: nodeClock, random: nodeRandom, crypto: nodeCrypto, logger };
+  const nodes = new NodeRegistry({ db: store.db, keyring, ...ports });
+  const pollMs = settings.HEADGATE_POLL_SECONDS * 1000;
+  const publisher = new Publisher({
+    store,
+    keyring,
+    entities: REGISTRY.entities,
+    controlPlanes: [],
+    pollMs,
+    ...ports,
+  });
+  const sync = attachSync({
+    db: store.db,
+    keyring,
+    publisher,
+    nodes,
+    clusterHosts: settings.HEADGATE_CLUSTER_HOSTS,
+    pollMs,
+    ...ports,
+  });
+  const status = new ServerStatus();
+  const information = {
+    hostname: hostname(),
+    nodeId: nodes.self,
+    clusterId: keyring.clusterId,
+    configuration: publicConfiguration(settings),
+    serverStatus: () => status.report(),
+  };
+  const admin = adminRole(
+    {
+      store,
+      registry: REGISTRY,
+      nodes,
+      bodyMax: settings.HEADGATE_ADMIN_BODY_MAX,
+      information,
+      processDeps: () => ({ nowSeconds: Date.now() / 1000, uuid: nodeRandom.uuid, randomText }),
+    },
+    settings,
+    logger,
+  );
+  publisher.start();
+  const roles = { admin: status.counted(admin), cluster: clusterRole(sync) };
+  const listeners = await openListeners(settings, roles).catch(async (error: unknown) => {
+    await sync.drain();
+    await publisher.close();
+    await nodes.close();
+    throw error;
+  });
+  const sweeper = setInterval(() => sweep(store, logger), SWEEP_INTERVAL_MS);
+  const { admin: adminUrls, cluster } = listeners;
+  logger.log('info', 'control plane ready', { admin: adminUrls, cluster });
+  return {
+    addresses: { admin: adminUrls, cluster },
+    close: async () => {
+      clearInterval(sweeper);
+      // Nodes first: they are told to come back, and nothing new can be asked for.
+      await sync.drain();
+      await listeners.close();
+      await publisher.close();
+      await nodes.close();
+      await store.close();
+    },
+  };
+}
+
+function adminRole(context: AdminContext, settings: ControlPlaneSettings, logger: Logger): Role {
+  const guard = new AccessGuard({
+    token: settings.HEADGATE_ADMIN_TOKEN,
+    hosts: settings.HEADGATE_ADMIN_HOSTS,
+    origins: settings.HEADGATE_ADMIN_ORIGINS,
+  });
+  const app = createAdminApp(context, guard, logger);
+  const request = getRequestListener(
+    (incoming, env) => {
+      const raw = 'incoming' in env ? env.incoming : null;
+      return app.fetch(incoming, { peer: unmapped(raw?.socket?.remoteAddress ?? '') });
+    },
+    { overrideGlobalObjects: false },
+  );
+  return { request, upgrade: (_request, socket) => socket.destroy() };
+}
+
+function clusterRole(sync: ReturnType<typeof attachSync>): Role {
+  return {
+    request: getRequestListener((request) => sync.pull(request), { overrideGlobalObjects: false }),
+    upgrade: (request, socket, head) => sync.upgrade(request, socket, head),
+  };
+}
+
+async function sweep(store: OpenedStore['store'], logger: Logger): Promise<void> {
+  try {
+    await store.sweepExpired();
+  } catch (error) {
+    // Reads hide expired rows; the next round tries again.
+    logger.log('warn', 'expired rows were not removed', { error: String(error) });
+  }
+}
