@@ -1,5 +1,6 @@
 /** One request's life: the only mutable thing on the request path, and all a plugin may touch. */
 import type { MaybePromise } from '../base/maybe-promise.ts';
+import type { Body } from '../http/body.ts';
 import type { HeaderList } from '../http/headers.ts';
 import type { GatewayRequest, GatewayResponse } from '../http/message.ts';
 import type { Platform } from '../platform/platform.ts';
@@ -41,6 +42,8 @@ export interface RequestContext {
   readonly upstreamHeaders: HeaderList;
   /** Raw query that will go upstream; starts as `query`. */
   upstreamQuery: string | null;
+  /** Body that will go upstream; starts as the request's. */
+  upstreamBody: Body;
   /** The response on its way out; null before the header filter phase. */
   response: MutableResponse | null;
   /** True when the response came from the upstream rather than from us. */

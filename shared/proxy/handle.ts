@@ -81,7 +81,8 @@ function route(ctx: Exchange, tables: Tables): MaybePromise<GatewayResponse> {
   const routed = matchRoute(ctx, tables);
   // Until the route's own plugins begin, those of its workspace answer for it.
   usePlan(ctx, routed.workspace.globalPlan);
-  if (routed.fault !== null) throw new GatewayError('upstream_unavailable', { message: CLOSED_MESSAGE });
+  if (routed.fault !== null)
+    throw new GatewayError('upstream_unavailable', { message: CLOSED_MESSAGE });
   const refusal = checkProtocol(ctx, routed);
   if (refusal !== null) return refusal;
   usePlan(ctx, routed.plan);

@@ -6,6 +6,7 @@ import type { Consumer } from '../entities/consumer.ts';
 import type { Route } from '../entities/route.ts';
 import type { Service } from '../entities/service.ts';
 import { errorResponse } from '../http/error-response.ts';
+import type { Body } from '../http/body.ts';
 import type { ClientFacts } from '../http/forwarded.ts';
 import { HeaderList } from '../http/headers.ts';
 import { entryHeaders } from '../http/hop-by-hop.ts';
@@ -43,6 +44,7 @@ export class Exchange implements RequestContext {
   forwardPath = '/';
   query: string | null = null;
   upstreamQuery: string | null = null;
+  upstreamBody: Body;
 
   match: RouteMatch | null = null;
   routed: RouteTable | null = null;
@@ -75,6 +77,7 @@ export class Exchange implements RequestContext {
     this.platform = platform;
     this.tables = tables;
     this.request = request;
+    this.upstreamBody = request.body;
     this.requestId = requestId;
     this.startedAt = platform.clock.now();
     this.startedMonotonic = platform.clock.monotonic();
@@ -148,6 +151,10 @@ export class Exchange implements RequestContext {
     message: string,
     headers: readonly (readonly [string, string])[] = [],
   ): GatewayResponse {
-    return errorResponse(this.request.headers, { status, message, requestId: this.requestId }, headers);
+    return errorResponse(
+      this.request.headers,
+      { status, message, requestId: this.requestId },
+      headers,
+    );
   }
 }

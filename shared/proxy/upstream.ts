@@ -71,7 +71,8 @@ export async function proxy(ctx: Exchange, to: ServiceTable): Promise<GatewayRes
 
 /** Never replays what a target may have acted upon, nor a body that has begun to flow. */
 function mayRetry(ctx: Exchange, error: UpstreamError): boolean {
-  const { method, body, abort } = ctx.request;
+  const { method, abort } = ctx.request;
+  const body = ctx.upstreamBody;
   if (abort.aborted || error.failure === 'aborted') return false;
   // The target answered, so it is reached; another try would only repeat the answer.
   if (error.failure === 'invalid_response') return false;
@@ -138,7 +139,7 @@ function requestTo(ctx: Exchange, to: ServiceTable, peer: Peer, target: string):
     method: ctx.request.method,
     target,
     headers,
-    body: ctx.request.body,
+    body: ctx.upstreamBody,
     connectTimeoutMs: service.connect_timeout ?? TIMEOUT_MS,
     writeTimeoutMs: service.write_timeout ?? TIMEOUT_MS,
     readTimeoutMs: service.read_timeout ?? TIMEOUT_MS,

@@ -21,7 +21,14 @@ export type PluginsResult =
 /** Runs after all others: by then every plugin that could tell the consumer has run. */
 const UNKNOWN_PRIORITY = -1e9;
 const NO_HANDLER: PluginHandler<unknown> = {};
-const HTTP_PROTOCOLS: ReadonlySet<string> = new Set(['http', 'https', 'grpc', 'grpcs', 'ws', 'wss']);
+const HTTP_PROTOCOLS: ReadonlySet<string> = new Set([
+  'http',
+  'https',
+  'grpc',
+  'grpcs',
+  'ws',
+  'wss',
+]);
 const NO_SECRET = 'the group secret is missing, so its credentials cannot be looked up';
 
 /**

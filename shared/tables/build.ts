@@ -17,7 +17,7 @@ import { PLUGIN_DEFINITIONS } from '../plugins/definitions.ts';
 import type { PluginDefinition, PluginHandler, Runtime } from '../plugins/plugin.ts';
 import type { RouteEntry } from '../router/router.ts';
 import { buildPlugins } from './build-plugins.ts';
-import { entryFor, makeRouterTable } from './build-router.ts';
+import { entryFor, routerFor } from './build-router.ts';
 import { buildIndex, planIndex } from './entity-index.ts';
 import { type PluginInstance, PluginScopes } from './plugin-plan.ts';
 import { foreignId, groupRecords, type RecordGroups } from './records.ts';
@@ -97,7 +97,7 @@ export function buildTables(
     revision: replica.revision,
     hash: replica.hash,
     router: routing.table.router,
-    routes: compiler.compile([...entries.values(), ...routing.table.faults.keys()], routing.table),
+    routes: compiler.compile(entries.values(), routing.table),
     workspaces,
     fallback: fallbackOf(groups, workspaces),
     upstreams,
@@ -116,7 +116,7 @@ function refuse(kind: string, id: string, reason: string): BuildResult {
 function hasherFor(deps: BuildDeps): HashSecret | null {
   const { pepper, crypto } = deps;
   if (pepper === null) return null;
-  return (kind, ws, value) => lookupHash(pepper, { kind, ws, value }, crypto);
+  return (kind, ws, value) => lookupHash(pepper, kind, ws, value, crypto);
 }
 
 /** The workspace named `default`, or the only one there is. */
@@ -129,26 +129,6 @@ function fallbackOf(
   if (table !== undefined) return table;
   const [only, second] = workspaces.values();
   return only !== undefined && second === undefined ? only : null;
-}
-
-/** The router of before, when the routes are those of before. */
-function routerFor(
-  entries: ReadonlyMap<string, RouteEntry>,
-  previous: Tables | null,
-  quarantined: Quarantined[],
-): ReturnType<typeof makeRouterTable> {
-  const kept = previous?.kept;
-  if (kept !== undefined && kept.entries.size === entries.size) {
-    let isSame = true;
-    for (const hash of entries.keys()) isSame &&= kept.entries.has(hash);
-    if (isSame) {
-      for (const [entry, reason] of kept.routerTable.faults) {
-        quarantined.push({ kind: 'routes', id: entry.route.id, reason });
-      }
-      return { ok: true, table: kept.routerTable };
-    }
-  }
-  return makeRouterTable([...entries.values()], quarantined);
 }
 
 function buildUpstreams(
@@ -220,7 +200,7 @@ class RouteCompiler {
     return entries;
   }
 
-  compile(entries: readonly RouteEntry[], router: RouterTable): Map<RouteEntry, RouteTable> {
+  compile(entries: Iterable<RouteEntry>, router: RouterTable): Map<RouteEntry, RouteTable> {
     const routes = new Map<RouteEntry, RouteTable>();
     for (const entry of entries) {
       const workspace = this.#parts.workspaces.get(entry.ws);

@@ -2,7 +2,7 @@
 import type { ConfigRecord } from '../config/record.ts';
 import { consumer } from '../entities/consumer.ts';
 import type { PluginDefinition } from '../plugins/plugin.ts';
-import type { AnyEntity, } from '../schema/infer.ts';
+import type { AnyEntity } from '../schema/infer.ts';
 import type { EntityDefinition } from '../schema/field.ts';
 import type { EntityIndex } from './tables.ts';
 

@@ -188,7 +188,7 @@ function entry<K, L, V>(maps: Map<K, Map<L, V>>, key: K): Map<L, V> {
 function makePlan(unordered: readonly Turn[], closed: ReadonlySet<string>): PluginPlan {
   const steps = unordered
     .toSorted((a, b) => b.priority - a.priority || (a.name < b.name ? 1 : -1))
-    .map((step, index) => ({ ...step, index }));
+    .map((turn, index) => withIndex(turn, index));
   return {
     steps,
     byConsumer: steps.some((step) => step.narrow !== null || step.wide !== null),
@@ -198,6 +198,10 @@ function makePlan(unordered: readonly Turn[], closed: ReadonlySet<string>): Plug
     bodyFilter: steps.filter((step) => step.handler.bodyFilter !== undefined),
     log: steps.filter((step) => step.handler.log !== undefined),
   };
+}
+
+function withIndex(turn: Turn, index: number): PlanStep {
+  return { ...turn, index };
 }
 
 function first(map: ReadonlyMap<string, PluginInstance> | null): PluginInstance | null {

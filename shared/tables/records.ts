@@ -37,7 +37,8 @@ export function groupRecords(replica: Replica): RecordGroups {
     if (record.kind === 'routes') groups.routes.push(record);
     else if (record.kind === 'plugins') groups.plugins.push(record);
     else if (record.kind === 'upstreams') groups.upstreams.push(record);
-    else if (record.kind === 'services') groups.services.set(scopedKey(record.ws, record.id), record);
+    else if (record.kind === 'services')
+      groups.services.set(scopedKey(record.ws, record.id), record);
     else if (record.kind === 'targets') {
       const upstream = foreignId(record, 'upstream');
       if (upstream !== null) push(groups.targets, scopedKey(record.ws, upstream), record);
