@@ -2,10 +2,11 @@
  * Sealing: only the holder of a private key can read it, nobody can tell who wrote it.
  *
  * A fresh X25519 key pair per message agrees with the recipient's public key; HKDF-SHA-256 makes an
- * AES-256-GCM key that is used once. The idea is that of HPKE's base mode (RFC 9180), not its encoding.
+ * AES-256-GCM key and nonce that are used once. The idea is that of HPKE's base mode (RFC 9180), not
+ * its encoding.
  */
 import { base64url, concat, fromBase64url, utf8 } from '../base/bytes.ts';
-import type { Crypto, Platform } from '../platform/platform.ts';
+import type { Crypto } from '../platform/platform.ts';
 
 const KEY_BYTES = 32;
 const NONCE_BYTES = 12;
@@ -15,21 +16,19 @@ const DOMAIN = 'headgate-seal-v1\n';
 /**
  * @param recipientPublicKey  X25519, 32 bytes
  * @param info  what it is and for whom; `open` must be given the same
- * @returns base64url of the ephemeral public key, the nonce, the ciphertext and its tag
+ * @returns base64url of the ephemeral public key, the ciphertext and its tag
  */
 export async function seal(
   recipientPublicKey: Uint8Array,
   plaintext: Uint8Array,
   info: string,
-  platform: Pick<Platform, 'crypto' | 'random'>,
+  crypto: Crypto,
 ): Promise<string> {
-  const { crypto, random } = platform;
   const ephemeral = await crypto.generateSealingKey();
   const shared = await crypto.agree(ephemeral.privateKey, recipientPublicKey);
-  const key = await crypto.derive(shared, ephemeral.publicKey, DOMAIN + info, KEY_BYTES);
-  const nonce = random.bytes(NONCE_BYTES);
+  const { key, nonce } = await deriveOnce(shared, ephemeral.publicKey, info, crypto);
   const sealed = await crypto.encrypt(key, nonce, utf8(DOMAIN + info), plaintext);
-  return base64url(concat(ephemeral.publicKey, nonce, sealed));
+  return base64url(concat(ephemeral.publicKey, sealed));
 }
 
 /**
@@ -43,16 +42,24 @@ export async function open(
   crypto: Crypto,
 ): Promise<Uint8Array | null> {
   const bytes = fromBase64url(sealed);
-  if (bytes === null || bytes.length < KEY_BYTES + NONCE_BYTES + TAG_BYTES) return null;
+  if (bytes === null || bytes.length < KEY_BYTES + TAG_BYTES) return null;
   const ephemeral = bytes.subarray(0, KEY_BYTES);
-  const nonce = bytes.subarray(KEY_BYTES, KEY_BYTES + NONCE_BYTES);
   let shared: Uint8Array;
   try {
     shared = await crypto.agree(privateKey, ephemeral);
   } catch {
     return null; // A public key of low order: nobody honest has one.
   }
-  const key = await crypto.derive(shared, ephemeral, DOMAIN + info, KEY_BYTES);
-  const data = bytes.subarray(KEY_BYTES + NONCE_BYTES);
-  return crypto.decrypt(key, nonce, utf8(DOMAIN + info), data);
+  const { key, nonce } = await deriveOnce(shared, ephemeral, info, crypto);
+  return crypto.decrypt(key, nonce, utf8(DOMAIN + info), bytes.subarray(KEY_BYTES));
+}
+
+async function deriveOnce(
+  shared: Uint8Array,
+  ephemeral: Uint8Array,
+  info: string,
+  crypto: Crypto,
+): Promise<{ key: Uint8Array; nonce: Uint8Array }> {
+  const bytes = await crypto.derive(shared, ephemeral, DOMAIN + info, KEY_BYTES + NONCE_BYTES);
+  return { key: bytes.subarray(0, KEY_BYTES), nonce: bytes.subarray(KEY_BYTES) };
 }

@@ -28,12 +28,10 @@ export function groupPepper(
  */
 export function lookupHash(
   pepper: Uint8Array,
-  kind: string,
-  ws: string,
-  value: string,
+  lookup: { readonly kind: string; readonly ws: string; readonly value: string },
   crypto: Crypto,
 ): string {
-  return hex(crypto.hmac(pepper, `${kind}\n${ws}\n${value}`));
+  return hex(crypto.hmac(pepper, `${lookup.kind}\n${lookup.ws}\n${lookup.value}`));
 }
 
 /** `info` under which a group's secret is sealed to one node in `welcome`. */
