@@ -58,10 +58,9 @@ function compile(source: string, flags: number, anchored: boolean): CompiledRege
   const translated = translateRustRegex(source);
   if (!translated.ok) return translated;
   try {
-    // The bare pattern first: `a)(b` must not become valid inside the anchoring group.
-    const bare = RE2JS.compile(translated.pattern, flags);
-    if (bare.programSize() > PROGRAM_SIZE_MAX) return { ok: false, reason: 'too large' };
-    const engine = anchored ? RE2JS.compile(`^(?:${translated.pattern})`, flags) : bare;
+    const { pattern } = translated;
+    const engine = RE2JS.compile(anchored ? `^(?:${pattern})` : pattern, flags);
+    if (engine.programSize() > PROGRAM_SIZE_MAX) return { ok: false, reason: 'too large' };
     return { ok: true, regex: new Re2Regex(engine) };
   } catch (error) {
     return { ok: false, reason: error instanceof Error ? error.message : 'does not compile' };

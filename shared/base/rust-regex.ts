@@ -51,6 +51,8 @@ class Translator {
   readonly #source: string;
   #at = 0;
   #out = '';
+  /** Open groups: `a)(b` must not become valid inside a group put around it. */
+  #depth = 0;
 
   constructor(source: string) {
     this.#source = source;
@@ -58,6 +60,7 @@ class Translator {
 
   run(): string {
     while (this.#at < this.#source.length) this.#item();
+    if (this.#depth > 0) throw new Refusal('missing closing )');
     return this.#out;
   }
 
@@ -66,13 +69,17 @@ class Translator {
     if (char === '\\') this.#escape(false);
     else if (char === '[') this.#class();
     else if (char === '(') this.#group();
+    else if (char === ')') this.#groupEnd();
     else if (char === '{') this.#repetition();
     else this.#copy(1);
   }
 
   #group(): void {
     const rest = this.#source.slice(this.#at);
-    if (!rest.startsWith('(?')) return this.#copy(1);
+    if (!rest.startsWith('(?')) {
+      this.#depth += 1;
+      return this.#copy(1);
+    }
     if (/^\(\?<?[=!]/.test(rest)) throw new Refusal('look-around is not supported');
     const boundary = ASCII_BOUNDARY.exec(rest);
     if (boundary !== null) {
@@ -84,7 +91,15 @@ class Translator {
     if (opening === null || opening[0] === '(?)') {
       throw new Refusal(`unsupported group at ${this.#at}: ${rest.slice(0, 8)}`);
     }
+    // `(?i)` sets flags and opens nothing.
+    if (!opening[0].endsWith(')')) this.#depth += 1;
     this.#copy(opening[0].length);
+  }
+
+  #groupEnd(): void {
+    if (this.#depth === 0) throw new Refusal('unexpected )');
+    this.#depth -= 1;
+    this.#copy(1);
   }
 
   #repetition(): void {

@@ -30,6 +30,8 @@ export class Search {
   /** Null when the connection is not TLS: SNIs are then not asked about. */
   sni: string | null = null;
   isTls = false;
+  /** Scratch of the bucket that is being searched. */
+  readonly found: (readonly Candidate[])[] = [];
   best: Candidate | null = null;
   bestMatch: RegexMatch | null = null;
 
@@ -61,9 +63,9 @@ export class Search {
 }
 
 export class Bucket {
-  /** Path prefix → candidates, best first. */
-  readonly #byPrefix = new Map<string, Candidate[]>();
-  /** Lengths of the prefixes in the index, longest first. */
+  /** Hash of a path prefix → candidates, best first. Whoever is offered compares the text itself. */
+  readonly #byPrefix = new Map<number, Candidate[]>();
+  /** Lengths of the prefixes in the index, shortest first. */
   readonly #lengths: readonly number[];
   /** Candidates that are not in the index, best first. */
   readonly #others: Candidate[] = [];
@@ -78,23 +80,52 @@ export class Bucket {
         continue;
       }
       lengths.add(prefix.length);
-      const list = this.#byPrefix.get(prefix);
-      if (list === undefined) this.#byPrefix.set(prefix, [candidate]);
+      const hash = hashOf(prefix);
+      const list = this.#byPrefix.get(hash);
+      if (list === undefined) this.#byPrefix.set(hash, [candidate]);
       else list.push(candidate);
     }
-    this.#lengths = [...lengths].toSorted((a, b) => b - a);
+    this.#lengths = [...lengths].toSorted((a, b) => a - b);
   }
 
   /** Improves on what the search has found, if something here is asked before it. */
   search(search: Search): void {
-    const { path } = search;
-    for (const length of this.#lengths) {
-      if (length > path.length) continue;
-      const list = this.#byPrefix.get(path.slice(0, length));
-      if (list !== undefined) offerInOrder(search, list);
-    }
+    if (this.#lengths.length > 0) this.#searchPrefixes(search);
     if (this.#others.length > 0) offerInOrder(search, this.#others);
   }
+
+  /**
+   * Walks the path once, and looks up the hash of what has been walked wherever a prefix may end:
+   * no text is cut out, and ten thousand routes cost as much as their lengths are many.
+   */
+  #searchPrefixes(search: Search): void {
+    const { path, found } = search;
+    found.length = 0;
+    let hash = HASH_START;
+    let at = 0;
+    for (const length of this.#lengths) {
+      if (length > path.length) break;
+      for (; at < length; at += 1) hash = hashStep(hash, path.charCodeAt(at));
+      const list = this.#byPrefix.get(hash);
+      if (list !== undefined) found.push(list);
+    }
+    // The longest prefixes are the likeliest; finding them first spares the others a look.
+    for (let i = found.length - 1; i >= 0; i -= 1) offerInOrder(search, found[i] ?? NO_CANDIDATES);
+  }
+}
+
+const HASH_START = 0x11c9dc5;
+const NO_CANDIDATES: readonly Candidate[] = [];
+
+/** FNV-1a, kept within 30 bits: such integers cost nothing as keys. */
+function hashStep(hash: number, code: number): number {
+  return Math.imul(hash ^ code, 0x01000193) & 0x3fff_ffff;
+}
+
+function hashOf(text: string): number {
+  let hash = HASH_START;
+  for (let i = 0; i < text.length; i += 1) hash = hashStep(hash, text.charCodeAt(i));
+  return hash;
 }
 
 function offerInOrder(search: Search, candidates: readonly Candidate[]): void {

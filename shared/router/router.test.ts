@@ -1,0 +1,421 @@
+import { describe, expect, it } from 'vitest';
+import type { Route } from '../entities/route.ts';
+import { HeaderList } from '../http/headers.ts';
+import { referenceMatch } from './reference.suite.ts';
+import { routeEntry } from './route-entry.suite.ts';
+import { buildRouter } from './router.ts';
+import type { RequestFacts, RouteEntry, RouteMatch } from './router.ts';
+import { literalPrefix } from './rule.ts';
+import { SEED, Seeded } from './seeded.suite.ts';
+import { uuid5 } from './uuid5.ts';
+
+/** Rules named after kong-contract 5.2 ("Router flavours", traditional_compatible). */
+
+function facts(fields: Partial<RequestFacts>): RequestFacts {
+  return {
+    method: 'GET',
+    host: 'example.com',
+    path: '/',
+    scheme: 'http',
+    port: 8000,
+    headers: new HeaderList(),
+    sni: null,
+    ...fields,
+  };
+}
+
+function matchOne(route: Partial<Route>, request: Partial<RequestFacts>): RouteMatch | null {
+  return buildRouter([routeEntry(route)]).router.match(facts(request));
+}
+
+/** Names of routes, best first, as the router would take them one after another. */
+function order(routes: Readonly<Record<string, Partial<Route>>>, request: Partial<RequestFacts>) {
+  let entries = Object.entries(routes).map(([name, route], index) =>
+    routeEntry({ id: `00000000-0000-4000-8000-00000000000${index}`, name, ...route }),
+  );
+  const names: (string | null)[] = [];
+  for (;;) {
+    const match = buildRouter(entries).router.match(facts(request));
+    if (match === null) return names;
+    names.push(match.entry.route.name);
+    entries = entries.filter((entry) => entry !== match.entry);
+  }
+}
+
+describe('hosts', () => {
+  it.each([
+    ['example.com', 'example.com', true],
+    ['example.com', 'www.example.com', false],
+    ['example.com', null, false],
+    ['example.com', 'EXAMPLE.com', true],
+    ['Example.com', 'example.com', true],
+    ['example.com', 'example.com.', false],
+    // A leading wildcard is a suffix, a trailing one a prefix.
+    ['*.example.com', 'a.example.com', true],
+    ['*.example.com', 'a.b.example.com', true],
+    ['*.example.com', 'example.com', false],
+    ['*.example.com', 'a.example.com.evil', false],
+    ['example.*', 'example.org', true],
+    ['example.*', 'example.co.uk', true],
+    ['example.*', 'an.example.org', false],
+    ['example.*', 'example', false],
+    // A port in the route; the request's own port wins over the listener's (8000).
+    ['example.com:8000', 'example.com', true],
+    ['example.com:8000', 'example.com:8000', true],
+    ['example.com:8000', 'example.com:9000', false],
+    ['example.com:9000', 'example.com:9000', true],
+    ['example.com:9000', 'example.com', false],
+    ['example.com', 'example.com:9000', true],
+    ['*.example.com:9000', 'a.example.com:9000', true],
+    ['*.example.com:9000', 'a.example.com', false],
+    ['example.*:9000', 'example.org:9000', true],
+    ['example.com', 'example.com:x', false],
+  ])('%s against Host: %s is %s', (host, received, expected) => {
+    expect(matchOne({ hosts: [host] }, { host: received }) !== null).toBe(expected);
+  });
+
+  it('one of several suffices', () => {
+    expect(matchOne({ hosts: ['a.com', '*.b.com'] }, { host: 'x.b.com' })).not.toBeNull();
+  });
+
+  it('ignores names longer than any in DNS', () => {
+    const label = 'a.'.repeat(124);
+    expect(matchOne({ hosts: ['*.com'] }, { host: `${label}aaa.com` })).not.toBeNull();
+    expect(matchOne({ hosts: ['*.com'] }, { host: `${label}aaaa.com` })).toBeNull();
+  });
+});
+
+describe('methods', () => {
+  it('match exactly', () => {
+    expect(matchOne({ methods: ['GET', 'PURGE'] }, { method: 'PURGE' })).not.toBeNull();
+    expect(matchOne({ methods: ['GET'] }, { method: 'HEAD' })).toBeNull();
+  });
+});
+
+describe('paths', () => {
+  it.each([
+    ['/', '/anything', '/'],
+    ['/a', '/a', '/a'],
+    ['/a', '/ab', '/a'],
+    ['/a/', '/a', null],
+    ['/a/', '/a/b', '/a/'],
+    ['/a', '/b/a', null],
+    ['/a', '/A', null],
+    ['~/a/\\d+', '/a/12/b', '/a/12'],
+    ['~/a/\\d+$', '/a/12/b', null],
+    ['~/\\d+', '/a/12', null],
+  ])('%s over %s takes %s', (path, requested, matched) => {
+    expect(matchOne({ paths: [path] }, { path: requested })?.matchedPath ?? null).toBe(matched);
+  });
+
+  it('hands over the groups of a regex, and none of a prefix', () => {
+    const match = matchOne({ paths: ['~/u/(?<id>\\d+)/(.*)'] }, { path: '/u/7/x' });
+
+    expect(match?.captures?.named).toEqual({ id: '7' });
+    expect(match?.captures?.indexed).toEqual(['7', 'x']);
+    expect(matchOne({ paths: ['/u'] }, { path: '/u' })?.captures).toBeNull();
+    expect(matchOne({ methods: ['GET'] }, { path: '/u' })?.matchedPath).toBeNull();
+  });
+
+  it('of several regexes in a route the first that matches counts', () => {
+    const match = matchOne({ paths: ['~/a(b)?', '~/a(.*)'] }, { path: '/abc' });
+
+    expect(match?.matchedPath).toBe('/ab');
+  });
+});
+
+describe('headers', () => {
+  const HEADERS = new HeaderList([
+    'X-Mode',
+    'Blue',
+    'x-mode',
+    'Green',
+    'x_under',
+    '1',
+    'Agent',
+    'Curl/8',
+  ]);
+
+  it.each([
+    [{ 'x-mode': ['blue'] }, true],
+    [{ 'X-Mode': ['BLUE'] }, true],
+    [{ x_mode: ['green'] }, true],
+    [{ 'x-under': ['1'] }, true],
+    [{ 'x-mode': ['red', 'green'] }, true],
+    [{ 'x-mode': ['red'] }, false],
+    [{ 'x-mode': ['blu'] }, false],
+    [{ absent: [''] }, false],
+    [{ 'x-mode': ['blue'], agent: ['curl/8'] }, true],
+    [{ 'x-mode': ['blue'], agent: ['wget'] }, false],
+    [{ agent: ['~*^curl/\\d'] }, true],
+    [{ agent: ['~*URL'] }, true],
+    [{ agent: ['~*^url'] }, false],
+  ] satisfies [Record<string, string[]>, boolean][])('%j: %s', (headers, expected) => {
+    expect(matchOne({ headers }, { headers: HEADERS }) !== null).toBe(expected);
+  });
+});
+
+describe('snis', () => {
+  it.each([
+    ['a.com', 'https', 'a.com', true],
+    ['a.com', 'https', 'b.com', false],
+    ['a.com', 'https', null, false],
+    ['a.com.', 'https', 'a.com', true],
+    ['a.com', 'https', 'a.com.', true],
+    ['*.a.com', 'https', 'x.a.com', true],
+    ['a.*', 'https', 'a.org', true],
+    ['*.a.com', 'https', 'a.com', false],
+    ['a.com', 'http', null, true],
+  ] as const)('%s over %s with SNI %s is %s', (test, scheme, sni, expected) => {
+    expect(matchOne({ snis: [test] }, { scheme, sni }) !== null).toBe(expected);
+  });
+});
+
+describe('protocols', () => {
+  it('are no part of the match: an https-only route answers http', () => {
+    expect(matchOne({ protocols: ['https'], paths: ['/'] }, { scheme: 'http' })).not.toBeNull();
+  });
+
+  it('keep stream routes out', () => {
+    expect(matchOne({ protocols: ['tls_passthrough'], snis: ['a.com'] }, {})).toBeNull();
+  });
+});
+
+describe('priority', () => {
+  it('goes by the number of attribute kinds first (bits 61–63)', () => {
+    const routes = {
+      path: { paths: ['/long/path'] },
+      'path, method': { paths: ['/'], methods: ['GET'] },
+      'path, method, wildcard': { paths: ['/'], methods: ['GET'], hosts: ['*.com'] },
+      'path, host': { paths: ['/'], hosts: ['example.com'] },
+    };
+
+    expect(order(routes, { path: '/long/path' })).toEqual([
+      'path, method, wildcard',
+      'path, host',
+      'path, method',
+      'path',
+    ]);
+  });
+
+  it('then plain hosts (bit 60), then the number of headers (bits 52–59)', () => {
+    const routes = {
+      wildcard: { hosts: ['*.com'] },
+      mixed: { hosts: ['*.com', 'example.com'] },
+      plain: { hosts: ['example.com'] },
+      'one header': { headers: { a: ['1'] } },
+      'two headers': { headers: { a: ['1'], b: ['2'] } },
+    };
+
+    expect(order(routes, { headers: new HeaderList(['a', '1', 'b', '2']) })).toEqual([
+      'plain',
+      'two headers',
+      'one header',
+      'mixed',
+      'wildcard',
+    ]);
+  });
+
+  it('then regex before prefix, regex_priority, length of the prefix (bits 51, 19–50, 0–18)', () => {
+    const routes = {
+      short: { paths: ['/'] },
+      long: { paths: ['/abc/def'], regex_priority: 9 },
+      regex: { paths: ['~/a'] },
+      'regex 5': { paths: ['~/'], regex_priority: 5 },
+      'regex -1': { paths: ['~/.*'], regex_priority: -1 },
+    };
+
+    expect(order(routes, { path: '/abc/def' })).toEqual([
+      'regex 5',
+      'regex',
+      'regex -1',
+      'long',
+      'short',
+    ]);
+  });
+
+  it('breaks ties by the larger id, whatever was created first', () => {
+    const routes = {
+      smaller: { id: '11111111-0000-4000-8000-000000000000', paths: ['/'], created_at: 1 },
+      larger: { id: '99999999-0000-4000-8000-000000000000', paths: ['/'], created_at: 2 },
+      middle: { id: '22222222-0000-4000-8000-000000000000', paths: ['/'], created_at: 0 },
+    };
+
+    expect(order(routes, {})).toEqual(['larger', 'middle', 'smaller']);
+  });
+
+  it('ranks the parts of a route with paths of several kinds each for itself', () => {
+    const split = { id: 'ffffffff-0000-4000-8000-000000000000', paths: ['~/r', '/abcdef', '/'] };
+    const { router } = buildRouter([
+      routeEntry({ name: 'split', ...split }),
+      routeEntry({ name: 'middle', paths: ['/abc'] }),
+    ]);
+    const nameAt = (path: string) => router.match(facts({ path }))?.entry.route.name;
+
+    expect(nameAt('/abcdefg')).toBe('split');
+    expect(nameAt('/abc')).toBe('middle');
+    expect(nameAt('/r')).toBe('split');
+    expect(nameAt('/x')).toBe('split');
+  });
+
+  it('names the parts of a split route as RFC 9562 has it', () => {
+    // The RFC's own example (appendix A.4).
+    expect(uuid5('6ba7b810-9dad-11d1-80b4-00c04fd430c8', 'www.example.com')).toBe(
+      '2ed6657d-e927-568b-95e1-2665a8aea6a2',
+    );
+  });
+});
+
+describe('a route that does not compile', () => {
+  it('keeps its requests from other routes when a literal path or host tells them apart', () => {
+    const bad = routeEntry({
+      id: 'ffffffff-0000-4000-8000-000000000000',
+      paths: ['~/admin/(?=x)'],
+    });
+    const { router, failures } = buildRouter([bad, routeEntry({ paths: ['/'] })]);
+
+    expect(failures).toEqual([
+      { id: bad.route.id, reason: expect.stringContaining('look-around'), isCovered: true },
+    ]);
+    expect(router.match(facts({ path: '/admin/x' }))?.entry).toBe(bad);
+    expect(router.match(facts({ path: '/other' }))?.entry).not.toBe(bad);
+  });
+
+  it('is left out when nothing tells its requests apart', () => {
+    const { router, failures } = buildRouter([
+      routeEntry({ paths: ['~/(?=x)'] }),
+      routeEntry({ methods: ['GET'], headers: { a: ['~*('] } }),
+      routeEntry({}),
+    ]);
+
+    expect(failures.map((failure) => failure.isCovered)).toEqual([false, false, false]);
+    expect(router.match(facts({}))).toBeNull();
+  });
+});
+
+describe('the literal part of a regex', () => {
+  it.each([
+    ['/a/b', '/a/b'],
+    ['/a/\\d+', '/a/'],
+    ['/a\\.b\\/c', '/a.b/c'],
+    ['/ab?c', '/a'],
+    ['/ab*', '/a'],
+    ['/ab+', '/ab'],
+    ['/ab{0,2}', '/a'],
+    ['/a\\.?b', '/a'],
+    ['/a|/b', ''],
+    ['/(a|b)', ''],
+    ['/a(?i)b', '/a'],
+    ['/é', '/'],
+    ['/a😀?', '/a'],
+    ['^/a', ''],
+    ['/a$', '/a'],
+    ['/a\\', '/a'],
+  ])('of %s is %j', (source, expected) => {
+    expect(literalPrefix(source)).toBe(expected);
+  });
+});
+
+describe('against the reference', () => {
+  const HOSTS = [
+    'a.com',
+    'b.com',
+    '*.a.com',
+    '*.com',
+    'a.*',
+    'x.a.*',
+    'a.com:80',
+    '*.a.com:8000',
+    'a.*:80',
+  ];
+  const PREFIXES = ['/', '/a', '/b', '/ab', '/a/', '/a/b', '/abc', '/a/b/c', '/x/y', '/abcd'];
+  const REGEXES = ['', 'a', 'a\\d+', '[ab]/.*', '(a|b)$', 'a/?b', 'x.*|/b', 'ab{0,2}c'];
+  const PATHS = [...PREFIXES, ...REGEXES.map((source) => `~/${source}`)];
+  const HEADERS = ['x-a', 'X_B', 'c'];
+  const VALUES = ['1', 'Two', '~*^t', '~*\\d$'];
+  const SNIS = ['a.com', '*.a.com', 'b.*', 'a.com.'];
+  const REQUEST_HOSTS = [
+    'a.com',
+    'b.com',
+    'x.a.com',
+    'x.a.org',
+    'y.x.a.com',
+    'a.org',
+    'a.com:80',
+    'zz',
+  ];
+  const REQUEST_PATHS = [
+    '/',
+    '/a',
+    '/ab',
+    '/abc',
+    '/a1',
+    '/a/b',
+    '/a/b/c/d',
+    '/x/y/z',
+    '/b',
+    '/abbc',
+    '/q',
+  ];
+
+  function randomRoute(random: Seeded): RouteEntry {
+    const headers = random.chance(0.2)
+      ? Object.fromEntries(
+          random.some(HEADERS, 2).map((name) => [name, [random.pick(VALUES), random.pick(VALUES)]]),
+        )
+      : null;
+    const fields = {
+      hosts: random.chance(0.5) ? random.some(HOSTS, 3) : null,
+      methods: random.chance(0.3) ? random.some(['GET', 'POST'], 2) : null,
+      paths: random.chance(0.8) ? [...new Set(random.some(PATHS, 4))] : null,
+      headers,
+      snis: random.chance(0.1) ? random.some(SNIS, 2) : null,
+      regex_priority: random.chance(0.2) ? random.below(3) : 0,
+    };
+    const isEmpty = [fields.hosts, fields.methods, fields.paths, fields.snis].every(
+      (list) => list === null || list.length === 0,
+    );
+    // A route by nothing at all does not compile in Kong, nor here.
+    if (isEmpty && Object.keys(headers ?? {}).length === 0) return randomRoute(random);
+    return routeEntry(fields, random);
+  }
+
+  function randomFacts(random: Seeded): RequestFacts {
+    const headers = random
+      .some(HEADERS, 3)
+      .flatMap((name) => [
+        random.chance(0.5) ? name : name.toUpperCase(),
+        random.pick(['1', 'two', 'TWO', 'x']),
+      ]);
+    return facts({
+      method: random.pick(['GET', 'POST', 'PUT']),
+      host: random.chance(0.05) ? null : random.pick(REQUEST_HOSTS),
+      path: random.pick(REQUEST_PATHS),
+      scheme: random.chance(0.5) ? 'https' : 'http',
+      port: random.pick([80, 8000]),
+      headers: new HeaderList(headers),
+      sni: random.pick([null, 'a.com', 'x.a.com', 'b.org']),
+    });
+  }
+
+  it('decides as it does over random routes and requests', () => {
+    const random = new Seeded(SEED);
+    let matched = 0;
+    for (let round = 0; round < 150; round += 1) {
+      const entries = Array.from({ length: 1 + random.below(40) }, () => randomRoute(random));
+      const { router, failures } = buildRouter(entries);
+      expect(failures).toEqual([]);
+      for (let i = 0; i < 60; i += 1) {
+        const request = randomFacts(random);
+        const match = router.match(request);
+        const actual =
+          match === null ? null : { id: match.entry.route.id, matchedPath: match.matchedPath };
+        expect(actual, `seed ${SEED}, round ${round}, request ${i}`).toEqual(
+          referenceMatch(entries, request),
+        );
+        if (match !== null) matched += 1;
+      }
+    }
+    expect(matched).toBeGreaterThan(2_000);
+  });
+});
