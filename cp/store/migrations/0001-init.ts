@@ -213,8 +213,10 @@ const nodeTables = [
     revision bigint NOT NULL DEFAULT 0,
     hash text NOT NULL DEFAULT '',
     sync_status text NOT NULL DEFAULT 'unknown',
+    persisted boolean,
     last_error text,
     last_seen timestamptz,
+    connected_to uuid,
     revoked_at timestamptz,
     created_at timestamptz NOT NULL DEFAULT now())`,
 

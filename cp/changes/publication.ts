@@ -1,0 +1,334 @@
+/**
+ * Makes one revision of a group, in one transaction: records, tree nodes, manifest and delta are made
+ * once, as bytes, and never derived again (design 4.2).
+ */
+import { must } from '#shared/base/assert.ts';
+import { base64url, hex, utf8 } from '#shared/base/bytes.ts';
+import { canonicalJson } from '#shared/config/canonical.ts';
+import type { Manifest } from '#shared/config/manifest.ts';
+import { parseRecordText, type ConfigRecord, type RecordKey } from '#shared/config/record.ts';
+import { ConfigTree } from '#shared/config/tree.ts';
+import type { Crypto } from '#shared/platform/platform.ts';
+import type { EntityDefinition, JsonObject } from '#shared/schema/field.ts';
+import type { FrameOf, Position } from '#shared/wire/frames.ts';
+import type { Keyring } from '../keys/keyring.ts';
+import type { Db } from '../store/db.ts';
+import type { Reader } from '../store/store.ts';
+import { dropWorkspace, readWorkspace, type SliceContext } from './slice.ts';
+import { groupKeys, LEVEL, PLACEMENT_GENERATION } from './to-wire.ts';
+
+/** Channel on which other control planes learn of a new revision; payload: the group's id. */
+export const PUBLISHED_CHANNEL = 'headgate_published';
+
+/** A longer delta is not kept: its receivers fetch the tree nodes that differ instead. */
+export const DELTA_LENGTH_MAX = 1024 * 1024;
+
+/** Rows in one statement. Nodes are up to a hundred kilobytes each. */
+const RECORD_BATCH = 500;
+const NODE_BATCH = 100;
+
+export interface PublicationDeps {
+  readonly keyring: Keyring;
+  readonly entities: ReadonlyMap<string, EntityDefinition>;
+  readonly crypto: Crypto;
+  /** Addresses of the control planes, passed on to nodes; empty when not known. */
+  readonly controlPlanes: readonly string[];
+}
+
+/** A group's tree as of a revision, kept between publications. */
+export interface KnownTree {
+  readonly epoch: number;
+  readonly revision: number;
+  readonly tree: ConfigTree;
+}
+
+export type Publication =
+  /** Another control plane is publishing this group. */
+  | { readonly type: 'busy' }
+  | { readonly type: 'unchanged' }
+  | { readonly type: 'published'; readonly position: Position; readonly known: KnownTree };
+
+interface GroupRow {
+  readonly id: string;
+  readonly name: string;
+  readonly workspaces: readonly string[];
+  readonly secret_generation: number;
+  readonly epoch: number;
+  readonly revision: number;
+  readonly published: Readonly<Record<string, number>>;
+  /** Epoch seconds, the database's clock. */
+  readonly now: number;
+}
+
+/**
+ * @param tx  repeatable read, nothing read before
+ * @param known  the tree of an earlier publication; used when it is still the newest
+ */
+export async function publish(
+  tx: Db,
+  reader: Reader,
+  groupId: string,
+  known: KnownTree | null,
+  deps: PublicationDeps,
+): Promise<Publication> {
+  const group = await lockGroup(tx, groupId);
+  if (group === null) return { type: 'busy' };
+  const versions = await readVersions(tx, group.workspaces);
+  const before = await readHead(tx, groupId);
+  const isNewEpoch = before !== null && before.epoch !== group.epoch;
+  if (before !== null && !isNewEpoch && isSame(group.published, versions)) {
+    return { type: 'unchanged' };
+  }
+  const { upserts, removals } = await readSlices(sliceContext(tx, reader, group, deps), {
+    published: group.published,
+    versions,
+  });
+  const older = await treeOf(tx, group, known, deps.crypto);
+  const tree = older.apply(upserts, removals);
+  const revision = group.revision + 1;
+  await saveRecords(tx, groupId, upserts, removals);
+  await saveNodes(tx, groupId, revision, tree, before === null ? null : older, deps.crypto);
+  const base = before === null || isNewEpoch ? null : before;
+  const signed = await signManifest(deps, {
+    format: 1,
+    cluster: deps.keyring.clusterId,
+    group: group.name,
+    group_id: groupId,
+    epoch: group.epoch,
+    revision,
+    level: LEVEL,
+    previous: before?.hash ?? '',
+    root: tree.hash,
+    records: tree.size,
+    workspaces: versions,
+    created_at: group.now,
+    control_planes: deps.controlPlanes,
+    features: [],
+    key_id: deps.keyring.signingKeyId,
+  });
+  const hash = hex(deps.crypto.sha256(signed.manifest));
+  const position = { epoch: group.epoch, revision, hash };
+  const delta = base === null ? null : deltaText(base, signed, upserts, removals);
+  await saveManifest(tx, groupId, position, signed, delta, versions);
+  return { type: 'published', position, known: { epoch: group.epoch, revision, tree } };
+}
+
+async function lockGroup(tx: Db, groupId: string): Promise<GroupRow | null> {
+  const { rows } = await tx.query<GroupRow>(
+    `SELECT id, name, workspaces, secret_generation, epoch, revision, published,
+       floor(extract(epoch FROM now()))::bigint AS now
+     FROM groups WHERE id = $1 FOR UPDATE SKIP LOCKED`,
+    [groupId],
+  );
+  return rows[0] ?? null;
+}
+
+async function readVersions(
+  tx: Db,
+  workspaces: readonly string[],
+): Promise<Record<string, number>> {
+  const { rows } = await tx.query<{ ws_id: string; version: number }>(
+    'SELECT ws_id, version FROM workspace_versions WHERE ws_id = ANY($1::uuid[]) ORDER BY ws_id',
+    [workspaces],
+  );
+  return Object.fromEntries(rows.map((row) => [row.ws_id, row.version]));
+}
+
+async function readHead(tx: Db, groupId: string): Promise<Position | null> {
+  const { rows } = await tx.query<{ epoch: number; revision: number; hash: string }>(
+    `SELECT epoch, revision, hash FROM manifests WHERE group_id = $1 AND level = $2
+     ORDER BY epoch DESC, revision DESC LIMIT 1`,
+    [groupId, LEVEL],
+  );
+  return rows[0] ?? null;
+}
+
+function isSame(a: Readonly<Record<string, number>>, b: Readonly<Record<string, number>>): boolean {
+  const names = Object.keys(a);
+  return names.length === Object.keys(b).length && names.every((name) => a[name] === b[name]);
+}
+
+function sliceContext(
+  tx: Db,
+  reader: Reader,
+  group: GroupRow,
+  { keyring, entities, crypto }: PublicationDeps,
+): SliceContext {
+  const generation = group.secret_generation;
+  const secrets = {
+    secret: keyring.groupSecret(group.id, generation),
+    generation,
+    placement: keyring.groupSecret(group.id, PLACEMENT_GENERATION),
+  };
+  const keys = groupKeys(secrets, crypto);
+  return { tx, reader, groupId: group.id, entities, keys, level: LEVEL, crypto };
+}
+
+async function readSlices(
+  context: SliceContext,
+  at: {
+    readonly published: Readonly<Record<string, number>>;
+    readonly versions: Readonly<Record<string, number>>;
+  },
+): Promise<{ upserts: ConfigRecord[]; removals: RecordKey[] }> {
+  const upserts: ConfigRecord[] = [];
+  const removals: RecordKey[] = [];
+  for (const [ws, version] of Object.entries(at.versions)) {
+    const from = at.published[ws] ?? null;
+    if (from === version) continue;
+    const change = await readWorkspace(context, ws, from, version);
+    upserts.push(...change.upserts);
+    removals.push(...change.removals);
+  }
+  for (const ws of Object.keys(at.published)) {
+    if (at.versions[ws] !== undefined) continue;
+    removals.push(...(await dropWorkspace(context, ws)).removals);
+  }
+  return { upserts, removals };
+}
+
+/** The tree in memory when it is the newest, else what the database says was published. */
+async function treeOf(
+  tx: Db,
+  group: GroupRow,
+  known: KnownTree | null,
+  crypto: Crypto,
+): Promise<ConfigTree> {
+  if (known?.revision === group.revision && known.epoch === group.epoch) return known.tree;
+  const { rows } = await tx.query<{ text: string }>(
+    'SELECT text FROM group_records WHERE group_id = $1',
+    [group.id],
+  );
+  const records = rows.map((row) => must(parseRecordText(row.text, crypto), 'a stored record'));
+  return ConfigTree.empty(crypto).apply(records, []);
+}
+
+async function saveRecords(
+  tx: Db,
+  groupId: string,
+  upserts: readonly ConfigRecord[],
+  removals: readonly RecordKey[],
+): Promise<void> {
+  for (const batch of batches(removals, RECORD_BATCH)) {
+    await tx.query(
+      `DELETE FROM group_records r
+       USING unnest($2::text[], $3::uuid[], $4::uuid[]) AS gone(kind, ws_id, entity_id)
+       WHERE r.group_id = $1 AND r.kind = gone.kind AND r.ws_id = gone.ws_id
+         AND r.entity_id = gone.entity_id`,
+      [groupId, batch.map((r) => r.kind), batch.map((r) => r.ws), batch.map((r) => r.id)],
+    );
+  }
+  for (const batch of batches(upserts, RECORD_BATCH)) {
+    await tx.query(
+      `INSERT INTO group_records (group_id, kind, ws_id, entity_id, placement, hash, text)
+       SELECT $1, * FROM unnest($2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[])
+       ON CONFLICT (group_id, kind, ws_id, entity_id) DO UPDATE
+       SET placement = excluded.placement, hash = excluded.hash, text = excluded.text`,
+      [
+        groupId,
+        batch.map((r) => r.kind),
+        batch.map((r) => r.ws),
+        batch.map((r) => r.id),
+        batch.map((r) => r.placement),
+        batch.map((r) => r.hash),
+        batch.map((r) => r.text),
+      ],
+    );
+  }
+}
+
+async function saveNodes(
+  tx: Db,
+  groupId: string,
+  revision: number,
+  tree: ConfigTree,
+  older: ConfigTree | null,
+  crypto: Crypto,
+): Promise<void> {
+  // The very first tree may be the empty one: its root must be there to be fetched all the same.
+  const isFirst = older === null;
+  const { addedNodes, droppedNodeIds } = tree.diff(older ?? ConfigTree.empty(crypto));
+  const added = isFirst ? [...tree.nodes()] : addedNodes;
+  for (const batch of batches(added, NODE_BATCH)) {
+    await tx.query(
+      `INSERT INTO group_nodes (group_id, id, text)
+       SELECT $1, * FROM unnest($2::text[], $3::text[])
+       ON CONFLICT (group_id, id) DO UPDATE SET retired_revision = NULL`,
+      [groupId, batch.map(({ id }) => id), batch.map(({ text }) => text)],
+    );
+  }
+  if (isFirst || droppedNodeIds.length === 0) return;
+  await tx.query(
+    'UPDATE group_nodes SET retired_revision = $3 WHERE group_id = $1 AND id = ANY($2::text[])',
+    [groupId, droppedNodeIds, revision],
+  );
+}
+
+type Signed = FrameOf<'manifest'>['head'];
+
+async function signManifest(
+  { keyring }: PublicationDeps,
+  manifest: Manifest & JsonObject,
+): Promise<Signed> {
+  const text = canonicalJson(manifest);
+  const signature = await keyring.sign(utf8(`headgate-manifest-v1\n${text}`));
+  return {
+    manifest: text,
+    signature: base64url(signature),
+    key_list: keyring.keyList.text,
+    key_list_signature: keyring.keyList.signature,
+  };
+}
+
+function deltaText(
+  base: Position,
+  head: Signed,
+  upserts: readonly ConfigRecord[],
+  removals: readonly RecordKey[],
+): string | null {
+  const frame: FrameOf<'delta'> = {
+    type: 'delta',
+    base,
+    head,
+    upserts: upserts.map(({ text }) => text),
+    removals: removals.map(({ kind, ws, id, placement }) => ({ kind, ws, id, placement })),
+  };
+  const text = JSON.stringify(frame);
+  return text.length > DELTA_LENGTH_MAX ? null : text;
+}
+
+async function saveManifest(
+  tx: Db,
+  groupId: string,
+  position: Position,
+  signed: Signed,
+  delta: string | null,
+  versions: Readonly<Record<string, number>>,
+): Promise<void> {
+  await tx.query(
+    `INSERT INTO manifests (group_id, epoch, revision, level, manifest, signature, key_list,
+       key_list_signature, hash, delta) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+    [
+      groupId,
+      position.epoch,
+      position.revision,
+      LEVEL,
+      signed.manifest,
+      signed.signature,
+      signed.key_list,
+      signed.key_list_signature,
+      position.hash,
+      delta,
+    ],
+  );
+  await tx.query('UPDATE groups SET revision = $2, published = $3::jsonb WHERE id = $1', [
+    groupId,
+    position.revision,
+    JSON.stringify(versions),
+  ]);
+  await tx.query(`SELECT pg_notify('${PUBLISHED_CHANNEL}', $1)`, [groupId]);
+}
+
+function* batches<T>(items: readonly T[], size: number): Iterable<readonly T[]> {
+  for (let start = 0; start < items.length; start += size) yield items.slice(start, start + size);
+}

@@ -1,0 +1,155 @@
+/**
+ * Publishing as a step of its own (decision 4): commits wake it, a poll makes sure; it coalesces what
+ * was committed since, and whichever control plane gets the group's row lock does the work.
+ */
+import type { Clock, Logger, Random } from '#shared/platform/platform.ts';
+import { retrying } from '../store/retry.ts';
+import type { Store } from '../store/store.ts';
+import { publish, type KnownTree, type Publication, type PublicationDeps } from './publication.ts';
+import { sweepRetired } from './retention.ts';
+
+/** Wait after another control plane was found publishing: it may not have seen our commit. */
+const BUSY_RETRY_MS = 100;
+const BACKOFF_BASE_MS = 100;
+const BACKOFF_MAX_MS = 5_000;
+const SWEEP_INTERVAL_MS = 60_000;
+
+export interface PublisherOptions extends PublicationDeps {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  /** `HEADGATE_POLL_SECONDS` in milliseconds. */
+  readonly pollMs: number;
+}
+
+export class Publisher {
+  readonly #options: PublisherOptions;
+  readonly #known = new Map<string, KnownTree>();
+  readonly #listeners = new Set<(groupId: string) => void>();
+  #isWanted = false;
+  #isClosed = false;
+  #running: Promise<void> | null = null;
+  #failures = 0;
+  #sweptMs = Number.NEGATIVE_INFINITY;
+  #cancelTimer: () => void = () => {};
+  #stopCommits: () => void = () => {};
+
+  constructor(options: PublisherOptions) {
+    this.#options = options;
+  }
+
+  /** Publishes what there is, then follows commits until `close`. */
+  start(): void {
+    this.#stopCommits = this.#options.store.onCommit(() => this.wake());
+    this.wake();
+  }
+
+  /** Calls `fn` after this process published a revision of a group; the answer unsubscribes. */
+  onPublished(fn: (groupId: string) => void): () => void {
+    this.#listeners.add(fn);
+    return () => this.#listeners.delete(fn);
+  }
+
+  /** Looks for something to publish, soon; any number of calls become one. */
+  wake(): void {
+    this.#isWanted = true;
+    if (this.#isClosed || this.#running !== null) return;
+    this.#cancelTimer();
+    this.#running = this.#run().finally(() => {
+      this.#running = null;
+      if (this.#isClosed) return;
+      // A commit between the last look and here must not wait for the poll.
+      if (this.#isWanted && this.#failures === 0) this.wake();
+    });
+  }
+
+  /** Resolves when everything committed before the call is published, here or elsewhere. */
+  async flush(): Promise<void> {
+    do {
+      this.wake();
+      await this.#running;
+    } while (this.#running !== null);
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#stopCommits();
+    this.#cancelTimer();
+    await this.#running;
+    this.#cancelTimer();
+    this.#listeners.clear();
+  }
+
+  async #run(): Promise<void> {
+    let waitMs = this.#options.pollMs;
+    try {
+      while (this.#isWanted && !this.#isClosed) {
+        this.#isWanted = false;
+        if (await this.#publishAll()) waitMs = BUSY_RETRY_MS;
+      }
+      this.#failures = 0;
+      await this.#sweep();
+    } catch (error) {
+      waitMs = this.#failed(error);
+    }
+    if (this.#isClosed) return;
+    this.#cancelTimer = this.#options.clock.setTimer(waitMs, () => this.wake());
+  }
+
+  /** @returns whether another control plane was publishing one of the groups */
+  async #publishAll(): Promise<boolean> {
+    const { db } = this.#options.store;
+    const { rows } = await db.query<{ id: string }>('SELECT id FROM groups ORDER BY id');
+    let isBusy = false;
+    for (const { id } of rows) {
+      const result = await this.#publish(id);
+      if (result.type === 'busy') isBusy = true;
+      if (result.type !== 'published') continue;
+      this.#known.set(id, result.known);
+      this.#announce(id, result);
+    }
+    return isBusy;
+  }
+
+  #publish(groupId: string): Promise<Publication> {
+    const { store } = this.#options;
+    const known = this.#known.get(groupId) ?? null;
+    return retrying(() =>
+      store.db.tx((tx) => publish(tx, store.reader(tx), groupId, known, this.#options), {
+        isolation: 'repeatable read',
+      }),
+    );
+  }
+
+  #announce(groupId: string, { position }: Extract<Publication, { type: 'published' }>): void {
+    this.#options.logger.log('info', 'published', {
+      group: groupId,
+      epoch: position.epoch,
+      revision: position.revision,
+    });
+    for (const listener of this.#listeners) listener(groupId);
+  }
+
+  async #sweep(): Promise<void> {
+    const now = this.#options.clock.monotonic();
+    if (now - this.#sweptMs < SWEEP_INTERVAL_MS) return;
+    this.#sweptMs = now;
+    await sweepRetired(this.#options.store.db);
+  }
+
+  /** @returns how long to wait before the next try */
+  #failed(error: unknown): number {
+    const { logger, random } = this.#options;
+    this.#isWanted = true;
+    this.#failures += 1;
+    const cap = Math.min(BACKOFF_MAX_MS, BACKOFF_BASE_MS * 2 ** Math.min(this.#failures, 10));
+    const waitMs = cap / 2 + (random.next() * cap) / 2;
+    logger.log('error', 'publishing failed', {
+      error: error instanceof Error ? error.message : String(error),
+      failures: this.#failures,
+      retryMs: Math.round(waitMs),
+    });
+    return waitMs;
+  }
+}

@@ -1,0 +1,276 @@
+/**
+ * The nodes: who may join, who is here, what each serves. Heartbeats are kept in memory; transitions
+ * are written in batches, so that the number of statements does not grow with the number of nodes
+ * (decision 9). Nothing a node says ends up anywhere but in its own row.
+ */
+import { base64url, hex } from '#shared/base/bytes.ts';
+import { assert } from '#shared/base/assert.ts';
+import type { Clock, Crypto, Logger, Random } from '#shared/platform/platform.ts';
+import type { JsonObject } from '#shared/schema/field.ts';
+import { formatJoinToken } from '#shared/sync/join-token.ts';
+import type { Keyring } from '../keys/keyring.ts';
+import type { Db } from '../store/db.ts';
+import type { Report } from '../sync/session.ts';
+import { clean, cleanPosition } from './clean.ts';
+import { applyReport, type LiveNode } from './live-node.ts';
+import { nodeView, type NodeRow } from './node-view.ts';
+
+/** Channel on which all control planes learn of a revoked node; payload: its id. */
+export const REVOKED_CHANNEL = 'headgate_revoked';
+
+export const TOKEN_TTL_S_MIN = 60;
+export const TOKEN_TTL_S_MAX = 24 * 3600;
+export const TOKEN_USES_MAX = 1_000;
+/** Nodes listed at once. */
+export const LISTED_MAX = 10_000;
+
+/** Changes of a node's state are written this often, and heartbeats this rarely. */
+const FLUSH_INTERVAL_MS = 2_000;
+const HEARTBEAT_INTERVAL_MS = 30_000;
+/** Rows in one statement. */
+const FLUSH_BATCH = 1_000;
+const TOKEN_ID_BYTES = 8;
+const TOKEN_SECRET_BYTES = 32;
+
+export interface RegistryOptions {
+  readonly db: Db;
+  readonly keyring: Keyring;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly crypto: Crypto;
+  readonly logger: Logger;
+}
+
+export interface JoinTokenRequest {
+  /** A group's name. */
+  readonly group: string;
+  readonly ttlSeconds: number;
+  readonly uses: number;
+  /** Who asked for it. */
+  readonly actor: string;
+}
+
+export interface JoinToken {
+  readonly id: string;
+  /** Shown once; only a verifier of it is kept, encrypted. */
+  readonly token: string;
+  /** Epoch seconds. */
+  readonly expiresAt: number;
+}
+
+export class NodeRegistry {
+  readonly #options: RegistryOptions;
+  /** Names this process in rows: a node's session here must not be cleared by another process. */
+  readonly #self: string;
+  readonly #live = new Map<string, LiveNode>();
+  /** Gone, and not yet written. */
+  readonly #gone = new Map<string, LiveNode>();
+  readonly #revokedListeners = new Set<(nodeId: string) => void>();
+  #heartbeatMs = 0;
+  #cancelTimer: () => void = () => {};
+  #flushing: Promise<void> = Promise.resolve();
+  #isClosed = false;
+
+  constructor(options: RegistryOptions) {
+    this.#options = options;
+    this.#self = options.random.uuid();
+    this.#schedule();
+  }
+
+  /** Id of this control plane's process, as in `nodes.connected_to`. */
+  get self(): string {
+    return this.#self;
+  }
+
+  /** All nodes that may connect, oldest first, as `/clustering/data-planes` shows them. */
+  async list(): Promise<JsonObject[]> {
+    const { rows } = await this.#options.db.query<NodeRow>(
+      `SELECT n.id, n.group_id, g.name AS group_name, n.hostname, n.version, n.runtime, n.labels,
+         n.ip, n.epoch, n.revision, n.hash, n.persisted, n.last_error, n.connected_to,
+         floor(extract(epoch FROM n.created_at))::bigint AS created_at,
+         floor(extract(epoch FROM n.last_seen))::bigint AS last_seen,
+         g.revision AS desired_revision, floor(extract(epoch FROM now()))::bigint AS now
+       FROM nodes n JOIN groups g ON g.id = n.group_id
+       WHERE n.revoked_at IS NULL ORDER BY n.created_at, n.id LIMIT $1`,
+      [LISTED_MAX],
+    );
+    return rows.map((row) => nodeView(row, this.#live.get(row.id) ?? null, this.#self));
+  }
+
+  /** @returns null when there is no such group */
+  async mintJoinToken(request: JoinTokenRequest): Promise<JoinToken | null> {
+    const { group, ttlSeconds, uses, actor } = request;
+    assert(ttlSeconds >= TOKEN_TTL_S_MIN && ttlSeconds <= TOKEN_TTL_S_MAX, `ttl ${ttlSeconds}`);
+    assert(uses >= 1 && uses <= TOKEN_USES_MAX, `uses ${uses}`);
+    const { db, keyring, random, crypto } = this.#options;
+    const id = hex(random.bytes(TOKEN_ID_BYTES));
+    const secret = random.bytes(TOKEN_SECRET_BYTES);
+    const verifier = base64url(crypto.sha256(secret));
+    const { rows } = await db.query<{ expires_at: number }>(
+      `INSERT INTO join_tokens (id, verifier, group_id, expires_at, max_uses, created_by)
+       SELECT $1, $2, id, now() + make_interval(secs => $4), $5, $6 FROM groups WHERE name = $3
+       RETURNING floor(extract(epoch FROM expires_at))::bigint AS expires_at`,
+      [
+        id,
+        keyring.encrypt('join_tokens', 'verifier', id, verifier),
+        group,
+        ttlSeconds,
+        uses,
+        actor,
+      ],
+    );
+    const row = rows[0];
+    if (row === undefined) return null;
+    const token = formatJoinToken({ id, secret, rootKey: keyring.rootPublicKey }, crypto);
+    return { id, token, expiresAt: row.expires_at };
+  }
+
+  /** Ends a node's identity for good. @returns false when there is none, or it is revoked already */
+  async revoke(nodeId: string): Promise<boolean> {
+    const { db, logger } = this.#options;
+    const { count } = await db.query(
+      'UPDATE nodes SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL',
+      [nodeId],
+    );
+    if (count === 0) return false;
+    logger.log('warn', 'node revoked', { node: nodeId });
+    this.revokedElsewhere(nodeId);
+    await db.notify(REVOKED_CHANNEL, nodeId);
+    return true;
+  }
+
+  /** Tells the sessions of this process; also called for what other processes revoked. */
+  revokedElsewhere(nodeId: string): void {
+    for (const listener of this.#revokedListeners) listener(nodeId);
+  }
+
+  onRevoked(fn: (nodeId: string) => void): () => void {
+    this.#revokedListeners.add(fn);
+    return () => this.#revokedListeners.delete(fn);
+  }
+
+  /** Its row was written by whoever admitted it; from here on it is in memory. */
+  connected(
+    node: Pick<LiveNode, 'id' | 'groupId' | 'ip' | 'about' | 'level' | 'position'>,
+  ): LiveNode {
+    const nowMs = this.#options.clock.now();
+    const live: LiveNode = {
+      ...node,
+      persisted: null,
+      lastError: null,
+      lastSeenMs: nowMs,
+      updatedMs: nowMs,
+      isDirty: true,
+    };
+    this.#live.set(node.id, live);
+    this.#gone.delete(node.id);
+    return live;
+  }
+
+  report(node: LiveNode, report: Report): void {
+    applyReport(node, report, this.#options.clock.now());
+  }
+
+  /** For a node that is not connected: it pulled, and says what it made of it. */
+  async reportPulled(nodeId: string, report: Report): Promise<void> {
+    if (report.type !== 'applied' && report.type !== 'refused') return;
+    const isApplied = report.type === 'applied';
+    const { epoch, revision, hash } = cleanPosition(report.position);
+    const error = isApplied ? null : clean(`revision ${revision}: ${report.code} ${report.detail}`);
+    await this.#options.db.query(
+      `UPDATE nodes SET last_seen = now(), last_error = $2,
+         epoch = CASE WHEN $3 THEN $4::bigint ELSE epoch END,
+         revision = CASE WHEN $3 THEN $5::bigint ELSE revision END,
+         hash = CASE WHEN $3 THEN $6 ELSE hash END,
+         persisted = CASE WHEN $3 THEN $7 ELSE persisted END
+       WHERE id = $1`,
+      [nodeId, error, isApplied, epoch, revision, hash, isApplied && report.persisted],
+    );
+  }
+
+  /** Only the session that is known ends it: a newer one may have taken over. */
+  disconnected(node: LiveNode): void {
+    if (this.#live.get(node.id) !== node) return;
+    this.#live.delete(node.id);
+    this.#gone.set(node.id, node);
+  }
+
+  /** Nodes connected to this process. */
+  get connectedCount(): number {
+    return this.#live.size;
+  }
+
+  /** Writes what changed since; resolves when it is there. */
+  async flush(): Promise<void> {
+    this.#flushing = this.#flushing.then(() => this.#write());
+    await this.#flushing;
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#cancelTimer();
+    for (const node of this.#live.values()) this.#gone.set(node.id, node);
+    this.#live.clear();
+    await this.flush();
+  }
+
+  #schedule(): void {
+    if (this.#isClosed) return;
+    this.#cancelTimer = this.#options.clock.setTimer(FLUSH_INTERVAL_MS, () => {
+      void this.flush().finally(() => this.#schedule());
+    });
+  }
+
+  async #write(): Promise<void> {
+    const nowMs = this.#options.clock.monotonic();
+    const isHeartbeat = nowMs - this.#heartbeatMs >= HEARTBEAT_INTERVAL_MS;
+    if (isHeartbeat) this.#heartbeatMs = nowMs;
+    const changed = [...this.#live.values()].filter((node) => isHeartbeat || node.isDirty);
+    const gone = [...this.#gone.values()];
+    for (const node of changed) node.isDirty = false;
+    this.#gone.clear();
+    try {
+      await this.#writeRows(changed, this.#self);
+      await this.#writeRows(gone, null);
+    } catch (error) {
+      for (const node of changed) node.isDirty = true;
+      for (const node of gone) if (!this.#live.has(node.id)) this.#gone.set(node.id, node);
+      this.#options.logger.log('warn', 'node states not written', {
+        error: error instanceof Error ? error.message : String(error),
+      });
+    }
+  }
+
+  /** A row that another process has taken over since is left alone when its node is gone here. */
+  async #writeRows(nodes: readonly LiveNode[], connectedTo: string | null): Promise<void> {
+    for (let start = 0; start < nodes.length; start += FLUSH_BATCH) {
+      const batch = nodes
+        .slice(start, start + FLUSH_BATCH)
+        .map((node) => toRow(node, this.#options.clock.now()));
+      await this.#options.db.query(
+        `UPDATE nodes n SET epoch = r.epoch, revision = r.revision, hash = r.hash,
+           sync_status = CASE WHEN r.hash = '' THEN 'unknown' ELSE 'normal' END,
+           persisted = r.persisted, last_error = r.last_error, connected_to = $2,
+           last_seen = greatest(n.last_seen, now() - make_interval(secs => r.age))
+         FROM jsonb_to_recordset($1::jsonb) AS r(id uuid, epoch bigint, revision bigint,
+           hash text, persisted boolean, last_error text, age double precision)
+         WHERE n.id = r.id AND ($2::uuid IS NOT NULL OR n.connected_to = $3::uuid)`,
+        [JSON.stringify(batch), connectedTo, this.#self],
+      );
+    }
+  }
+}
+
+/** How long ago it was heard of, not when: the clocks of control planes differ, the database's counts. */
+function toRow(node: LiveNode, nowMs: number): JsonObject {
+  const { epoch, revision, hash } = cleanPosition(node.position);
+  return {
+    id: node.id,
+    epoch,
+    revision,
+    hash,
+    persisted: node.persisted,
+    last_error: node.lastError === null ? null : clean(node.lastError),
+    age: Math.max(0, nowMs - node.lastSeenMs) / 1000,
+  };
+}

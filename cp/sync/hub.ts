@@ -1,0 +1,271 @@
+/**
+ * The live sessions of this control plane, and what they are told. Postgres is asked once per
+ * revision, not once per node; every frame's bytes exist once, whoever gets them.
+ */
+import type { Clock, Logger } from '#shared/platform/platform.ts';
+import type { FrameOf, Position } from '#shared/wire/frames.ts';
+import { PUBLISHED_CHANNEL } from '../changes/publication.ts';
+import type { LiveNode } from '../nodes/live-node.ts';
+import { REVOKED_CHANNEL, type NodeRegistry } from '../nodes/registry.ts';
+import type { Db } from '../store/db.ts';
+import type { Authenticator, Expected } from './authenticator.ts';
+import { emptyFeed, extendFeed, type Feed, type FrameBytes } from './feed.ts';
+import { loadPublished } from './feed-source.ts';
+import { NodeCache } from './node-cache.ts';
+import type { Session, SessionHost } from './runner.ts';
+import type { Admission, Member, Report } from './session.ts';
+import { Slots } from './slots.ts';
+
+const TICK_MS = 1_000;
+/** `shards` frames on their way at once: bounds memory when all nodes come back together. */
+const SHARD_FRAMES_MAX = 32;
+/** Revocations looked back for, in case the notification of one got lost. */
+const REVOKED_SECONDS = 600;
+
+export interface HubOptions {
+  readonly db: Db;
+  readonly registry: NodeRegistry;
+  readonly authenticator: Authenticator;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** `HEADGATE_POLL_SECONDS` in milliseconds. */
+  readonly pollMs: number;
+}
+
+export class Hub implements SessionHost {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly shardSlots = new Slots(SHARD_FRAMES_MAX);
+  readonly #options: HubOptions;
+  readonly #nodes: NodeCache;
+  readonly #feeds = new Map<string, Feed>();
+  /** Reads of a group's revisions: the one under way, and the one after it. */
+  readonly #loading = new Map<string, Promise<Feed>>();
+  readonly #queued = new Map<string, Promise<Feed>>();
+  readonly #sessions = new Set<Session>();
+  readonly #greeting = new Set<Session>();
+  readonly #byNode = new Map<string, Session>();
+  readonly #live = new Map<Session, LiveNode>();
+  readonly #stops: (() => unknown)[] = [];
+  #isClosed = false;
+
+  constructor(options: HubOptions) {
+    this.#options = options;
+    this.clock = options.clock;
+    this.logger = options.logger;
+    this.#nodes = new NodeCache(options.db);
+  }
+
+  async start(): Promise<void> {
+    const { db, registry, pollMs } = this.#options;
+    this.#every(TICK_MS, () => this.#tick());
+    this.#every(pollMs, () => this.#poll());
+    this.#stops.push(registry.onRevoked((node) => this.#revoke(node)));
+    this.#stops.push(await db.listen(PUBLISHED_CHANNEL, (group) => this.published(group)));
+    this.#stops.push(await db.listen(REVOKED_CHANNEL, (node) => this.#revoke(node)));
+  }
+
+  /** Sessions that are not closed, greeting or live. */
+  get sessionCount(): number {
+    return this.#sessions.size;
+  }
+
+  /** Sessions whose peer has not proved anything yet. */
+  get greetingCount(): number {
+    return this.#greeting.size;
+  }
+
+  add(session: Session): void {
+    this.#sessions.add(session);
+    this.#greeting.add(session);
+  }
+
+  /** A hint that a group has a new revision; an empty id: any of them. */
+  published(groupId: string): void {
+    const groups = groupId === '' ? [...this.#feeds.keys()] : [groupId];
+    for (const group of groups) {
+      if (this.#feeds.has(group)) this.#background(this.#refresh(group));
+    }
+  }
+
+  admit(frame: FrameOf<'hello'> | FrameOf<'enrol'>, expected: Expected): Promise<Admission> {
+    return this.#options.authenticator.admit(frame, expected);
+  }
+
+  async feed(groupId: string): Promise<Feed> {
+    const known = this.#feeds.get(groupId);
+    return known === undefined || known.head === null ? this.#refresh(groupId) : known;
+  }
+
+  shards(groupId: string, ids: readonly string[]): Promise<FrameBytes> {
+    return this.#nodes.frame(groupId, ids);
+  }
+
+  joined(session: Session, member: Member, position: Position): void {
+    const { node: id, groupId, level, about } = member;
+    this.#greeting.delete(session);
+    const older = this.#byNode.get(id);
+    this.#byNode.set(id, session);
+    const { registry } = this.#options;
+    const { ip } = session;
+    this.#live.set(session, registry.connected({ id, groupId, ip, about, level, position }));
+    older?.dispatch({ type: 'end', reason: 'superseded' });
+    // A revision that came while it was being admitted was not told to it.
+    const feed = this.#feeds.get(groupId);
+    if (feed === undefined) this.#background(this.#refresh(groupId));
+    else session.head(feed);
+    this.logger.log('info', 'data plane connected', { node: member.node, group: member.group });
+  }
+
+  confirmJoin(node: string, joinSeq: number): Promise<void> {
+    return this.#options.authenticator.confirmJoin(node, joinSeq);
+  }
+
+  report(session: Session, member: Member, report: Report): void {
+    const live = this.#live.get(session);
+    if (live !== undefined) this.#options.registry.report(live, report);
+    if (report.type === 'applied') {
+      this.logger.log('debug', 'applied', {
+        node: member.node,
+        revision: report.position.revision,
+      });
+    }
+    if (report.type !== 'refused') return;
+    this.logger.log('error', 'data plane refused a revision', {
+      node: member.node,
+      revision: report.position.revision,
+      code: report.code,
+      detail: report.detail,
+      entity: report.entity === null ? null : { ...report.entity },
+    });
+  }
+
+  /** From an exchange without a connection: written at once, nothing is kept in memory. */
+  reportPulled(member: Member, report: Report): void {
+    this.#background(this.#options.registry.reportPulled(member.node, report));
+  }
+
+  /** Another control plane may have published it; if none did, the database lost it. */
+  ahead(member: Member, position: { readonly epoch: number; readonly revision: number }): void {
+    this.#background(
+      this.#refresh(member.groupId).then((feed) => {
+        const head = feed.head?.position ?? { epoch: 0, revision: 0 };
+        const isAhead =
+          position.epoch > head.epoch ||
+          (position.epoch === head.epoch && position.revision > head.revision);
+        if (!isAhead) return;
+        this.logger.log('error', 'data plane is ahead of the database', {
+          node: member.node,
+          revision: position.revision,
+          epoch: position.epoch,
+          head: head.revision,
+        });
+      }),
+    );
+  }
+
+  closed(session: Session, member: Member | null): void {
+    this.#sessions.delete(session);
+    this.#greeting.delete(session);
+    const live = this.#live.get(session);
+    if (live === undefined || member === null) return;
+    this.#live.delete(session);
+    this.#options.registry.disconnected(live);
+    if (this.#byNode.get(member.node) === session) this.#byNode.delete(member.node);
+    this.logger.log('info', 'data plane disconnected', { node: member.node });
+  }
+
+  /** Asks every node to go elsewhere; their sessions end with it. */
+  drain(retryAfterMs: number, controlPlanes: readonly string[]): void {
+    for (const session of [...this.#sessions]) {
+      session.dispatch({ type: 'drain', retryAfterMs, controlPlanes });
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    for (const stop of this.#stops.splice(0)) await stop();
+  }
+
+  #every(periodMs: number, fn: () => void): void {
+    let cancel = (): void => {};
+    const arm = (): void => {
+      cancel = this.clock.setTimer(periodMs, () => {
+        fn();
+        if (!this.#isClosed) arm();
+      });
+    };
+    arm();
+    this.#stops.push(() => cancel());
+  }
+
+  #tick(): void {
+    for (const session of [...this.#sessions]) session.tick();
+  }
+
+  /** The net under lost notifications. */
+  #poll(): void {
+    this.#dropIdleFeeds();
+    this.published('');
+    if (this.#byNode.size > 0) this.#background(this.#findRevoked());
+  }
+
+  #dropIdleFeeds(): void {
+    const used = new Set([...this.#sessions].map((session) => session.member?.groupId));
+    for (const group of this.#feeds.keys()) if (!used.has(group)) this.#feeds.delete(group);
+  }
+
+  async #findRevoked(): Promise<void> {
+    const { rows } = await this.#options.db.query<{ id: string }>(
+      'SELECT id FROM nodes WHERE revoked_at > now() - make_interval(secs => $1)',
+      [REVOKED_SECONDS],
+    );
+    for (const { id } of rows) this.#revoke(id);
+  }
+
+  #revoke(nodeId: string): void {
+    this.#byNode.get(nodeId)?.dispatch({ type: 'end', reason: 'revoked' });
+  }
+
+  /** One query at a time per group; hints that arrive during one share the next. */
+  #refresh(groupId: string): Promise<Feed> {
+    const queued = this.#queued.get(groupId);
+    if (queued !== undefined) return queued;
+    const loading = this.#loading.get(groupId);
+    if (loading === undefined) return this.#load(groupId);
+    const next = loading
+      .catch(() => null)
+      .then(() => {
+        this.#queued.delete(groupId);
+        return this.#load(groupId);
+      });
+    this.#queued.set(groupId, next);
+    return next;
+  }
+
+  #load(groupId: string): Promise<Feed> {
+    const work = this.#loadFeed(groupId).finally(() => this.#loading.delete(groupId));
+    this.#loading.set(groupId, work);
+    return work;
+  }
+
+  async #loadFeed(groupId: string): Promise<Feed> {
+    const feed = this.#feeds.get(groupId) ?? emptyFeed(groupId);
+    const added = await loadPublished(this.#options.db, groupId, feed.head?.position ?? null);
+    const next = extendFeed(feed, added);
+    this.#feeds.set(groupId, next);
+    if (next === feed) return next;
+    for (const session of this.#byNode.values()) {
+      if (session.member?.groupId === groupId) session.head(next);
+    }
+    return next;
+  }
+
+  #background(work: Promise<unknown>): void {
+    void work.catch((error: unknown) => {
+      this.logger.log('warn', 'sync could not read the database', {
+        error: error instanceof Error ? error.message : String(error),
+      });
+    });
+  }
+}

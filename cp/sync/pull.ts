@@ -1,0 +1,155 @@
+/**
+ * The same content over plain HTTPS, for data planes that cannot keep a connection: `GET` answers a
+ * challenge, `POST {hello, frames}` answers `{frames}`. Each exchange is a session of its own with the
+ * same machine; it does not take over from a connected one.
+ */
+import { fromUtf8 } from '#shared/base/bytes.ts';
+import type { Logger } from '#shared/platform/platform.ts';
+import { CLOSE } from '#shared/wire/close-codes.ts';
+import { decodeUpFrame } from '#shared/wire/codec.ts';
+import type { FrameOf } from '#shared/wire/frames.ts';
+import { UP_FRAME_LENGTH_MAX } from '#shared/wire/protocol.ts';
+import type { FrameBytes } from './feed.ts';
+import type { Hub } from './hub.ts';
+import type { PullNonces } from './nonce.ts';
+import { Session, type SessionHost, type Socket } from './runner.ts';
+
+/** Frames after `hello` in one exchange. */
+export const PULL_FRAMES_MAX = 16;
+/** Answer bytes after which no further tree nodes are added; the node asks again for the rest. */
+export const PULL_ANSWER_BYTES_MAX = 8 * 1024 * 1024;
+/** Exchanges under way at once. */
+export const PULLS_MAX = 32;
+
+export interface PullOptions {
+  readonly hub: Hub;
+  readonly nonces: PullNonces;
+  readonly logger: Logger;
+  challenge(nonce: string): FrameOf<'challenge'>;
+}
+
+export function createPull(
+  options: PullOptions,
+): (request: Request, ip: string) => Promise<Response> {
+  let underWay = 0;
+  return async (request, ip) => {
+    if (request.method === 'GET') {
+      return json(200, JSON.stringify(options.challenge(options.nonces.make())));
+    }
+    if (request.method !== 'POST') return error(405, 'method not allowed', { allow: 'GET, POST' });
+    if (underWay >= PULLS_MAX) return error(503, 'overloaded', { 'retry-after': '2' });
+    underWay += 1;
+    try {
+      return await exchange(options, request, ip);
+    } finally {
+      underWay -= 1;
+    }
+  };
+}
+
+async function exchange(options: PullOptions, request: Request, ip: string): Promise<Response> {
+  const body = await readBody(request);
+  if (body === null) return error(413, 'request too long');
+  const parsed = parseExchange(body);
+  if (parsed === null) return error(400, 'expected {hello, frames}');
+  const first = decodeUpFrame(JSON.stringify(parsed.hello));
+  if (!first.ok || !('nonce' in first.frame)) return error(400, 'hello or enrol expected');
+  if (!options.nonces.redeem(first.frame.nonce)) return error(401, 'nonce expired or used');
+  const socket = new Collector();
+  const peer = { hostHeader: request.headers.get('host') ?? '', ip };
+  const session = new Session(pullHost(options.hub, socket), socket, peer);
+  session.open(options.challenge(first.frame.nonce));
+  socket.frames.length = 0;
+  for (const frame of [parsed.hello, ...parsed.frames]) {
+    if (session.isClosed) break;
+    session.receive(JSON.stringify(frame));
+    await session.idle();
+  }
+  session.dispatch({ type: 'closed' });
+  if (socket.closed !== null) return error(statusOf(socket.closed.code), socket.closed.reason);
+  return json(200, `{"frames":[${socket.frames.map(fromUtf8).join(',')}]}`);
+}
+
+/** Keeps what a session sends. */
+class Collector implements Socket {
+  readonly frames: FrameBytes[] = [];
+  readonly bufferedBytes = 0;
+  closed: { readonly code: number; readonly reason: string } | null = null;
+  #bytes = 0;
+
+  get isFull(): boolean {
+    return this.#bytes > PULL_ANSWER_BYTES_MAX;
+  }
+
+  send(bytes: FrameBytes, sent?: () => void): void {
+    this.#bytes += bytes.length;
+    this.frames.push(bytes);
+    sent?.();
+  }
+
+  close(code: number, reason: string): void {
+    this.closed ??= { code, reason };
+  }
+}
+
+/** The hub, but an exchange is no connection: it is neither pushed to nor does it supersede. */
+function pullHost(hub: Hub, socket: Collector): SessionHost {
+  return {
+    clock: hub.clock,
+    logger: hub.logger,
+    shardSlots: hub.shardSlots,
+    admit: (frame, expected) => hub.admit(frame, expected),
+    feed: (groupId) => hub.feed(groupId),
+    shards: async (groupId, ids) => {
+      if (!socket.isFull) return hub.shards(groupId, ids);
+      return hub.shards(groupId, []);
+    },
+    joined: () => {},
+    confirmJoin: (node, joinSeq) => hub.confirmJoin(node, joinSeq),
+    report: (_session, member, report) => hub.reportPulled(member, report),
+    ahead: (member, position) => hub.ahead(member, position),
+    closed: () => {},
+  };
+}
+
+function statusOf(code: number): number {
+  if (code === CLOSE.unauthorized) return 401;
+  if (code === CLOSE.revoked) return 403;
+  if (code === CLOSE.overloaded) return 503;
+  return 400;
+}
+
+async function readBody(request: Request): Promise<string | null> {
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  for await (const part of request.body ?? []) {
+    length += part.length;
+    if (length > UP_FRAME_LENGTH_MAX) return null;
+    parts.push(part);
+  }
+  return Buffer.concat(parts).toString('utf8');
+}
+
+function parseExchange(text: string): { hello: unknown; frames: unknown[] } | null {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return null;
+  }
+  if (typeof value !== 'object' || value === null || !('hello' in value)) return null;
+  const frames = 'frames' in value ? value.frames : [];
+  if (!Array.isArray(frames) || frames.length > PULL_FRAMES_MAX) return null;
+  return { hello: value.hello, frames };
+}
+
+function json(status: number, body: string, headers: Record<string, string> = {}): Response {
+  return new Response(body, {
+    status,
+    headers: { 'content-type': 'application/json', 'cache-control': 'no-store', ...headers },
+  });
+}
+
+function error(status: number, message: string, headers: Record<string, string> = {}): Response {
+  return json(status, JSON.stringify({ message }), headers);
+}

@@ -1,0 +1,215 @@
+/** Carries out what the session machine decides, over one socket. */
+import { utf8 } from '#shared/base/bytes.ts';
+import { unreachable } from '#shared/base/assert.ts';
+import type { Clock, Logger } from '#shared/platform/platform.ts';
+import { decodeUpFrame, encodeFrame } from '#shared/wire/codec.ts';
+import type { FrameOf, Position } from '#shared/wire/frames.ts';
+import type { Feed, FrameBytes } from './feed.ts';
+import {
+  NEW_SESSION,
+  step,
+  type Admission,
+  type Member,
+  type Report,
+  type SessionEffect,
+  type SessionEvent,
+  type SessionState,
+} from './session.ts';
+import type { Slots } from './slots.ts';
+
+/** The transport's side of a session. */
+export interface Socket {
+  /** `sent` is called when the bytes have left, or never will. */
+  send(bytes: FrameBytes, sent?: () => void): void;
+  readonly bufferedBytes: number;
+  close(code: number, reason: string): void;
+}
+
+/** What a session needs of the control plane. */
+export interface SessionHost {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  admit(
+    frame: FrameOf<'hello'> | FrameOf<'enrol'>,
+    expected: { readonly nonce: string; readonly hostHeader: string; readonly ip: string },
+  ): Promise<Admission>;
+  feed(groupId: string): Promise<Feed>;
+  /** How many `shards` frames may be on their way at once, over all sessions. */
+  readonly shardSlots: Slots;
+  shards(groupId: string, ids: readonly string[]): Promise<FrameBytes>;
+  joined(session: Session, member: Member, position: Position): void;
+  confirmJoin(node: string, joinSeq: number): Promise<void>;
+  report(session: Session, member: Member, report: Report): void;
+  ahead(member: Member, position: { readonly epoch: number; readonly revision: number }): void;
+  closed(session: Session, member: Member | null): void;
+}
+
+/** Longest that one `shards` frame on its way keeps others from being made. */
+const SHARDS_SENT_MAX_MS = 1_000;
+
+export class Session {
+  readonly #host: SessionHost;
+  readonly #socket: Socket;
+  readonly #peer: { readonly hostHeader: string; readonly ip: string };
+  #state: SessionState = NEW_SESSION;
+  #member: Member | null = null;
+  /** Events that arrive while one is being handled wait for their turn. */
+  readonly #events: SessionEvent[] = [];
+  #isStepping = false;
+  #work = 0;
+  #idle: (() => void)[] = [];
+  #lastSent: Promise<void> = Promise.resolve();
+
+  constructor(
+    host: SessionHost,
+    socket: Socket,
+    peer: { readonly hostHeader: string; readonly ip: string },
+  ) {
+    this.#host = host;
+    this.#socket = socket;
+    this.#peer = peer;
+  }
+
+  get ip(): string {
+    return this.#peer.ip;
+  }
+
+  get member(): Member | null {
+    return this.#member;
+  }
+
+  get isClosed(): boolean {
+    return this.#state.tag === 'closed';
+  }
+
+  /** Resolves when nothing that was started is under way. */
+  async idle(): Promise<void> {
+    if (this.#work === 0) return;
+    await new Promise<void>((resolve) => this.#idle.push(resolve));
+  }
+
+  open(challenge: FrameOf<'challenge'>): void {
+    this.dispatch({ type: 'opened', nowMs: this.#now(), challenge });
+  }
+
+  /** One message of the peer; null for what is no text. */
+  receive(text: string | null): void {
+    const decoded = text === null ? null : decodeUpFrame(text);
+    if (decoded === null) return this.dispatch({ type: 'garbage', detail: 'text expected' });
+    if (!decoded.ok) return this.dispatch({ type: 'garbage', detail: 'not a frame' });
+    this.dispatch({ type: 'frame', nowMs: this.#now(), frame: decoded.frame });
+  }
+
+  head(feed: Feed): void {
+    this.dispatch({ type: 'head', nowMs: this.#now(), feed });
+  }
+
+  tick(): void {
+    const bufferedBytes = this.#socket.bufferedBytes;
+    this.dispatch({ type: 'tick', nowMs: this.#now(), bufferedBytes });
+  }
+
+  dispatch(event: SessionEvent): void {
+    if (this.isClosed) return;
+    this.#events.push(event);
+    if (this.#isStepping) return;
+    this.#isStepping = true;
+    try {
+      for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
+        const [state, effects] = step(this.#state, next);
+        this.#state = state;
+        for (const effect of effects) this.#run(effect);
+      }
+    } finally {
+      this.#isStepping = false;
+    }
+    if (this.isClosed) this.#host.closed(this, this.#member);
+  }
+
+  #now(): number {
+    return this.#host.clock.monotonic();
+  }
+
+  #run(effect: SessionEffect): void {
+    switch (effect.type) {
+      case 'send':
+        return this.#socket.send(utf8(encodeFrame(effect.frame)));
+      case 'send_bytes':
+        return this.#sendBytes(effect.frames);
+      case 'close':
+        return this.#socket.close(effect.code, effect.reason);
+      case 'authenticate':
+        return this.#background(this.#authenticate(effect.frame, effect.nonce));
+      case 'load_nodes':
+        return this.#background(this.#loadNodes(effect.ids));
+      case 'joined':
+        this.#member = effect.member;
+        return this.#host.joined(this, effect.member, effect.position);
+      case 'confirm_join':
+        return this.#background(this.#confirmJoin(effect.joinSeq));
+      case 'report':
+        if (this.#member !== null) this.#host.report(this, this.#member, effect.report);
+        return undefined;
+      case 'ahead':
+        if (this.#member !== null) this.#host.ahead(this.#member, effect.position);
+        return undefined;
+      default:
+        return unreachable(effect);
+    }
+  }
+
+  #sendBytes(frames: readonly FrameBytes[]): void {
+    if (frames.length === 0) return;
+    this.#lastSent = new Promise((resolve) => {
+      frames.forEach((frame, index) => {
+        this.#socket.send(frame, index === frames.length - 1 ? resolve : undefined);
+      });
+    });
+  }
+
+  async #authenticate(frame: FrameOf<'hello'> | FrameOf<'enrol'>, nonce: string): Promise<void> {
+    const admission = await this.#host.admit(frame, { nonce, ...this.#peer });
+    const groupId = admission.ok ? admission.member.groupId : '';
+    const feed = admission.ok ? await this.#host.feed(groupId) : { groupId, head: null, chain: [] };
+    this.dispatch({ type: 'admitted', nowMs: this.#now(), admission, feed });
+  }
+
+  async #loadNodes(ids: readonly string[]): Promise<void> {
+    // The batch before must have left, else a slow reader would pile them up.
+    await this.#lastSent;
+    if (this.#member === null || this.isClosed) return;
+    const release = await this.#host.shardSlots.take();
+    try {
+      const frame = await this.#host.shards(this.#member.groupId, ids);
+      this.dispatch({ type: 'shards', nowMs: this.#now(), frame });
+    } catch (error) {
+      release();
+      throw error;
+    }
+    // A slow reader gives its place back all the same: its own buffer is bounded.
+    this.#host.clock.setTimer(SHARDS_SENT_MAX_MS, release);
+    void this.#lastSent.then(release);
+  }
+
+  async #confirmJoin(joinSeq: number): Promise<void> {
+    if (this.#member !== null) await this.#host.confirmJoin(this.#member.node, joinSeq);
+  }
+
+  /** What fails here is the control plane's own trouble: the node comes back later. */
+  #background(work: Promise<void>): void {
+    this.#work += 1;
+    void work
+      .catch((error: unknown) => {
+        this.#host.logger.log('error', 'sync session failed', {
+          node: this.#member?.node ?? null,
+          error: error instanceof Error ? error.message : String(error),
+        });
+        this.dispatch({ type: 'end', reason: 'failed' });
+      })
+      .finally(() => {
+        this.#work -= 1;
+        if (this.#work > 0) return;
+        for (const resolve of this.#idle.splice(0)) resolve();
+      });
+  }
+}

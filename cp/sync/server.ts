@@ -1,0 +1,217 @@
+/**
+ * The cluster endpoint for any HTTP server: WebSocket for data planes that stay, HTTPS pull for those
+ * that cannot, both over the same session machine. Never open: before a peer has proved who it is,
+ * nothing but a challenge goes out, and an unproven peer costs a bounded place for five seconds.
+ */
+import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { WebSocketServer, type RawData, type WebSocket } from 'ws';
+import type { Clock, Crypto, Logger, Random } from '#shared/platform/platform.ts';
+import type { FrameOf } from '#shared/wire/frames.ts';
+import {
+  PROTOCOL_VERSION,
+  PROTOCOL_VERSION_MIN,
+  PULL_PATH,
+  SYNC_PATH,
+  UP_FRAME_LENGTH_MAX,
+} from '#shared/wire/protocol.ts';
+import type { Publisher } from '../changes/publisher.ts';
+import type { Keyring } from '../keys/keyring.ts';
+import type { NodeRegistry } from '../nodes/registry.ts';
+import type { Store } from '../store/store.ts';
+import { Authenticator } from './authenticator.ts';
+import { Hub } from './hub.ts';
+import { PullNonces, sessionNonce } from './nonce.ts';
+import { createPull } from './pull.ts';
+import { Session, type Socket } from './runner.ts';
+
+/** Peers that may be greeting at once; the rest is told to come back. */
+export const HANDSHAKES_MAX = 64;
+/** Sessions of one control plane; beyond it nodes go elsewhere. */
+export const SESSIONS_MAX = 10_000;
+const FRAGMENTS_MAX = 64;
+const BUFFERED_CHUNKS_MAX = 1_024;
+/** Seconds to stay away, at least; as many again by chance, so that they do not come back together. */
+const RETRY_AFTER_S = 1;
+const DRAIN_RETRY_MS = 1_000;
+/** Longest wait for closing handshakes while draining. */
+const DRAIN_MAX_MS = 2_000;
+/** Longest close reason that fits a close frame. */
+const REASON_LENGTH_MAX = 120;
+
+export interface SyncOptions {
+  readonly store: Store;
+  readonly keyring: Keyring;
+  readonly registry: NodeRegistry;
+  /** Null where this process does not publish: then the poll finds what others publish. */
+  readonly publisher: Publisher | null;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly crypto: Crypto;
+  readonly logger: Logger;
+  /** `HEADGATE_CLUSTER_HOSTS` */
+  readonly hosts: readonly string[];
+  /** Addresses handed to nodes; empty when there is nothing to say. */
+  readonly controlPlanes: readonly string[];
+  /** `HEADGATE_POLL_SECONDS` in milliseconds. */
+  readonly pollMs: number;
+  /** Default `HANDSHAKES_MAX`. */
+  readonly handshakesMax?: number;
+}
+
+export interface Sync {
+  /** For `server.on('upgrade', …)`; paths without the prefix of a shared port. */
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
+  /** `GET` and `POST` of `PULL_PATH`; 404 for anything else. `ip`: the peer's address. */
+  pull(request: Request, ip?: string): Promise<Response>;
+  /** Sends every node elsewhere and takes no more; resolves when they are gone. */
+  drain(): Promise<void>;
+  /** Nodes connected to this process. */
+  readonly sessionCount: number;
+}
+
+export async function attachSync(options: SyncOptions): Promise<Sync> {
+  const { store, registry, publisher, clock, crypto, logger, pollMs } = options;
+  const { db } = store;
+  const authenticator = new Authenticator({ ...options, db, self: registry.self });
+  const hub = new Hub({ db, registry, authenticator, clock, logger, pollMs });
+  await hub.start();
+  const stopPublished = publisher?.onPublished((group) => hub.published(group));
+  const nonces = new PullNonces({ ...options, key: pullKey(options.keyring, crypto) });
+  const challenge = (nonce: string): FrameOf<'challenge'> => challengeFrame(options, nonce);
+  const pull = createPull({ hub, nonces, challenge, logger });
+  const endpoint = new Endpoint(hub, options, challenge);
+  return {
+    upgrade: (request, socket, head) => endpoint.upgrade(request, socket, head),
+    pull: async (request, ip) => {
+      if (new URL(request.url).pathname !== PULL_PATH) return new Response(null, { status: 404 });
+      return pull(request, ip ?? '');
+    },
+    drain: async () => {
+      stopPublished?.();
+      await endpoint.drain();
+      await hub.close();
+    },
+    get sessionCount() {
+      return hub.sessionCount;
+    },
+  };
+}
+
+/** The zero group belongs to nobody, so its secret is the cluster's own. */
+const CLUSTER_GROUP = '00000000-0000-0000-0000-000000000000';
+
+function pullKey(keyring: Keyring, crypto: Crypto): Uint8Array {
+  return crypto.hmac(keyring.groupSecret(CLUSTER_GROUP, 0), 'headgate-pull-key-v1');
+}
+
+function challengeFrame({ keyring, clock }: SyncOptions, nonce: string): FrameOf<'challenge'> {
+  return {
+    type: 'challenge',
+    protocol: PROTOCOL_VERSION,
+    protocol_min: PROTOCOL_VERSION_MIN,
+    cluster: keyring.clusterId,
+    nonce,
+    time: Math.floor(clock.now()),
+    root_key: keyring.rootPublicKey,
+    key_list: keyring.keyList.text,
+    key_list_signature: keyring.keyList.signature,
+  };
+}
+
+class Endpoint {
+  readonly #hub: Hub;
+  readonly #options: SyncOptions;
+  readonly #challenge: (nonce: string) => FrameOf<'challenge'>;
+  readonly #server: WebSocketServer;
+  readonly #sockets = new Set<WebSocket>();
+  #isDraining = false;
+
+  constructor(hub: Hub, options: SyncOptions, challenge: (nonce: string) => FrameOf<'challenge'>) {
+    this.#hub = hub;
+    this.#options = options;
+    this.#challenge = challenge;
+    this.#server = new WebSocketServer({
+      noServer: true,
+      clientTracking: false,
+      perMessageDeflate: false,
+      maxPayload: UP_FRAME_LENGTH_MAX,
+      maxFragments: FRAGMENTS_MAX,
+      maxBufferedChunks: BUFFERED_CHUNKS_MAX,
+    });
+  }
+
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const path = (request.url ?? '').split('?', 1)[0];
+    if (path !== SYNC_PATH) return refuse(socket, '404 Not Found', null);
+    if (this.#isDraining || this.#isFull()) {
+      const { random } = this.#options;
+      const seconds = RETRY_AFTER_S + Math.round(random.next() * RETRY_AFTER_S);
+      return refuse(socket, '503 Service Unavailable', seconds);
+    }
+    this.#server.handleUpgrade(request, socket, head, (ws) => this.#open(ws, request));
+  }
+
+  async drain(): Promise<void> {
+    this.#isDraining = true;
+    this.#hub.drain(DRAIN_RETRY_MS, this.#options.controlPlanes);
+    const open = [...this.#sockets];
+    const closed = open.map((ws) => new Promise((resolve) => ws.once('close', resolve)));
+    let cancel = (): void => {};
+    const late = new Promise<void>((resolve) => {
+      cancel = this.#options.clock.setTimer(DRAIN_MAX_MS, resolve);
+    });
+    await Promise.race([Promise.all(closed), late]);
+    cancel();
+    for (const ws of this.#sockets) ws.terminate();
+  }
+
+  #isFull(): boolean {
+    const handshakesMax = this.#options.handshakesMax ?? HANDSHAKES_MAX;
+    return this.#hub.greetingCount >= handshakesMax || this.#hub.sessionCount >= SESSIONS_MAX;
+  }
+
+  #open(ws: WebSocket, request: IncomingMessage): void {
+    this.#sockets.add(ws);
+    const peer = {
+      hostHeader: request.headers.host ?? '',
+      ip: request.socket.remoteAddress ?? '',
+    };
+    const session = new Session(this.#hub, socketOf(ws), peer);
+    this.#hub.add(session);
+    ws.on('message', (data, isBinary) => session.receive(isBinary ? null : textOf(data)));
+    // A broken frame or connection: `close` follows, which is all there is to do.
+    ws.on('error', () => {});
+    ws.on('close', () => {
+      this.#sockets.delete(ws);
+      session.dispatch({ type: 'closed' });
+    });
+    session.open(this.#challenge(sessionNonce(this.#options.random)));
+  }
+}
+
+function socketOf(ws: WebSocket): Socket {
+  return {
+    send(bytes, sent) {
+      ws.send(bytes, { binary: false }, () => sent?.());
+    },
+    get bufferedBytes() {
+      return ws.bufferedAmount;
+    },
+    close(code, reason) {
+      ws.close(code, reason.slice(0, REASON_LENGTH_MAX));
+    },
+  };
+}
+
+function textOf(data: RawData): string {
+  if (Array.isArray(data)) return Buffer.concat(data).toString('utf8');
+  return Buffer.isBuffer(data) ? data.toString('utf8') : Buffer.from(data).toString('utf8');
+}
+
+/** Answers an upgrade that does not become a session. */
+function refuse(socket: Duplex, status: string, retryAfterS: number | null): void {
+  const retry = retryAfterS === null ? '' : `Retry-After: ${retryAfterS}\r\n`;
+  socket.on('error', () => {});
+  socket.end(`HTTP/1.1 ${status}\r\n${retry}Connection: close\r\nContent-Length: 0\r\n\r\n`);
+}
