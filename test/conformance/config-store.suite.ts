@@ -1,26 +1,12 @@
 /** What every implementation of the ConfigStore port must do. */
 import { describe, expect, it } from 'vitest';
-import type { ConfigStore, StoredConfig } from '#shared/platform/platform.ts';
+import type { ConfigStore } from '#shared/platform/platform.ts';
+import { storedConfig } from './stored-config.ts';
 
 export interface ConfigStoreHarness {
   readonly store: ConfigStore;
   /** Another store on the same ground, as after a restart. */
   reopen(): ConfigStore | Promise<ConfigStore>;
-}
-
-/** A configuration with as many tree nodes as asked for; `mark` makes it distinct. */
-export function storedConfig(mark: string, nodeCount: number): StoredConfig {
-  const nodes = new Map<string, string>();
-  for (let i = 0; i < nodeCount; i += 1) {
-    nodes.set(i.toString(16).padStart(64, '0'), `{"mark":"${mark}","text":"é\\n${i}"}`);
-  }
-  return {
-    manifest: `{"manifest":"${mark}"}`,
-    signature: `signature-${mark}`,
-    keyList: '{"keys":[]}',
-    keyListSignature: 'key-list-signature',
-    nodes,
-  };
 }
 
 /** `make` is called once per test and answers an empty store. */

@@ -35,7 +35,8 @@ function formatLine(
   fields: JsonObject | undefined,
 ): string {
   const head = { time: new Date().toISOString(), level, name, message };
-  const line = JSON.stringify({ ...fields, ...head });
+  // Twice: the head comes first in the line, and no field may replace a part of it.
+  const line = JSON.stringify({ ...head, ...fields, ...head });
   if (line.length <= LINE_LENGTH_MAX) return line;
   return JSON.stringify({ ...head, truncated: true });
 }
