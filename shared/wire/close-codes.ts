@@ -23,4 +23,8 @@ export const CLOSE = {
 export type CloseCode = (typeof CLOSE)[keyof typeof CLOSE];
 
 /** Codes after which a node waits the long way, because trying again soon cannot help. */
-export const SLOW_RETRY: readonly number[] = [CLOSE.unauthorized, CLOSE.revoked, CLOSE.incompatible];
+export const SLOW_RETRY: readonly number[] = [
+  CLOSE.unauthorized,
+  CLOSE.revoked,
+  CLOSE.incompatible,
+];
