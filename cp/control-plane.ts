@@ -1,7 +1,7 @@
 /** The control plane's composition root: settings in, running parts out. */
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
-import { getRequestListener } from '@hono/node-server';
+import { getRequestListener, type Http2Bindings, type HttpBindings } from '@hono/node-server';
 import { nodeClock } from '#shared/platform/node/clock.ts';
 import { nodeCrypto } from '#shared/platform/node/crypto.ts';
 import { nodeRandom } from '#shared/platform/node/random.ts';
@@ -19,7 +19,7 @@ import { Publisher } from './changes/publisher.ts';
 import { type Role, openListeners, unmapped } from './listeners.ts';
 import { NodeRegistry } from './nodes/registry.ts';
 import { openStore, type OpenedStore } from './store/open-store.ts';
-import { attachSync } from './sync/server.ts';
+import { attachSync, type Sync } from './sync/server.ts';
 
 /** How often expired rows are removed; reads never show them anyway. */
 const SWEEP_INTERVAL_MS = 60_000;
@@ -62,12 +62,13 @@ async function serve(
     pollMs,
     ...ports,
   });
-  const sync = attachSync({
-    db: store.db,
+  const sync = await attachSync({
+    store,
     keyring,
     publisher,
-    nodes,
-    clusterHosts: settings.HEADGATE_CLUSTER_HOSTS,
+    registry: nodes,
+    hosts: settings.HEADGATE_CLUSTER_HOSTS,
+    controlPlanes: [],
     pollMs,
     ...ports,
   });
@@ -124,18 +125,22 @@ function adminRole(context: AdminContext, settings: ControlPlaneSettings, logger
   });
   const app = createAdminApp(context, guard, logger);
   const request = getRequestListener(
-    (incoming, env) => {
-      const raw = 'incoming' in env ? env.incoming : null;
-      return app.fetch(incoming, { peer: unmapped(raw?.socket?.remoteAddress ?? '') });
-    },
+    (incoming, env) => app.fetch(incoming, { peer: peerOf(env) }),
     { overrideGlobalObjects: false },
   );
   return { request, upgrade: (_request, socket) => socket.destroy() };
 }
 
-function clusterRole(sync: ReturnType<typeof attachSync>): Role {
+/** Address of the connected socket. */
+function peerOf(env: HttpBindings | Http2Bindings): string {
+  return unmapped(env.incoming.socket?.remoteAddress ?? '');
+}
+
+function clusterRole(sync: Sync): Role {
   return {
-    request: getRequestListener((request) => sync.pull(request), { overrideGlobalObjects: false }),
+    request: getRequestListener((request, env) => sync.pull(request, peerOf(env)), {
+      overrideGlobalObjects: false,
+    }),
     upgrade: (request, socket, head) => sync.upgrade(request, socket, head),
   };
 }
