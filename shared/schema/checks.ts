@@ -83,6 +83,11 @@ function hasErrors(paths: readonly string[], context: CheckContext): boolean {
   return paths.some((path) => context.errors[path] !== undefined);
 }
 
+/** Nothing at all to check: the record that the fields stand in is not there. */
+function allAbsent(paths: readonly string[], context: CheckContext): boolean {
+  return paths.every((path) => valueAt(context.entity, path) === undefined);
+}
+
 function isMissing(path: string, context: CheckContext): boolean {
   if (valueAt(context.entity, path) !== undefined) return false;
   const suffix = context.updating ? ' when updating' : '';
@@ -100,11 +105,13 @@ function atLeastOneOfText(paths: readonly string[], context: CheckContext): stri
 }
 
 function atLeastOneOf(paths: readonly string[], context: CheckContext): void {
+  if (context.updating && allAbsent(paths, context)) return;
   if (hasReference(paths, context) || nonEmptyOf(paths, context).length > 0) return;
   addEntityError(context.errors, atLeastOneOfText(paths, context));
 }
 
 function onlyOneOf(paths: readonly string[], context: CheckContext): void {
+  if (allAbsent(paths, context)) return;
   if (hasReference(paths, context) || paths.filter((path) => isMissing(path, context)).length > 0) {
     return;
   }
@@ -148,7 +155,9 @@ function matchError(path: string, matcher: Matcher, context: CheckContext): Json
 
 function conditional(check: Conditional, context: CheckContext): void {
   const { if_field: ifField, then_field: thenField } = check;
-  if (hasReference([ifField, thenField], context) || isMissing(ifField, context)) return;
+  const paths = [ifField, thenField];
+  if (hasReference(paths, context) || allAbsent(paths, context)) return;
+  if (isMissing(ifField, context)) return;
   if (matchError(ifField, check.if_match, context) !== null) return;
   const error = matchError(thenField, check.then_match, context);
   if (error === null) return;
@@ -180,6 +189,7 @@ function conditionalAtLeastOneOf(check: ConditionalAtLeastOneOf, context: CheckC
 function custom(check: CustomEntityCheck, context: CheckContext): void {
   const paths = check.field_sources;
   if (hasReference(paths, context) || hasErrors(paths, context)) return;
+  if (allAbsent(paths, context)) return;
   // The fields are without errors, so they are what the definition's author wrote the check for.
   const outcome = check.fn(context.entity as never);
   if (outcome === null) return;

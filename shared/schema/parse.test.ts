@@ -18,6 +18,10 @@ function violationsOf(value: unknown): unknown {
   return parsed.ok ? null : parsed.violations;
 }
 
+function nested(depth: number): unknown {
+  return JSON.parse(`{"name":"a","any":${'['.repeat(depth)}${']'.repeat(depth)}}`);
+}
+
 describe('a plain record', () => {
   it('gets its defaults; what is absent is null, records are there', () => {
     const parsed = parseRecord(fields, { name: 'a' });
@@ -78,9 +82,6 @@ describe('a plain record', () => {
   });
 
   it('takes opaque JSON nested 32 deep and no deeper', () => {
-    const nested = (depth: number): unknown =>
-      JSON.parse(`{"name":"a","any":${'['.repeat(depth)}${']'.repeat(depth)}}`);
-
     expect(violationsOf(nested(32))).toBeNull();
     expect(violationsOf(nested(33))).toEqual({ any: 'nested deeper than 32 levels' });
     expect(violationsOf(nested(100_000))).toEqual({ any: 'nested deeper than 32 levels' });

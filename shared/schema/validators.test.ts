@@ -21,6 +21,14 @@ function expectErrors(
   expect(found).toEqual(cases);
 }
 
+function badRange(text: string): string {
+  return `invalid ip or cidr range: '${text}'`;
+}
+
+function consider(normal: string): string {
+  return `non-normalized path, consider use '${normal}' instead`;
+}
+
 describe('validators', () => {
   it('take names in any script, and of ASCII what a URL takes', () => {
     const only = 'the only accepted ascii characters are alphanumerics or ., -, _, and ~';
@@ -72,16 +80,15 @@ describe('validators', () => {
   });
 
   it('take addresses and blocks', () => {
-    const bad = (text: string): string => `invalid ip or cidr range: '${text}'`;
     expectErrors(ipOrCidrError, {
       '10.0.0.1': null,
       '10.0.0.0/8': null,
       '::1/128': null,
-      '10.0.0.0/33': bad('10.0.0.0/33'),
-      '10.0.0.0/08': bad('10.0.0.0/08'),
-      '10.0.0.1:80': bad('10.0.0.1:80'),
-      'a/8': bad('a/8'),
-      '1.2.3.4/8/8': bad('1.2.3.4/8/8'),
+      '10.0.0.0/33': badRange('10.0.0.0/33'),
+      '10.0.0.0/08': badRange('10.0.0.0/08'),
+      '10.0.0.1:80': badRange('10.0.0.1:80'),
+      'a/8': badRange('a/8'),
+      '1.2.3.4/8/8': badRange('1.2.3.4/8/8'),
     });
   });
 
@@ -104,8 +111,6 @@ describe('validators', () => {
   });
 
   it('take prefixes in normal form only, and name it', () => {
-    const consider = (normal: string): string =>
-      `non-normalized path, consider use '${normal}' instead`;
     expectErrors(routePathError, {
       '/': null,
       '/a/': null,
