@@ -116,7 +116,7 @@ function refuse(kind: string, id: string, reason: string): BuildResult {
 function hasherFor(deps: BuildDeps): HashSecret | null {
   const { pepper, crypto } = deps;
   if (pepper === null) return null;
-  return (kind, ws, value) => lookupHash(pepper, kind, ws, value, crypto);
+  return (kind, ws, value) => lookupHash(pepper, { kind, ws, value }, crypto);
 }
 
 /** The workspace named `default`, or the only one there is. */
