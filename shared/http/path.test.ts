@@ -5,7 +5,7 @@ import { escapePath, normalizeTarget } from './path.ts';
 const STRICT = { allowOdd: false };
 const ODD = { allowOdd: true };
 
-function path(target: string, options = STRICT): string {
+function read(target: string, options = STRICT): string {
   const result = normalizeTarget(target, options);
   return result.ok ? result.path : `refused: ${result.reason}`;
 }
@@ -120,12 +120,16 @@ const READINGS: readonly (readonly [string, string, string?])[] = [
   ['/a/%2e%2e%2e', '/a/...'],
 ];
 
+const COMPLETE = READINGS.map(
+  ([target, path, forward]) => [target, path, forward ?? path] as const,
+);
+
 describe('normalizeTarget', () => {
-  it.each(READINGS)('reads %s as %s', (target, expected, forward) => {
+  it.each(COMPLETE)('reads %s as %s', (target, expected, forward) => {
     expect(normalizeTarget(target, STRICT)).toEqual({
       ok: true,
       path: expected,
-      forward: forward ?? expected,
+      forward,
       query: null,
     });
   });
@@ -200,8 +204,8 @@ describe('normalizeTarget', () => {
     ['/..%20/b', '/.. /b'],
     ['/.%2f', '/.%2F'],
   ])('refuses %s unless odd targets are allowed', (target, reading) => {
-    expect(path(target)).toBe('refused: ambiguous');
-    expect(path(target, ODD)).toBe(reading);
+    expect(read(target)).toBe('refused: ambiguous');
+    expect(read(target, ODD)).toBe(reading);
   });
 
   it('reads its own forwarded form the same again', () => {
