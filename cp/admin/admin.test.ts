@@ -56,7 +56,7 @@ beforeAll(async () => {
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
         ...headers,
       },
-      ...(body === undefined ? {} : { body: isText ? (body as BodyInit) : JSON.stringify(body) }),
+      ...(body === undefined ? {} : { body: isText ? (body as string) : JSON.stringify(body) }),
     });
     const response = await app.fetch(request, { peer: '127.0.0.1' });
     const text = await response.text();

@@ -11,6 +11,12 @@ export interface Ended {
   readonly signal: NodeJS.Signals | null;
 }
 
+/** What a program tells its supervisor. */
+interface Ready {
+  readonly type?: string;
+  readonly addresses?: Readonly<Record<string, readonly string[]>>;
+}
+
 export class Program {
   readonly #process: ChildProcess;
   /** Resolves when the process is gone. */
@@ -65,15 +71,12 @@ export class Program {
         clearTimeout(timer);
         reject(new Error(`ended with ${code} before it was ready: ${this.#errors}${this.#output}`));
       });
-      this.#process.on(
-        'message',
-        (message: { type?: string; addresses?: typeof this.addresses }) => {
-          if (message.type !== 'ready') return;
-          clearTimeout(timer);
-          this.addresses = message.addresses ?? {};
-          resolve(this);
-        },
-      );
+      this.#process.on('message', (message: Ready) => {
+        if (message.type !== 'ready') return;
+        clearTimeout(timer);
+        this.addresses = message.addresses ?? {};
+        resolve(this);
+      });
     });
   }
 
