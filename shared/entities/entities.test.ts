@@ -147,6 +147,19 @@ describe('a route', () => {
     );
   });
 
+  it('takes protocols of one family only', () => {
+    expect(refusal('routes', { protocols: ['http', 'grpc'], paths: ['/'] })).toBe(
+      "schema violation (protocols: these sets are mutually exclusive: ('http', 'https'), " +
+        "('grpc', 'grpcs'))",
+    );
+    expect(refusal('routes', { protocols: [], paths: ['/'] })).toBe(
+      'schema violation (protocols: unknown type: nil)',
+    );
+    expect(refusal('routes', { protocols: 'http', paths: ['/'] })).toBe(
+      'schema violation (protocols: expected a set)',
+    );
+  });
+
   it('of gRPC does not strip its path', () => {
     expect(inserted('routes', { protocols: ['grpc'], paths: ['/a'] })).toMatchObject({
       strip_path: false,

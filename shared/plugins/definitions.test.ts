@@ -153,6 +153,13 @@ describe('rate-limiting', () => {
     });
   });
 
+  it('lets a deprecated value fill a new spelling that is null', () => {
+    const redis = { host: null };
+    const processed = insert('rate-limiting', { minute: 1, redis_host: 'r.test', redis });
+
+    expect(shownConfig(processed)).toMatchObject({ redis: { host: 'r.test' } });
+  });
+
   it('lets the new spelling win over a deprecated null', () => {
     const processed = insert('rate-limiting', {
       minute: 1,

@@ -85,7 +85,6 @@ function parseIpv6(text: string): ParsedHost {
 }
 
 function expandIpv6(address: string): string | null {
-  if (address.length > 39) return null;
   const halves = address.split('::');
   if (halves.length > 2) return null;
   const [head = [], tail = []] = halves.map((half) => (half === '' ? [] : half.split(':')));
