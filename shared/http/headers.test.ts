@@ -62,4 +62,15 @@ describe('HeaderList', () => {
 
     expect(headers.size).toBe(5);
   });
+
+  it('copies without some fields', () => {
+    const headers = sample();
+    const copy = headers.cloneWithout((name) => name === 'x-one');
+
+    copy.append('x-one', '5');
+
+    expect(copy.raw).toEqual(['Host', 'a', 'X-Two', '3', 'x-one', '5']);
+    expect(copy.get('x-one')).toBe('5');
+    expect(headers.size).toBe(5);
+  });
 });

@@ -10,10 +10,9 @@ export class HeaderList {
   /** Lower-case names, one per field. */
   readonly #lower: string[];
 
-  constructor(raw: string[] = []) {
+  /** @param lower  lower-case names of `raw`, where they are known already */
+  constructor(raw: string[] = [], lower: string[] = lowerNamesOf(raw)) {
     this.#raw = raw;
-    const lower: string[] = Array.from({ length: raw.length >> 1 });
-    for (let i = 0; i < raw.length; i += 2) lower[i >> 1] = (raw[i] as string).toLowerCase();
     this.#lower = lower;
   }
 
@@ -89,11 +88,30 @@ export class HeaderList {
   }
 
   clone(): HeaderList {
-    return new HeaderList(this.#raw.slice());
+    return new HeaderList(this.#raw.slice(), this.#lower.slice());
+  }
+
+  /** A copy without the fields whose lower-case name is dropped. */
+  cloneWithout(isDropped: (lowerName: string) => boolean): HeaderList {
+    const raw: string[] = [];
+    const lower: string[] = [];
+    for (let i = 0; i < this.#lower.length; i += 1) {
+      const name = this.#lower[i] as string;
+      if (isDropped(name)) continue;
+      raw.push(this.#raw[i << 1] as string, this.#raw[(i << 1) + 1] as string);
+      lower.push(name);
+    }
+    return new HeaderList(raw, lower);
   }
 
   #removeAt(index: number): void {
     this.#lower.splice(index, 1);
     this.#raw.splice(index << 1, 2);
   }
+}
+
+function lowerNamesOf(raw: readonly string[]): string[] {
+  const lower: string[] = Array.from({ length: raw.length >> 1 });
+  for (let i = 0; i < raw.length; i += 2) lower[i >> 1] = (raw[i] as string).toLowerCase();
+  return lower;
 }

@@ -3,7 +3,7 @@
  * could pass for somebody. Both go at entry, before any plugin runs; what the gateway itself says is
  * written afterwards, so no client can name it away.
  */
-import { HeaderList } from './headers.ts';
+import type { HeaderList } from './headers.ts';
 
 /** Source: RFC 9110 section 7.6.1; RFC 9112 appendix C.2.2 for Proxy-Connection. */
 const HOP_BY_HOP: ReadonlySet<string> = new Set([
@@ -19,10 +19,10 @@ const HOP_BY_HOP: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Also removed from requests: `expect` is settled by the listener, and `proxy` becomes HTTP_PROXY in
- * the environment of a CGI program.
+ * What goes from requests: `expect` too, which the listener has settled, and `proxy`, which becomes
+ * HTTP_PROXY in the environment of a CGI program.
  */
-const REQUEST_ONLY: ReadonlySet<string> = new Set(['expect', 'proxy']);
+const DROPPED_AT_ENTRY: ReadonlySet<string> = new Set([...HOP_BY_HOP, 'expect', 'proxy']);
 
 /** Fields for the last recipient; a Connection field that names them is an attack or a mistake. */
 const END_TO_END: ReadonlySet<string> = new Set([
@@ -90,20 +90,17 @@ export function stripHopByHop(headers: HeaderList): void {
  */
 export function entryHeaders(received: HeaderList): HeaderList {
   const nominated = nominatedBy(received);
-  const raw: string[] = [];
-  for (let i = 0; i < received.size; i += 1) {
-    const name = received.lowerNameAt(i);
-    if (HOP_BY_HOP.has(name) || REQUEST_ONLY.has(name)) continue;
-    if (nominated !== null && nominated.has(name)) continue;
-    if (isReserved(name)) continue;
-    raw.push(received.nameAt(i), received.valueAt(i));
-  }
-  return new HeaderList(raw);
+  if (nominated === null) return received.cloneWithout(isDroppedAtEntry);
+  return received.cloneWithout((name) => nominated.has(name) || isDroppedAtEntry(name));
+}
+
+function isDroppedAtEntry(name: string): boolean {
+  return DROPPED_AT_ENTRY.has(name) || isReserved(name);
 }
 
 /** Whether a request field (lower case) is one that only the gateway may send upstream. */
 export function isReserved(name: string): boolean {
-  const isAlias = name.includes('_') || name.includes('.');
+  const isAlias = hasFoldable(name);
   // Everything reserved begins with x-, but for aliases of framing fields.
   if (!isAlias) return name.startsWith('x-') && startsWithAny(name, IDENTITY_PREFIXES);
   const canonical = name.replace(/[_.]/g, '-');
@@ -113,6 +110,15 @@ export function isReserved(name: string): boolean {
     END_TO_END.has(canonical) ||
     startsWithAny(canonical, END_TO_END_PREFIXES)
   );
+}
+
+/** One pass; runs for every field of every request. */
+function hasFoldable(name: string): boolean {
+  for (let i = 0; i < name.length; i += 1) {
+    const code = name.charCodeAt(i);
+    if (code === 0x5f || code === 0x2e) return true;
+  }
+  return false;
 }
 
 /** Fields that Connection names and that may go; null when there are none. */

@@ -244,6 +244,14 @@ describe('priority', () => {
     expect(order(routes, {})).toEqual(['larger', 'middle', 'smaller']);
   });
 
+  it('does not depend on the order of routes, even of equal ids in two workspaces', () => {
+    const one = { ...routeEntry({ paths: ['/'] }), ws: 'one' };
+    const two = { ...routeEntry({ paths: ['/'] }), ws: 'two' };
+
+    expect(buildRouter([one, two]).router.match(facts({}))?.entry).toBe(two);
+    expect(buildRouter([two, one]).router.match(facts({}))?.entry).toBe(two);
+  });
+
   it('ranks the parts of a route with paths of several kinds each for itself', () => {
     const split = { id: 'ffffffff-0000-4000-8000-000000000000', paths: ['~/r', '/abcdef', '/'] };
     const { router } = buildRouter([

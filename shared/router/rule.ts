@@ -36,6 +36,7 @@ export interface Rank {
   readonly prefixLength: number;
   /** The route's, or derived from it for a part of a split route. */
   readonly id: string;
+  readonly ws: string;
 }
 
 export interface HostTest {
@@ -97,7 +98,7 @@ export function compileRoute(entry: RouteEntry): CompiledRoute {
     const id = groups.length === 1 ? route.id : uuid5(SPLIT_NAMESPACE, `${route.id}#${index + 1}`);
     rules.push({
       entry,
-      ...rankOf(route, group, id),
+      ...rankOf(entry, group, id),
       methods: methods.length === 0 ? null : new Set(methods),
       headers,
       snis: snis.length === 0 ? null : snis,
@@ -121,10 +122,13 @@ export function isBefore(a: Rank, b: Rank): boolean {
   if (a.weight !== b.weight) return a.weight > b.weight;
   if (a.regexPriority !== b.regexPriority) return a.regexPriority > b.regexPriority;
   if (a.prefixLength !== b.prefixLength) return a.prefixLength > b.prefixLength;
-  return a.id > b.id;
+  if (a.id !== b.id) return a.id > b.id;
+  // Ids are unique within a workspace only.
+  return a.ws > b.ws;
 }
 
-function rankOf(route: Route, group: readonly string[], id: string): Rank {
+function rankOf(entry: RouteEntry, group: readonly string[], id: string): Rank {
+  const { route } = entry;
   const { hosts, methods, snis } = route;
   const headerCount = Math.min(Object.keys(route.headers ?? {}).length, HEADER_COUNT_MAX);
   const kinds =
@@ -143,6 +147,7 @@ function rankOf(route: Route, group: readonly string[], id: string): Rank {
     regexPriority: isRegex ? (route.regex_priority ?? 0) : 0,
     prefixLength: isRegex || first === undefined ? 0 : utf8(first).length,
     id,
+    ws: entry.ws,
   };
 }
 
