@@ -5,8 +5,9 @@
 import { must } from '#shared/base/assert.ts';
 import { base64url, hex, utf8 } from '#shared/base/bytes.ts';
 import { canonicalJson } from '#shared/config/canonical.ts';
-import type { Manifest } from '#shared/config/manifest.ts';
+import { MANIFEST_FORMAT, type Manifest } from '#shared/config/manifest.ts';
 import { parseRecordText, type ConfigRecord, type RecordKey } from '#shared/config/record.ts';
+import { DOMAIN } from '#shared/config/signed-text.ts';
 import { ConfigTree } from '#shared/config/tree.ts';
 import type { Crypto } from '#shared/platform/platform.ts';
 import type { EntityDefinition, JsonObject } from '#shared/schema/field.ts';
@@ -90,7 +91,7 @@ export async function publish(
   await saveNodes(tx, groupId, revision, tree, before === null ? null : older, deps.crypto);
   const base = before === null || isNewEpoch ? null : before;
   const signed = await signManifest(deps, {
-    format: 1,
+    format: MANIFEST_FORMAT,
     cluster: deps.keyring.clusterId,
     group: group.name,
     group_id: groupId,
@@ -271,7 +272,7 @@ async function signManifest(
   manifest: Manifest & JsonObject,
 ): Promise<Signed> {
   const text = canonicalJson(manifest);
-  const signature = await keyring.sign(utf8(`headgate-manifest-v1\n${text}`));
+  const signature = await keyring.sign(utf8(DOMAIN.manifest + text));
   return {
     manifest: text,
     signature: base64url(signature),

@@ -3,11 +3,11 @@
  * are written in batches, so that the number of statements does not grow with the number of nodes
  * (decision 9). Nothing a node says ends up anywhere but in its own row.
  */
-import { base64url, hex } from '#shared/base/bytes.ts';
-import { assert } from '#shared/base/assert.ts';
+import { base64url, fromBase64url } from '#shared/base/bytes.ts';
+import { assert, must } from '#shared/base/assert.ts';
 import type { Clock, Crypto, Logger, Random } from '#shared/platform/platform.ts';
 import type { JsonObject } from '#shared/schema/field.ts';
-import { formatJoinToken } from '#shared/sync/join-token.ts';
+import { formatJoinToken, TOKEN_SECRET_BYTES } from '#shared/sync/join-token.ts';
 import type { Keyring } from '../keys/keyring.ts';
 import type { Db } from '../store/db.ts';
 import type { Report } from '../sync/session.ts';
@@ -29,8 +29,6 @@ const FLUSH_INTERVAL_MS = 2_000;
 const HEARTBEAT_INTERVAL_MS = 30_000;
 /** Rows in one statement. */
 const FLUSH_BATCH = 1_000;
-const TOKEN_ID_BYTES = 8;
-const TOKEN_SECRET_BYTES = 32;
 
 export interface RegistryOptions {
   readonly db: Db;
@@ -103,7 +101,7 @@ export class NodeRegistry {
     assert(ttlSeconds >= TOKEN_TTL_S_MIN && ttlSeconds <= TOKEN_TTL_S_MAX, `ttl ${ttlSeconds}`);
     assert(uses >= 1 && uses <= TOKEN_USES_MAX, `uses ${uses}`);
     const { db, keyring, random, crypto } = this.#options;
-    const id = hex(random.bytes(TOKEN_ID_BYTES));
+    const id = random.uuid();
     const secret = random.bytes(TOKEN_SECRET_BYTES);
     const verifier = base64url(crypto.sha256(secret));
     const { rows } = await db.query<{ expires_at: number }>(
@@ -121,7 +119,8 @@ export class NodeRegistry {
     );
     const row = rows[0];
     if (row === undefined) return null;
-    const token = formatJoinToken({ id, secret, rootKey: keyring.rootPublicKey }, crypto);
+    const rootKey = must(fromBase64url(keyring.rootPublicKey), 'a root key');
+    const token = formatJoinToken({ id, secret, rootKey }, crypto);
     return { id, token, expiresAt: row.expires_at };
   }
 

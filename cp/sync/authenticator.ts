@@ -4,6 +4,7 @@
  * about its group counts for nothing: its record says.
  */
 import { fromBase64url } from '#shared/base/bytes.ts';
+import { CanonicalError } from '#shared/config/canonical.ts';
 import { groupSecretInfo } from '#shared/config/secrets.ts';
 import { seal } from '#shared/config/seal.ts';
 import type { Crypto, Logger, Random } from '#shared/platform/platform.ts';
@@ -115,7 +116,7 @@ export class Authenticator {
     const node = rows[0];
     const publicKey = keyOf(node?.public_key ?? '');
     if (node === undefined || publicKey === null) return unknown;
-    if (!(await verifyHello(frame, publicKey, crypto))) return unknown;
+    if (!(await orFalse(verifyHello(frame, publicKey, crypto)))) return unknown;
     // Only its holder learns that a key was revoked.
     if (node.is_revoked) return refuse('revoked', 'the node was revoked');
     if (frame.group !== node.group_name && frame.group !== node.group_id)
@@ -178,17 +179,20 @@ export class Authenticator {
     const refused = refuse('unauthorized', 'join token unknown, spent or expired');
     const publicKey = keyOf(frame.public_key);
     if (publicKey === null || keyOf(frame.sealing_key) === null) return refused;
+    if (!UUID.test(frame.token)) return refused;
     const { rows } = await db.query<TokenRow>(
       'SELECT verifier, group_id FROM join_tokens WHERE id = $1 AND revoked_at IS NULL',
-      [clean(frame.token)],
+      [frame.token],
     );
     const token = rows[0];
     if (token === undefined) return refused;
     const verifier = fromBase64url(
       keyring.decrypt('join_tokens', 'verifier', frame.token, token.verifier),
     );
-    if (verifier === null || !verifyTokenProof(frame, verifier, crypto)) return refused;
-    if (!(await verifyEnrol(frame, publicKey, crypto))) return refused;
+    if (verifier === null) return refused;
+    // The signature first: it covers the proof, and refuses what has no canonical text.
+    if (!(await orFalse(verifyEnrol(frame, publicKey, crypto)))) return refused;
+    if (!verifyTokenProof(frame, verifier, crypto)) return refused;
     // A node whose welcome got lost asks again with the same key: that does not cost another use.
     const node = (await this.#enrolledBefore(frame, token)) ?? (await this.#redeem(frame, ip));
     if (node === null) return refused;
@@ -311,6 +315,16 @@ export class Authenticator {
     });
     const recipient = keyOf(node.sealing_key) ?? new Uint8Array(KEY_BYTES);
     return { generation, sealed: await seal(recipient, secret, info, crypto) };
+  }
+}
+
+/** A frame that has no canonical text (half a character in it) cannot have been signed. */
+async function orFalse(check: Promise<boolean>): Promise<boolean> {
+  try {
+    return await check;
+  } catch (error) {
+    if (error instanceof CanonicalError) return false;
+    throw error;
   }
 }
 

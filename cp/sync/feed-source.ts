@@ -33,7 +33,7 @@ export async function loadPublished(
      ORDER BY epoch DESC, revision DESC LIMIT $5`,
     [groupId, LEVEL, after?.epoch ?? 0, after?.revision ?? 0, CHAIN_COUNT_MAX],
   );
-  return rows.reverse().map(toPublished);
+  return rows.toReversed().map(toPublished);
 }
 
 function toPublished(row: ManifestRow): Published {

@@ -147,21 +147,7 @@ export class Hub implements SessionHost {
 
   /** Another control plane may have published it; if none did, the database lost it. */
   ahead(member: Member, position: { readonly epoch: number; readonly revision: number }): void {
-    this.#background(
-      this.#refresh(member.groupId).then((feed) => {
-        const head = feed.head?.position ?? { epoch: 0, revision: 0 };
-        const isAhead =
-          position.epoch > head.epoch ||
-          (position.epoch === head.epoch && position.revision > head.revision);
-        if (!isAhead) return;
-        this.logger.log('error', 'data plane is ahead of the database', {
-          node: member.node,
-          revision: position.revision,
-          epoch: position.epoch,
-          head: head.revision,
-        });
-      }),
-    );
+    this.#background(this.#checkAhead(member, position));
   }
 
   closed(session: Session, member: Member | null): void {
@@ -177,7 +163,7 @@ export class Hub implements SessionHost {
 
   /** Asks every node to go elsewhere; their sessions end with it. */
   drain(retryAfterMs: number, controlPlanes: readonly string[]): void {
-    for (const session of [...this.#sessions]) {
+    for (const session of this.#sessions) {
       session.dispatch({ type: 'drain', retryAfterMs, controlPlanes });
     }
   }
@@ -188,19 +174,17 @@ export class Hub implements SessionHost {
   }
 
   #every(periodMs: number, fn: () => void): void {
-    let cancel = (): void => {};
-    const arm = (): void => {
-      cancel = this.clock.setTimer(periodMs, () => {
+    const arm = (): (() => void) =>
+      this.clock.setTimer(periodMs, () => {
         fn();
-        if (!this.#isClosed) arm();
+        if (!this.#isClosed) cancel = arm();
       });
-    };
-    arm();
+    let cancel = arm();
     this.#stops.push(() => cancel());
   }
 
   #tick(): void {
-    for (const session of [...this.#sessions]) session.tick();
+    for (const session of this.#sessions) session.tick();
   }
 
   /** The net under lost notifications. */
@@ -259,6 +243,22 @@ export class Hub implements SessionHost {
       if (session.member?.groupId === groupId) session.head(next);
     }
     return next;
+  }
+
+  async #checkAhead(
+    member: Member,
+    { epoch, revision }: { readonly epoch: number; readonly revision: number },
+  ): Promise<void> {
+    const feed = await this.#refresh(member.groupId);
+    const head = feed.head?.position ?? { epoch: 0, revision: 0 };
+    if (epoch < head.epoch || (epoch === head.epoch && revision <= head.revision)) return;
+    this.logger.log('error', 'data plane is ahead of the database', {
+      node: member.node,
+      epoch,
+      revision,
+      headEpoch: head.epoch,
+      headRevision: head.revision,
+    });
   }
 
   #background(work: Promise<unknown>): void {

@@ -157,13 +157,11 @@ class Endpoint {
     this.#hub.drain(DRAIN_RETRY_MS, this.#options.controlPlanes);
     const open = [...this.#sockets];
     const closed = open.map((ws) => new Promise((resolve) => ws.once('close', resolve)));
-    let cancel = (): void => {};
-    const late = new Promise<void>((resolve) => {
-      cancel = this.#options.clock.setTimer(DRAIN_MAX_MS, resolve);
+    const cancel = this.#options.clock.setTimer(DRAIN_MAX_MS, () => {
+      for (const ws of this.#sockets) ws.terminate();
     });
-    await Promise.race([Promise.all(closed), late]);
+    await Promise.all(closed);
     cancel();
-    for (const ws of this.#sockets) ws.terminate();
   }
 
   #isFull(): boolean {
