@@ -8,9 +8,7 @@ import {
   processInsert,
   processUpdate,
   processUpsert,
-  secondsLeft,
   showEntity,
-  ttlError,
   validateEntity,
   violationMessage,
   type ProcessDeps,
@@ -245,60 +243,6 @@ describe('PATCH', () => {
   });
 });
 
-describe('a time to live', () => {
-  const consumer = { id: OTHER_ID };
-
-  it('is stored as the moment it ends, and shown as seconds left', () => {
-    const entity = inserted('keyauth_credentials', { consumer, ttl: 10 }, 1000.5);
-
-    expect(entity['expires_at']).toBe(1010.5);
-    expect(entity).not.toHaveProperty('ttl');
-    const shown = showEntity(definition('keyauth_credentials'), entity, REGISTRY, 1000.5);
-    expect(shown['ttl']).toBe(9);
-    expect(shown).not.toHaveProperty('expires_at');
-  });
-
-  it.each([
-    [1010.5, 1000.5, 9],
-    [1010.5, 1000.6, 9],
-    [1010.5, 1001.6, 8],
-    [1010.5, 1010.4, 0],
-    [1010.5, 2000, 0],
-    [null, 5, null],
-  ])('ending at %s has at %s still %s', (end, now, left) => {
-    expect(secondsLeft(end, now)).toBe(left);
-  });
-
-  it('of 0, or none, means for ever', () => {
-    expect(inserted('keyauth_credentials', { consumer, ttl: 0 })['expires_at']).toBeNull();
-    expect(inserted('keyauth_credentials', { consumer })['expires_at']).toBeNull();
-  });
-
-  it('stays on PATCH and goes on PUT when the body does not speak of it', () => {
-    const current = inserted('keyauth_credentials', { consumer, ttl: 10 }, 1000);
-
-    expect(accepted(patch('keyauth_credentials', {}, current))['expires_at']).toBe(1010);
-    expect(accepted(patch('keyauth_credentials', { ttl: 0 }, current))['expires_at']).toBeNull();
-    expect(accepted(put('keyauth_credentials', { consumer }, current))['expires_at']).toBeNull();
-  });
-
-  it.each([-1, 1.5, 100_000_001, '5', true, {}])('is not %j', (ttl) => {
-    expect(ttlError(ttl)).toBe('must be an integer between 0 and 100000000');
-    expect(refusedInsert('keyauth_credentials', { consumer, ttl })).toBe(
-      'schema violation (ttl: must be an integer between 0 and 100000000)',
-    );
-  });
-
-  it('is unknown to entities that have none, and expires_at to every client', () => {
-    expect(refusedInsert('consumers', { username: 'a', ttl: 5 })).toBe(
-      'schema violation (ttl: unknown field)',
-    );
-    expect(refusedInsert('keyauth_credentials', { consumer, expires_at: 5 })).toBe(
-      'schema violation (expires_at: unknown field)',
-    );
-  });
-});
-
 describe('bad input', () => {
   it.each(['__proto__', 'constructor', 'hasOwnProperty', 'valueOf'])(
     'with a field %s is refused and pollutes nothing',
@@ -448,53 +392,5 @@ describe('for every accepted entity', () => {
       }),
       { numRuns: 60 },
     );
-  });
-});
-
-describe('a complete entity', () => {
-  it('is checked without anything being filled in', () => {
-    const { key: _, port: __, ...rest } = inserted('services', { host: 'a' }) as JsonObject;
-
-    expect(validateEntity(definition('services'), { ...rest, retries: -1 }, REGISTRY)).toEqual({
-      port: 'required field missing',
-      retries: 'value should be between 0 and 32767',
-    });
-    const { id: ___, ...nameless } = inserted('consumers', { username: 'a' });
-    expect(validateEntity(definition('consumers'), nameless, REGISTRY)).toEqual({
-      id: 'required field missing',
-    });
-  });
-
-  it('may carry when it ends, if its kind does', () => {
-    const entity = inserted('keyauth_credentials', { consumer: { id: OTHER_ID }, ttl: 5 });
-    const def = definition('keyauth_credentials');
-
-    expect(validateEntity(def, entity, REGISTRY)).toBeNull();
-    expect(validateEntity(def, { ...entity, expires_at: 'x' }, REGISTRY)).toEqual({
-      expires_at: 'expected a number',
-    });
-  });
-
-  it('of an unknown plugin says only that', () => {
-    const plugin = { ...inserted('plugins', { name: 'key-auth' }), name: 'gone' };
-
-    expect(validateEntity(definition('plugins'), plugin, REGISTRY)).toEqual({
-      name: "plugin 'gone' not enabled; add it to the 'plugins' configuration property",
-    });
-  });
-
-  it('is shown with the fields that its definition gained since it was stored', () => {
-    const { redis: _, ...config } = inserted('plugins', {
-      name: 'rate-limiting',
-      config: { minute: 1 },
-    })['config'] as JsonObject;
-    const stored = { ...inserted('plugins', { name: 'key-auth' }), name: 'rate-limiting', config };
-    const { enabled: __, ...older } = stored as AnyEntity;
-    const shown = showEntity(definition('plugins'), older as AnyEntity, REGISTRY, 0);
-
-    expect(shown).toMatchObject({
-      enabled: true,
-      config: { redis: { port: 6379 }, redis_port: 6379 },
-    });
   });
 });

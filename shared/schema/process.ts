@@ -4,16 +4,17 @@
  *
  * Source of the order: Kong `kong/db/dao/init.lua`, check_insert, check_update, check_upsert.
  */
-import type { PluginDefinition } from '../plugins/plugin.ts';
 import type { EntityDefinition, Field, JsonObject, JsonValue } from './field.ts';
 import type { AnyEntity } from './infer.ts';
 import { mergeRecord } from './merge.ts';
+import type { Registry } from './plugin-definition.ts';
 import { expandShorthands } from './shorthand.ts';
 import { shapeOf, subschemaViolations } from './subschema.ts';
 import { expiryOf, isExpiry, withoutExpiry, type Expiry } from './ttl.ts';
 import { readRecord, REQUIRED } from './validate.ts';
 import type { Violations } from './violations.ts';
 
+export type { Registry } from './plugin-definition.ts';
 export { violationMessage, type Violations } from './violations.ts';
 export { completeEntity, showEntity } from './show.ts';
 export { secondsLeft, ttlError } from './ttl.ts';
@@ -24,12 +25,6 @@ export interface ProcessDeps {
   uuid(): string;
   /** That many random letters and digits. */
   randomText(length: number): string;
-}
-
-/** All kinds of entities and plugins. The subschemas of `plugins` are the plugins. */
-export interface Registry {
-  readonly entities: ReadonlyMap<string, EntityDefinition>;
-  readonly plugins: ReadonlyMap<string, PluginDefinition>;
 }
 
 export type Processed =

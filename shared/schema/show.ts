@@ -1,7 +1,7 @@
 /** From a stored entity to what is shown of it. Nothing is checked: it was when it was written. */
 import type { EntityDefinition, Field, JsonObject, JsonValue } from './field.ts';
 import type { AnyEntity } from './infer.ts';
-import type { Registry } from './process.ts';
+import type { Registry } from './plugin-definition.ts';
 import { showShorthands } from './shorthand.ts';
 import { shapeOf } from './subschema.ts';
 import { secondsLeft, withoutExpiry } from './ttl.ts';

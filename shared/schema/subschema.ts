@@ -1,6 +1,6 @@
 /** Entities whose shape depends on the value of one field: routes by protocol, plugins by name. */
 import type { EntityDefinition, Subschema } from './field.ts';
-import type { Registry } from './process.ts';
+import type { Registry } from './plugin-definition.ts';
 import { REQUIRED, type RecordShape } from './validate.ts';
 import type { Violations } from './violations.ts';
 

@@ -1,5 +1,5 @@
 /** Definitions as `GET /schemas/…` shows them: what Kong Manager and decK read. */
-import type { PluginDefinition } from '../plugins/plugin.ts';
+import type { PluginDefinition } from './plugin-definition.ts';
 import type {
   EntityCheck,
   EntityDefinition,
