@@ -1,8 +1,9 @@
 /** What every cluster has from its first start: the workspace and the group named `default`. */
 import { randomUUID } from 'node:crypto';
-import { must } from '#shared/base/assert.ts';
+import { assert, AssertionError } from '#shared/base/assert.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
-import type { EntityDefinition, JsonValue } from '#shared/schema/field.ts';
+import type { EntityDefinition } from '#shared/schema/field.ts';
+import { processInsert } from '#shared/schema/process.ts';
 import type { Db } from './db.ts';
 import type { RowKeys } from './entity-codec.ts';
 import { EntityTx } from './entity-store.ts';
@@ -26,30 +27,29 @@ export function ensureDefaults(
     const changes = new PendingChanges();
     const entities = new EntityTx({ db: tx, plans, keys, changes });
     const found = await entities.getBy(workspace, SYSTEM_WORKSPACE, 'name', DEFAULT_NAME);
-    const id = found?.id ?? randomUUID();
-    if (found === null) {
-      await entities.insert(workspace, SYSTEM_WORKSPACE, defaultWorkspace(workspace, id));
-    }
+    const entity = found ?? defaultWorkspace(workspace);
+    if (found === null) await entities.insert(workspace, SYSTEM_WORKSPACE, entity);
     await tx.query(
       `INSERT INTO groups (id, name, workspaces) VALUES ($1, $2, ARRAY[$3::uuid])
        ON CONFLICT (name) DO NOTHING`,
-      [randomUUID(), DEFAULT_NAME, id],
+      [randomUUID(), DEFAULT_NAME, entity.id],
     );
     if (changes.count > 0) await changes.commit(tx, { name: 'bootstrap', source: null }, '');
-    return id;
+    return entity.id;
   });
 }
 
-function defaultWorkspace(workspace: EntityDefinition, id: string): AnyEntity {
-  const now = Math.floor(Date.now() / 1000);
-  const given: Record<string, JsonValue> = {
-    name: DEFAULT_NAME,
-    created_at: now,
-    updated_at: now,
-  };
-  const fields = Object.entries(workspace.fields).map(([field, attributes]) => [
-    field,
-    given[field] ?? attributes.default ?? null,
-  ]);
-  return { ...Object.fromEntries(fields), id: must(id, 'an id') };
+function defaultWorkspace(workspace: EntityDefinition): AnyEntity {
+  const registry = { entities: new Map([[workspace.name, workspace]]), plugins: new Map() };
+  const processed = processInsert(workspace, { name: DEFAULT_NAME }, registry, {
+    nowSeconds: Date.now() / 1000,
+    uuid: randomUUID,
+    randomText: unreachableText,
+  });
+  assert(processed.ok, 'the default workspace is valid');
+  return processed.entity;
+}
+
+function unreachableText(): never {
+  throw new AssertionError('a workspace has no generated text');
 }

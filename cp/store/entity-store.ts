@@ -15,7 +15,7 @@ import {
 } from './entity-reader.ts';
 import { StoreError, toEntityError } from './errors.ts';
 import type { PendingChanges } from './pending-changes.ts';
-import { type ForeignColumn, quoted, type TablePlan } from './sql.ts';
+import { type ForeignColumn, foreignId, quoted, type TablePlan } from './sql.ts';
 
 /** A transaction that writes. What it reads it locks until it ends. */
 export interface WriteTx extends Reader {
@@ -73,6 +73,7 @@ export class EntityTx implements WriteTx {
 
   async insert(definition: EntityDefinition, ws: string, entity: AnyEntity): Promise<void> {
     const plan = planFor(this.#plans, definition);
+    this.#assertParents(plan, entity);
     const encoded = encodeEntity(plan, entity, this.#keys);
     const owner = workspaceOf(plan, ws);
     if (plan.hasExpiry) await this.#removeExpiredRivals(plan, owner, entity.id, encoded);
@@ -87,6 +88,7 @@ export class EntityTx implements WriteTx {
 
   async update(definition: EntityDefinition, ws: string, entity: AnyEntity): Promise<void> {
     const plan = planFor(this.#plans, definition);
+    this.#assertParents(plan, entity);
     const encoded = encodeEntity(plan, entity, this.#keys);
     const owner = workspaceOf(plan, ws);
     if (plan.hasExpiry) await this.#removeExpiredRivals(plan, owner, null, encoded);
@@ -119,6 +121,15 @@ export class EntityTx implements WriteTx {
       rows.map(({ id }) => id),
     );
     return rows.length;
+  }
+
+  /** Parents of a kind that is not stored have no constraint that would miss them. */
+  #assertParents(plan: TablePlan, entity: AnyEntity): void {
+    for (const { field, reference } of plan.foreigns) {
+      const id = foreignId(entity[field]);
+      if (id === null || this.#plans.has(reference)) continue;
+      throw new StoreError({ code: 'foreign_missing', field, reference, id });
+    }
   }
 
   async #statement(

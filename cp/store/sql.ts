@@ -68,9 +68,17 @@ export function planOf(definition: EntityDefinition): TablePlan {
     secrets: fields.flatMap(([field, attributes]) => secretOf(field, attributes)),
     hasTags: definition.fields['tags'] !== undefined,
     hasExpiry: definition.ttl === true,
-    cacheKey: definition.cache_key ?? null,
+    cacheKey: cacheKeyFields(definition),
   };
   return { ...shape, ...statementsOf(shape) };
+}
+
+/** A key of one field is what `unique` says already (and that field may be a secret). */
+function cacheKeyFields({ name, cache_key: cacheKey = [], fields }: EntityDefinition) {
+  if (cacheKey.length < 2) return null;
+  const isSecret = cacheKey.some((field) => fields[field]?.secret !== undefined);
+  assert(!isSecret, `${name}: a secret cannot be part of a composite key`);
+  return cacheKey;
 }
 
 function uniqueOf(table: string, field: string, attributes: Field): UniqueColumn[] {

@@ -4,6 +4,9 @@
  * store deletes children itself, so that each leaves a change row. `sql.drift.test.ts` compares these
  * tables with the definitions.
  *
+ * A foreign column whose parent has no table yet (certificates) has no constraint; the store refuses
+ * a value in it.
+ *
  * Constraint names matter: `sql.ts` derives from them which fields a violation is about.
  */
 import type { Migration } from '../migrate.ts';
@@ -33,6 +36,7 @@ const entityTables = [
 
   `CREATE TABLE services (${KEYS},
     name text,
+    client_certificate_id uuid,
     tags text[],
     doc jsonb NOT NULL,
     CONSTRAINT services_pkey PRIMARY KEY (ws_id, id),
@@ -50,6 +54,7 @@ const entityTables = [
 
   `CREATE TABLE upstreams (${KEYS},
     name text,
+    client_certificate_id uuid,
     tags text[],
     doc jsonb NOT NULL,
     CONSTRAINT upstreams_pkey PRIMARY KEY (ws_id, id),
