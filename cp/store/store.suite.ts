@@ -629,17 +629,14 @@ function describeOthers(context: Context): void {
     ];
     let runs = 0;
     let arrived = 0;
-    let open: () => void = () => {};
-    const gate = new Promise<void>((resolve) => {
-      open = resolve;
-    });
+    const gate = Promise.withResolvers<void>();
     const touch = (first: AnyEntity, second: AnyEntity) =>
       context.store.write(ws, ACTOR, async (tx) => {
         runs += 1;
         await tx.update(service, ws, { ...first, host: 'x' });
         arrived += 1;
-        if (arrived === 2) open();
-        await gate;
+        if (arrived === 2) gate.resolve();
+        await gate.promise;
         await tx.update(service, ws, { ...second, host: 'x' });
       });
     const written = await Promise.all([touch(one, two), touch(two, one)]);
@@ -652,11 +649,32 @@ function describeOthers(context: Context): void {
     const ws = await context.workspace();
     const parent = await context.made(ws, upstream, { name: 'u' });
     const child = entityOf(target, { upstream: { id: parent.id }, target: 'a:80' });
-    let inserting: Promise<StoreFailure> | null = null;
-    await context.store.write(ws, ACTOR, async (tx) => {
+    const removed = Promise.withResolvers<void>();
+    const released = Promise.withResolvers<void>();
+    const removing = context.store.write(ws, ACTOR, async (tx) => {
       await tx.remove(upstream, ws, parent.id);
-      inserting = failureOf(context.insert(ws, target, child));
+      removed.resolve();
+      await released.promise;
     });
+    await removed.promise;
+    const inserting = failureOf(context.insert(ws, target, child));
+    await untilBlocked(context.store.db);
+    released.resolve();
+    await removing;
+
     expect(await inserting).toMatchObject({ code: 'foreign_missing', field: 'upstream' });
   });
+}
+
+/** Until some transaction waits for another's lock. */
+async function untilBlocked(db: Db): Promise<void> {
+  const deadline = Date.now() + 10_000;
+  for (;;) {
+    const { count } = await db.query(
+      "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()",
+    );
+    if (count > 0) return;
+    if (Date.now() > deadline) throw new Error('nobody waits for a lock');
+    await nextTurn();
+  }
 }
