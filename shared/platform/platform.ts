@@ -48,7 +48,12 @@ export interface Crypto {
   /** HKDF-SHA-256. */
   derive(secret: Uint8Array, salt: Uint8Array, info: string, length: number): Promise<Uint8Array>;
   /** AES-256-GCM; answers ciphertext followed by the 16-byte tag. */
-  encrypt(key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, data: Uint8Array): Promise<Uint8Array>;
+  encrypt(
+    key: Uint8Array,
+    nonce: Uint8Array,
+    aad: Uint8Array,
+    data: Uint8Array,
+  ): Promise<Uint8Array>;
   /** Null when the tag does not fit. */
   decrypt(
     key: Uint8Array,
