@@ -14,7 +14,7 @@ export function generatedEndpoints(entities: ReadonlyMap<string, EntityDefinitio
   const endpoints: Endpoint[] = [];
   for (const definition of entities.values()) {
     if (!hasCollection(definition)) continue;
-    endpoints.push(collection(definition), entity(definition));
+    endpoints.push(collection(definition), single(definition));
     for (const [field, declared] of Object.entries(definition.fields)) {
       const parent = declared.type === 'foreign' ? entities.get(declared.reference) : undefined;
       if (!parent) continue;
@@ -50,7 +50,7 @@ function collection(definition: EntityDefinition): Endpoint {
   };
 }
 
-function entity(definition: EntityDefinition): Endpoint {
+function single(definition: EntityDefinition): Endpoint {
   const key = (request: AdminRequest) => request.params[0] ?? '';
   return {
     path: `/${apiName(definition)}/:0`,

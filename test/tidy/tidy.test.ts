@@ -4,6 +4,7 @@ import { HEADGATE_VERSION } from '#shared/base/product.ts';
 import { isTest, read, ROOT, sourceFiles, trackedFiles, withoutComments } from './tree.ts';
 
 const FILE_LINES_MAX = 500;
+const TEST_LINES_MAX = 800;
 const FUNCTION_LINES_MAX = 70;
 const LINE_LENGTH_MAX = 120;
 
@@ -25,10 +26,10 @@ describe('the tree', () => {
     ]);
   });
 
-  it('keeps files under 500 lines', () => {
+  it('keeps files under 500 lines, tests under 800', () => {
     const long = files
       .map((file) => [file, read(file).split('\n').length] as const)
-      .filter(([, lines]) => lines > FILE_LINES_MAX);
+      .filter(([file, lines]) => lines > (isTest(file) ? TEST_LINES_MAX : FILE_LINES_MAX));
     expect(long).toEqual([]);
   });
 
@@ -57,7 +58,7 @@ describe('the tree', () => {
 
   it('keeps clock, randomness, I/O and code generation out of shared/', () => {
     const banned =
-      /\b(Date\.now|new Date\(|Math\.random|setTimeout|setInterval|(?<![/\w])process\.|Buffer\.|console\.|eval\(|new Function|fetch\()/;
+      /\b(Date\.now|new Date\(\)|Math\.random|setTimeout|setInterval|(?<![/\w])process\.|Buffer\.|console\.|eval\(|new Function|fetch\()/;
     const broken = files
       .filter((file) => file.startsWith('shared/') && !file.startsWith('shared/platform/node/'))
       .filter((file) => !isTest(file))

@@ -13,14 +13,14 @@ export interface Running {
 }
 
 /** Names of errors whose message is one line for a person: settings, ports, folders, keys. */
-const EXPECTED = [
+const EXPECTED = new Set([
   'SettingsError',
   'DatabaseSettingsError',
   'KeyringError',
   'LockedError',
   'MigrationError',
   'StartError',
-];
+]);
 
 /** After it, a stop that does not finish is cut short. */
 const STOP_MS_MAX = 3_600_000;
@@ -55,7 +55,7 @@ export async function runProgram(start: () => Promise<Running>): Promise<void> {
 
 function startFailure(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  if (EXPECTED.includes(error.name)) return error.message;
+  if (EXPECTED.has(error.name)) return error.message;
   const { code, path } = error as NodeJS.ErrnoException;
   // The system's refusals name the file themselves; they need no stack.
   if (code !== undefined && Object.hasOwn(constants.errno, code) && path !== undefined) {
