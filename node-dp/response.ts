@@ -60,7 +60,8 @@ export class ResponseWriter implements BodySink {
       return;
     }
     this.#bytesSent = bytes.length;
-    this.#response.end(bytes);
+    if (bytes.length <= ONE_WRITE_BYTES_MAX) this.#response.end(latin1(bytes), 'latin1');
+    else this.#response.end(bytes);
   }
 
   write(chunk: Uint8Array): boolean {
@@ -152,6 +153,17 @@ export class ResponseWriter implements BodySink {
     }
     this.#response.writeHead(status, flat);
   }
+}
+
+/**
+ * Up to this, a body is turned into a string of one character per byte: Node then writes head and
+ * body at one go, where bytes would cost it a gathering write, a sixth of a small request's price.
+ */
+const ONE_WRITE_BYTES_MAX = 8 * 1024;
+
+function latin1(bytes: Uint8Array): string {
+  const { buffer, byteOffset, byteLength } = bytes;
+  return Buffer.from(buffer, byteOffset, byteLength).toString('latin1');
 }
 
 const EMPTY = new Uint8Array(0);

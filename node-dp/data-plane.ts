@@ -1,0 +1,254 @@
+/**
+ * The Node data plane, put together. Start: folder → identity → cache → tables → listen → connect.
+ * Stop: not ready → no new connections → what is in flight → sync → the rest.
+ */
+import { readFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { loadReplica, type ReplicaState } from '#shared/config/replica.ts';
+import { TrustedProxies } from '#shared/http/forwarded.ts';
+import { acquireLock, ensurePrivateDir, LockedError } from '#shared/platform/node/files.ts';
+import type { Running } from '#shared/platform/node/program.ts';
+import type { Logger } from '#shared/platform/platform.ts';
+import { Gateway } from '#shared/proxy/gateway.ts';
+import type { DataPlaneSettings } from '#shared/settings/data-plane.ts';
+import { parseListens, type Listen } from '#shared/settings/listen.ts';
+import type { NodeIdentity } from '#shared/sync/client.ts';
+import { AccessLog } from './access-log.ts';
+import { FileConfigStore } from './config-store.ts';
+import { FileIdentityStore } from './identity-store.ts';
+import { Listener, type ListenerAddress, type TlsFiles } from './listener.ts';
+import { createPlatform, type NodePlatform } from './platform.ts';
+import { Serving } from './serving.ts';
+import { fileFailure, folderFailure, listenFailure, StartError } from './start-error.ts';
+import { startStatusServer, type Figures, type StatusServer } from './status.ts';
+import { startSync, type Sync } from './sync.ts';
+
+/** What is left to background work and connections once the requests are done. */
+const CLOSE_MS = 1000;
+
+/** @throws StartError with one line that names what stopped it */
+export async function startDataPlane(
+  settings: DataPlaneSettings,
+  logger: Logger,
+): Promise<Running> {
+  const dataPlane = new DataPlane(settings, logger);
+  try {
+    await dataPlane.start();
+  } catch (error) {
+    await dataPlane.close();
+    throw error;
+  }
+  return dataPlane;
+}
+
+class DataPlane implements Running {
+  readonly #settings: DataPlaneSettings;
+  readonly #logger: Logger;
+  readonly #platform: NodePlatform;
+  readonly #accessLog: AccessLog | null;
+  readonly #gateway: Gateway;
+  readonly #serving: Serving;
+  readonly #requestsByClass = [0, 0, 0, 0, 0, 0];
+  readonly #addresses: Record<string, string[]> = { proxy: [], status: [] };
+  #listeners: Listener[] = [];
+  #statusServers: StatusServer[] = [];
+  #sync: Sync | null = null;
+  #unlock: () => void = () => {};
+  #isDraining = false;
+
+  constructor(settings: DataPlaneSettings, logger: Logger) {
+    this.#settings = settings;
+    this.#logger = logger;
+    this.#platform = createPlatform(logger);
+    const writesAccessLog = settings.HEADGATE_PROXY_ACCESS_LOG === 'stdout';
+    this.#accessLog = writesAccessLog ? new AccessLog(process.stdout, logger) : null;
+    const accessLog = this.#accessLog;
+    this.#gateway = new Gateway({
+      platform: this.#platform,
+      settings: {
+        trustedIps: trustedProxies(settings),
+        allowDebugHeader: settings.HEADGATE_ALLOW_DEBUG_HEADER,
+        allowOddTargets: settings.HEADGATE_ALLOW_ODD_TARGETS,
+      },
+      accessLog: accessLog === null ? null : (entry) => accessLog.write(entry),
+    });
+    this.#serving = new Serving(this.#gateway, this.#platform.crypto, logger);
+  }
+
+  get addresses(): Running['addresses'] {
+    return this.#addresses;
+  }
+
+  async start(): Promise<void> {
+    const folder = join(this.#settings.HEADGATE_DATA_DIR, 'dp');
+    await this.#takeFolder(folder);
+    const identities = new FileIdentityStore(join(folder, 'node.json'));
+    const store = new FileConfigStore(join(folder, 'config.json'));
+    const identity = await identities.load();
+    await store.sweep();
+    const cached = identity === null ? null : await this.#loadCache(store, identity);
+    const tls = await this.#readTls();
+    await this.#listen(tls);
+    this.#sync = startSync({
+      settings: this.#settings,
+      logger: this.#logger,
+      platform: this.#platform,
+      serving: this.#serving,
+      identities,
+      store,
+      cached,
+      ca: await this.#readClusterCa(),
+      hostname: hostname(),
+    });
+    this.#logger.log('info', 'data plane started', {
+      proxy: this.#addresses['proxy'] ?? [],
+      status: this.#addresses['status'] ?? [],
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#isDraining = true;
+    const drainMs = this.#settings.HEADGATE_DRAIN_SECONDS * 1000;
+    await Promise.all(this.#listeners.map((listener) => listener.drain(drainMs)));
+    await this.#sync?.close();
+    await Promise.all(this.#statusServers.map((server) => server.close()));
+    await this.#platform.close(CLOSE_MS);
+    this.#accessLog?.flush();
+    this.#unlock();
+  }
+
+  async #takeFolder(folder: string): Promise<void> {
+    try {
+      await ensurePrivateDir(folder);
+      const lock = acquireLock(join(folder, 'lock'));
+      this.#unlock = () => lock.release();
+    } catch (error) {
+      if (error instanceof LockedError) {
+        throw new StartError(
+          `the folder ${folder} (HEADGATE_DATA_DIR) is in use by the running process ${error.pid}`,
+          { cause: error },
+        );
+      }
+      throw folderFailure(folder, error);
+    }
+  }
+
+  /** The last good configuration, verified and served; null when there is none to be had. */
+  async #loadCache(store: FileConfigStore, identity: NodeIdentity): Promise<ReplicaState | null> {
+    const cache = await store.read();
+    if (cache.tag === 'none') return null;
+    if (cache.tag === 'unusable') return this.#noCache(cache.reason);
+    const loaded = await loadReplica(cache.config, identity, this.#platform.crypto);
+    if (!loaded.ok) return this.#noCache(`${loaded.code}: ${loaded.detail}`);
+    const served = this.#serving.take(loaded.state, identity.groupSecrets);
+    return served.ok ? loaded.state : null;
+  }
+
+  #noCache(reason: string): null {
+    const message = 'configuration cache not usable: asking a control plane for a new one';
+    this.#logger.log('warn', message, { reason });
+    return null;
+  }
+
+  async #listen(tls: TlsFiles | null): Promise<void> {
+    const { HEADGATE_PROXY_LISTEN: proxy, HEADGATE_STATUS_LISTEN: status } = this.#settings;
+    await Promise.all(parseListens(proxy).map((listen) => this.#listenProxy(listen, tls)));
+    await Promise.all(parseListens(status).map((listen) => this.#listenStatus(listen)));
+  }
+
+  async #listenProxy(listen: Listen, tls: TlsFiles | null): Promise<void> {
+    const listener = new Listener({
+      listen,
+      tls,
+      connectionsMax: this.#settings.HEADGATE_MAX_CONNECTIONS,
+      random: this.#platform.random,
+      handle: (request) => this.#gateway.handle(request),
+      onResponse: (status) => this.#count(status),
+    });
+    let address: ListenerAddress;
+    try {
+      address = await listener.start();
+    } catch (error) {
+      throw listenFailure('HEADGATE_PROXY_LISTEN', listen, error);
+    }
+    this.#listeners.push(listener);
+    this.#addresses['proxy']?.push(urlOf(address.tls ? 'https' : 'http', address));
+  }
+
+  async #listenStatus(listen: Listen): Promise<void> {
+    try {
+      const server = await startStatusServer(listen, () => this.#figures());
+      this.#statusServers.push(server);
+      this.#addresses['status']?.push(urlOf('http', server.address));
+    } catch (error) {
+      throw listenFailure('HEADGATE_STATUS_LISTEN', listen, error);
+    }
+  }
+
+  async #readTls(): Promise<TlsFiles | null> {
+    const { HEADGATE_TLS_CERT: cert, HEADGATE_TLS_KEY: key } = this.#settings;
+    const isWanted = parseListens(this.#settings.HEADGATE_PROXY_LISTEN).some(({ tls }) => tls);
+    if (!isWanted) return null;
+    if (cert === null || key === null) {
+      throw new StartError(
+        'HEADGATE_PROXY_LISTEN has an ssl address: set HEADGATE_TLS_CERT and HEADGATE_TLS_KEY',
+      );
+    }
+    return {
+      cert: await readText('HEADGATE_TLS_CERT', cert),
+      key: await readText('HEADGATE_TLS_KEY', key),
+    };
+  }
+
+  async #readClusterCa(): Promise<string | null> {
+    const path = this.#settings.HEADGATE_CLUSTER_CA_CERT;
+    return path === null ? null : readText('HEADGATE_CLUSTER_CA_CERT', path);
+  }
+
+  #count(status: number): void {
+    const digit = Math.trunc(status / 100);
+    const count = this.#requestsByClass[digit];
+    if (count !== undefined) this.#requestsByClass[digit] = count + 1;
+  }
+
+  #figures(): Figures {
+    const { tables } = this.#gateway;
+    const sum = (of: (listener: Listener) => number): number =>
+      this.#listeners.reduce((total, listener) => total + of(listener), 0);
+    return {
+      isDraining: this.#isDraining,
+      config:
+        tables === null
+          ? null
+          : { epoch: tables.epoch, revision: tables.revision, hash: tables.hash },
+      controlPlaneConnected: this.#sync?.isConnected ?? false,
+      connections: sum((listener) => listener.connectionCount),
+      inFlight: sum((listener) => listener.inFlight),
+      requestsByClass: this.#requestsByClass,
+      accessLogDropped: this.#accessLog?.dropped ?? 0,
+    };
+  }
+}
+
+function trustedProxies(settings: DataPlaneSettings): TrustedProxies {
+  const parsed = TrustedProxies.parse(settings.HEADGATE_TRUSTED_IPS);
+  if (parsed.ok) return parsed.value;
+  throw new StartError(
+    `HEADGATE_TRUSTED_IPS holds ${JSON.stringify(parsed.item)}: ` +
+      'expected IP addresses or CIDR blocks such as 10.0.0.0/8',
+  );
+}
+
+async function readText(setting: string, path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    throw fileFailure(setting, path, error);
+  }
+}
+
+function urlOf(scheme: string, address: { host: string; port: number }): string {
+  const host = address.host.includes(':') ? `[${address.host}]` : address.host;
+  return `${scheme}://${host}:${address.port}`;
+}

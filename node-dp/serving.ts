@@ -1,0 +1,71 @@
+/** From a verified configuration to one that is served: build off to the side, then swap. */
+import type { ReplicaState } from '#shared/config/replica.ts';
+import { groupPepper } from '#shared/config/secrets.ts';
+import { HANDLERS } from '#shared/plugins/handlers.ts';
+import type { Crypto, Logger } from '#shared/platform/platform.ts';
+import type { Gateway } from '#shared/proxy/gateway.ts';
+import type { NodeIdentity } from '#shared/sync/client.ts';
+import { buildTables } from '#shared/tables/build.ts';
+import type { Quarantined } from '#shared/tables/tables.ts';
+
+/** What is said of a configuration that was handed over. */
+export type Served =
+  | { readonly ok: true; readonly quarantined: readonly Quarantined[] }
+  | {
+      readonly ok: false;
+      readonly entity: { readonly kind: string; readonly id: string } | null;
+      readonly detail: string;
+    };
+
+export class Serving {
+  readonly #gateway: Gateway;
+  readonly #crypto: Crypto;
+  readonly #logger: Logger;
+
+  constructor(gateway: Gateway, crypto: Crypto, logger: Logger) {
+    this.#gateway = gateway;
+    this.#crypto = crypto;
+    this.#logger = logger;
+  }
+
+  /** Serves it from now on, or goes on with what was served before and says why. */
+  take(state: ReplicaState, groupSecrets: NodeIdentity['groupSecrets']): Served {
+    const startedMs = performance.now();
+    const result = this.#build(state, groupSecrets);
+    const { epoch, revision } = state.replica;
+    const durationMs = Math.round(performance.now() - startedMs);
+    if (!result.ok) {
+      const { entity, detail } = result;
+      const fields = { epoch, revision, detail, entity: entity === null ? null : { ...entity } };
+      this.#logger.log('error', 'configuration refused: it cannot be built', fields);
+      return result;
+    }
+    const quarantined = result.quarantined.length;
+    this.#logger.log(quarantined > 0 ? 'warn' : 'info', 'configuration live', {
+      epoch,
+      revision,
+      records: state.replica.recordCount,
+      quarantined,
+      durationMs,
+    });
+    return result;
+  }
+
+  #build(state: ReplicaState, groupSecrets: NodeIdentity['groupSecrets']): Served {
+    const [newest] = groupSecrets;
+    const crypto = this.#crypto;
+    const pepper =
+      newest === undefined ? null : groupPepper(newest.secret, newest.generation, crypto);
+    const deps = { handlers: HANDLERS, runtime: 'node', crypto, pepper } as const;
+    let built: ReturnType<typeof buildTables>;
+    try {
+      built = buildTables(state.replica, deps, this.#gateway.tables);
+    } catch (error) {
+      // A bug in the building must not take the traffic with it: what is served stays.
+      return { ok: false, entity: null, detail: String(error) };
+    }
+    if (!built.ok) return built;
+    this.#gateway.swap(built.tables);
+    return { ok: true, quarantined: built.quarantined };
+  }
+}
