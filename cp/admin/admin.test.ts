@@ -190,6 +190,8 @@ describe('a foreign key', () => {
     expect(made.body).not.toHaveProperty('expires_at');
     expect((await call('GET', '/key-auths/k-1/consumer')).body['username']).toBe('ann');
     expect((await call('POST', '/consumers/ann/key-auth', { key: 'k-1' })).status).toBe(409);
+    const endless = await call('POST', '/consumers/ann/key-auth', { ttl: -1 });
+    expect(endless.body).toMatchObject({ code: 11, name: 'invalid options' });
     const generated = await call('POST', '/consumers/ann/key-auth', {});
     expect(generated.body['key']).toMatch(/^[A-Za-z0-9]{32}$/);
     expect((await call('DELETE', '/consumers/ann')).status).toBe(204);

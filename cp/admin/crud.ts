@@ -11,11 +11,12 @@ import {
   processUpsert,
   type Processed,
   showEntity,
+  ttlError,
 } from '#shared/schema/process.ts';
 import type { Reader, WriteTx } from '../store/store.ts';
 import { fieldAt, readArguments } from './arguments.ts';
 import type { AdminContext, AdminRequest, AdminResponse } from './context.ts';
-import { entityNotFound, notFound, schemaViolation } from './errors.ts';
+import { entityNotFound, invalidOption, notFound, schemaViolation } from './errors.ts';
 import { find, type Key, keyObject, keyOf, resolveForeignKeys } from './lookup.ts';
 import { encodeOffset, pageQuery } from './pagination.ts';
 
@@ -145,6 +146,8 @@ export class Crud {
 
   /** Forces the parent of a nested path and resolves foreign keys given by name. */
   async #prepare(reader: Reader, input: JsonObject, parent: Parent | null): Promise<JsonObject> {
+    const lifetime = this.#definition.ttl ? ttlError(input['ttl']) : null;
+    if (lifetime !== null) throw invalidOption('ttl', lifetime);
     const given = parent === null ? input : { ...input, [parent.field]: { id: parent.id } };
     const { entities } = this.#context.registry;
     return resolveForeignKeys(reader, this.#definition, entities, this.#request.workspace, given);
