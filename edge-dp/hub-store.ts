@@ -81,13 +81,15 @@ export class HubStore implements ConfigStore {
     };
   }
 
-  /** For whoever does not know what changed: compares every node. `saveHead` costs what changed. */
+  /** Costs what changed: a node that is there already is known by its hash, and not read. */
   async save(config: StoredConfig): Promise<void> {
-    const live = this.#sql.exec('SELECT id FROM node_states WHERE dropped_at IS NULL').toArray();
-    const dropped = live.map((row) => String(row['id'])).filter((id) => !config.nodes.has(id));
+    const rows = this.#sql.exec('SELECT id FROM node_states WHERE dropped_at IS NULL').toArray();
+    const live = new Set(rows.map((row) => String(row['id'])));
+    const dropped = [...live].filter((id) => !config.nodes.has(id));
     const added: TreeNode[] = [];
-    for (const [id, text] of config.nodes) {
-      if (this.nodes([id], 1)[0]?.text !== text) added.push({ id, text });
+    for (const id of config.nodes.keys()) {
+      const text = live.has(id) ? undefined : config.nodes.get(id);
+      if (text !== undefined) added.push({ id, text });
     }
     const head = {
       manifest: config.manifest,

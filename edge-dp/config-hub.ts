@@ -1,0 +1,129 @@
+/**
+ * The hub: one Durable Object per deployment, and the node that the control plane knows.
+ *
+ * It runs the same sync client as a Node data plane, over an outgoing WebSocket. What the client has
+ * verified is built once as a check, written to SQLite and handed to isolates from then on; the copy
+ * in KV follows. An alarm wakes the object when it was evicted, which an open outgoing socket does
+ * not prevent for ever.
+ */
+import { DurableObject } from 'cloudflare:workers';
+import { base64url, hex, utf8 } from '#shared/base/bytes.ts';
+import type { Logger } from '#shared/platform/platform.ts';
+import { parseBindings, type Bindings, type Env } from './bindings.ts';
+import { parseBootKey, writeBootRecord, type BootRecord } from './boot-record.ts';
+import { edgeCrypto } from './crypto.ts';
+import { NODES_COUNT_MAX, type Held, type Hub, type HubAnswer } from './hub-api.ts';
+import { HubSession } from './hub-session.ts';
+import { HubStore, type TreeNode } from './hub-store.ts';
+import { KvConfig } from './kv-config.ts';
+import { KvPublisher } from './kv-publisher.ts';
+import { edgeClock, edgeLogger, edgeRandom } from './platform.ts';
+
+/** How long an evicted hub may stay asleep. */
+export const ALARM_INTERVAL_MS = 30_000;
+/** UTF-16 units of one answer with nodes: well under the 32 MiB of an RPC message. */
+const NODES_LENGTH_MAX = 4 * 1024 * 1024;
+
+export class ConfigHub extends DurableObject<Env> implements Hub {
+  readonly #bindings: Bindings;
+  readonly #logger: Logger;
+  readonly #store: HubStore;
+  readonly #kv: KvConfig;
+  readonly #publisher: KvPublisher;
+  readonly #session: HubSession;
+  #bootMark = '';
+  #boot: BootRecord | null = null;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    this.#bindings = parseBindings(env);
+    const { settings, kv } = this.#bindings;
+    this.#logger = edgeLogger('hub', settings.HEADGATE_LOG_LEVEL);
+    this.#store = new HubStore(ctx.storage);
+    this.#kv = new KvConfig(kv, settings.HEADGATE_DEPLOYMENT);
+    this.#publisher = new KvPublisher(this.#store, this.#kv, edgeClock, this.#logger);
+    this.#session = new HubSession({
+      settings,
+      store: this.#store,
+      logger: this.#logger,
+      onBoot: (boot) => this.#setBoot(boot),
+      onSaved: () => this.#publish(),
+    });
+    void ctx.blockConcurrencyWhile(() => this.#session.restore());
+  }
+
+  async ensure(): Promise<void> {
+    if ((await this.ctx.storage.getAlarm()) === null) await this.#setAlarm();
+    this.#session.start();
+  }
+
+  override async alarm(): Promise<void> {
+    // First of all: whatever fails below must not end the chain.
+    await this.#setAlarm();
+    this.#session.start();
+    await this.#publisher.recover();
+    await this.#publisher.publish();
+  }
+
+  async head(held: Held): Promise<HubAnswer> {
+    await this.ensure();
+    const head = this.#session.head();
+    const isHeld = head === null || head.hash === held.hash;
+    return {
+      head: isHeld ? null : head.signed,
+      boot: this.#bootMark === held.bootMark ? null : this.#boot,
+      bootMark: this.#bootMark,
+    };
+  }
+
+  async nodes(ids: string[]): Promise<TreeNode[]> {
+    return this.#store.nodes(ids.slice(0, NODES_COUNT_MAX), NODES_LENGTH_MAX);
+  }
+
+  async status(): Promise<string> {
+    const isCurrent = this.#store.getMeta('kv_head') === (this.#store.head()?.signature ?? null);
+    return JSON.stringify({ ...this.#session.status(), kv: { current: isCurrent } });
+  }
+
+  #setBoot(boot: BootRecord): void {
+    this.#boot = boot;
+    this.#bootMark = markOf(boot);
+    this.ctx.waitUntil(this.#writeBoot(boot));
+  }
+
+  /** A change of pins, secrets or boot key is a change of what is written. */
+  async #writeBoot(boot: BootRecord): Promise<void> {
+    const text = this.#bindings.settings.HEADGATE_BOOT_KEY;
+    const bootKey = text === null ? null : parseBootKey(text);
+    const mark = bootKey === null ? markOf(boot) : `${markOf(boot)}:${hashOf(bootKey)}`;
+    if (this.#store.getMeta('kv_boot') === mark) return;
+    const platform = { crypto: edgeCrypto, random: edgeRandom };
+    try {
+      await this.#kv.writeBoot(await writeBootRecord(boot, bootKey, platform));
+      this.#store.setMeta('kv_boot', mark);
+    } catch (error) {
+      this.#logger.log('warn', 'KV did not take the boot record', { error: String(error) });
+    }
+  }
+
+  #publish(): void {
+    this.ctx.waitUntil(this.#publisher.publish());
+  }
+
+  async #setAlarm(): Promise<void> {
+    await this.ctx.storage.setAlarm(Date.now() + ALARM_INTERVAL_MS);
+  }
+}
+
+/** Names a boot record without telling anything of it. */
+function markOf(boot: BootRecord): string {
+  const secrets = boot.groupSecrets.map(
+    (entry) => `${entry.generation}:${base64url(entry.secret)}`,
+  );
+  const parts = [boot.cluster, boot.groupId, base64url(boot.rootKey), ...secrets];
+  return hashOf(utf8(parts.join('\n')));
+}
+
+function hashOf(bytes: Uint8Array): string {
+  return hex(edgeCrypto.sha256(bytes));
+}

@@ -1,0 +1,199 @@
+/**
+ * The isolate's side of the configuration: how it starts, and how it hears of something newer without
+ * a request having to wait (decision 10).
+ *
+ * The hub is asked first, KV when the hub cannot be asked, and the hub again for what KV does not show
+ * yet. Whatever comes is verified from the pins up before it is used. Isolates come and go and share
+ * nothing, so no promise is kept between requests: each does its own asking, and data is what they
+ * leave behind for each other.
+ */
+import type { ReplicaState } from '#shared/config/replica.ts';
+import type { Clock, Crypto, Logger } from '#shared/platform/platform.ts';
+import type { SignedManifest } from '#shared/wire/frames.ts';
+import type { BootRecord } from './boot-record.ts';
+import { readBootRecord } from './boot-record.ts';
+import type { Hub, HubAnswer } from './hub-api.ts';
+import type { KvConfig } from './kv-config.ts';
+import { fetchState, isNewer, isSamePin } from './state-loader.ts';
+
+/** The hub is asked no more often than this by one isolate. */
+export const ASK_INTERVAL_MS = 2000;
+/** Longest that a request waits for news when the isolate's own are too old. */
+export const STALE_WAIT_MS = 250;
+/** Longest that a request waits for a first configuration. */
+export const BOOT_WAIT_MS = 5000;
+/** A refresh that has not ended by then died with the request that ran it. */
+const REFRESH_MAX_MS = 15_000;
+/** How long "there is none yet" is believed before the next request asks again. */
+const EMPTY_MS = 250;
+
+export interface SourceOptions {
+  readonly hub: () => Hub;
+  readonly kv: KvConfig;
+  readonly bootKey: Uint8Array | null;
+  readonly maxIsolateAgeMs: number;
+  readonly clock: Clock;
+  readonly crypto: Crypto;
+  readonly logger: Logger;
+  /** Builds and swaps; false when it could not be built, and what was served goes on. */
+  readonly use: (state: ReplicaState, boot: BootRecord) => boolean;
+  readonly background: (work: Promise<unknown>) => void;
+}
+
+export class ConfigSource {
+  readonly #options: SourceOptions;
+  #state: ReplicaState | null = null;
+  #boot: BootRecord | null = null;
+  #bootMark = '';
+  /** Manifest that could not be built here; not tried again. */
+  #refused = '';
+  #confirmedAt = Number.NEGATIVE_INFINITY;
+  #askedAt = Number.NEGATIVE_INFINITY;
+  #failedAt = Number.NEGATIVE_INFINITY;
+  #refreshing = false;
+  #emptyUntil = Number.NEGATIVE_INFINITY;
+
+  constructor(options: SourceOptions) {
+    this.#options = options;
+  }
+
+  get state(): ReplicaState | null {
+    return this.#state;
+  }
+
+  /** Milliseconds since the hub last confirmed what is served; null when it never did. */
+  confirmedAgeMs(): number | null {
+    const age = this.#options.clock.now() - this.#confirmedAt;
+    return Number.isFinite(age) ? age : null;
+  }
+
+  /** To be called before each request. Null: go on at once. */
+  freshen(): Promise<void> | null {
+    const now = this.#options.clock.now();
+    const hasFailed = now - this.#failedAt < ASK_INTERVAL_MS;
+    if (this.#state === null) {
+      return now < this.#emptyUntil ? null : this.#within(BOOT_WAIT_MS, this.#start());
+    }
+    if (now - this.#confirmedAt > this.#options.maxIsolateAgeMs) {
+      return hasFailed ? null : this.#within(STALE_WAIT_MS, this.#refresh());
+    }
+    const isBusy = this.#refreshing && now - this.#askedAt < REFRESH_MAX_MS;
+    if (now - this.#askedAt >= ASK_INTERVAL_MS && !isBusy) {
+      this.#options.background(this.#refresh());
+    }
+    return null;
+  }
+
+  /**
+   * A first configuration. KV is read beside the question to the hub, and used when the hub has not
+   * answered by the time that a stale isolate would wait.
+   */
+  async #start(): Promise<void> {
+    const asked = this.#refresh();
+    await Promise.race([asked, this.#sleep(STALE_WAIT_MS)]);
+    if (this.#state === null) await this.#loadFromKv();
+    if (this.#state === null) await asked;
+    if (this.#state === null) this.#emptyUntil = this.#options.clock.now() + EMPTY_MS;
+  }
+
+  async #refresh(): Promise<void> {
+    const { clock, logger } = this.#options;
+    const askedAt = clock.now();
+    this.#askedAt = askedAt;
+    this.#refreshing = true;
+    try {
+      const held = { hash: this.#state?.replica.hash ?? '', bootMark: this.#bootMark };
+      const answer = await this.#options.hub().head(held);
+      await this.#take(answer);
+      this.#confirmedAt = Math.max(this.#confirmedAt, askedAt);
+    } catch (error) {
+      this.#failedAt = clock.now();
+      logger.log('warn', 'the hub cannot be asked', { error: String(error) });
+      if (this.#state !== null) await this.#loadFromKv();
+    } finally {
+      this.#refreshing = false;
+    }
+  }
+
+  async #take(answer: HubAnswer): Promise<void> {
+    const isNewBoot = answer.boot !== null && answer.bootMark !== this.#bootMark;
+    if (answer.boot !== null && isNewBoot) {
+      this.#boot = answer.boot;
+      this.#bootMark = answer.bootMark;
+    }
+    if (answer.head !== null) await this.#adopt(answer.head, true);
+    // The same state with other secrets: what was closed for want of them may open now.
+    else if (isNewBoot && this.#state !== null) this.#use(this.#state);
+  }
+
+  async #loadFromKv(): Promise<void> {
+    const { kv, bootKey, crypto, logger } = this.#options;
+    try {
+      const [head, bootText] = await Promise.all([
+        kv.readHead(),
+        this.#boot === null ? kv.readBoot() : null,
+      ]);
+      if (this.#boot === null && bootText !== null) {
+        const boot = await readBootRecord(bootText, bootKey, crypto);
+        if (boot === null) {
+          logger.log('error', 'the boot record in KV cannot be read with HEADGATE_BOOT_KEY');
+        }
+        // The hub may have answered while this was read.
+        this.#boot ??= boot;
+      }
+      if (head !== null) await this.#adopt(head, false);
+    } catch (error) {
+      logger.log('warn', 'KV cannot be read', { error: String(error) });
+    }
+  }
+
+  /** Verifies, completes, builds and swaps, unless it is what is served or older. */
+  async #adopt(head: SignedManifest, isFromHub: boolean): Promise<void> {
+    const { hub, kv, crypto, logger } = this.#options;
+    const boot = this.#boot;
+    if (boot === null) return;
+    const found = await fetchState({
+      head,
+      boot,
+      held: this.#state,
+      refused: this.#refused,
+      crypto,
+      // What the hub has just announced is not to be looked for in KV first: a miss is cached there.
+      sources: isFromHub
+        ? [(ids) => hub().nodes(ids), (ids) => kv.readNodes(ids)]
+        : [(ids) => kv.readNodes(ids), (ids) => hub().nodes(ids)],
+    });
+    if (!found.ok) {
+      logger.log('error', 'a configuration was refused', {
+        code: found.code,
+        detail: found.detail,
+      });
+      return;
+    }
+    // Another request may have brought this or a newer one while this one was reading.
+    if (found.state === null || !isNewer(found.state, this.#state, boot)) return;
+    this.#use(found.state);
+  }
+
+  #use(state: ReplicaState): void {
+    const boot = this.#boot;
+    if (boot === null || !isSamePin(state, boot)) return;
+    if (this.#options.use(state, boot)) {
+      this.#state = state;
+      return;
+    }
+    this.#refused = state.replica.hash;
+  }
+
+  /** Waits no longer than `limitMs`; the work goes on behind the request. */
+  #within(limitMs: number, work: Promise<void>): Promise<void> {
+    this.#options.background(work);
+    return Promise.race([work, this.#sleep(limitMs)]);
+  }
+
+  #sleep(delayMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#options.clock.setTimer(delayMs, resolve);
+    });
+  }
+}

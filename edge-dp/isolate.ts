@@ -1,0 +1,128 @@
+/** One isolate of the Worker: the request path, its configuration, and the status endpoints. */
+import type { ReplicaState } from '#shared/config/replica.ts';
+import { isPromise, type MaybePromise } from '#shared/base/maybe-promise.ts';
+import type { GatewayResponse } from '#shared/http/message.ts';
+import type { Platform } from '#shared/platform/platform.ts';
+import { HANDLERS } from '#shared/plugins/handlers.ts';
+import { Gateway } from '#shared/proxy/gateway.ts';
+import type { JsonObject } from '#shared/schema/field.ts';
+import { buildTables } from '#shared/tables/build.ts';
+import { hubOf, type Bindings } from './bindings.ts';
+import { parseBootKey, pepperOf, type BootRecord } from './boot-record.ts';
+import { ConfigSource } from './config-source.ts';
+import { KvConfig } from './kv-config.ts';
+import { createPlatform, edgeLogger } from './platform.ts';
+import { fromRequest } from './request.ts';
+import { toResponse } from './response.ts';
+import { createStatus } from './status.ts';
+
+export class Isolate {
+  readonly #bindings: Bindings;
+  readonly #platform: Platform;
+  readonly #gateway: Gateway;
+  readonly #source: ConfigSource;
+  readonly #status: (request: Request) => Promise<Response> | null;
+
+  constructor(bindings: Bindings) {
+    const { settings } = bindings;
+    this.#bindings = bindings;
+    this.#platform = createPlatform(edgeLogger('edge', settings.HEADGATE_LOG_LEVEL));
+    this.#gateway = new Gateway({
+      platform: this.#platform,
+      settings: {
+        trustedIps: bindings.trustedIps,
+        allowDebugHeader: settings.HEADGATE_ALLOW_DEBUG_HEADER,
+        allowOddTargets: settings.HEADGATE_ALLOW_ODD_TARGETS,
+      },
+      accessLog:
+        settings.HEADGATE_PROXY_ACCESS_LOG === 'off'
+          ? null
+          : (entry) => console.log(JSON.stringify(entry)),
+    });
+    this.#source = this.#createSource();
+    this.#status = createStatus({
+      prefix: settings.HEADGATE_STATUS_PREFIX,
+      token: settings.HEADGATE_STATUS_TOKEN,
+      crypto: this.#platform.crypto,
+      isReady: () => this.#gateway.tables !== null,
+      details: () => this.#details(),
+    });
+  }
+
+  fetch(request: Request): Response | Promise<Response> {
+    const fresh = this.#source.freshen();
+    if (fresh !== null) return fresh.then(() => this.#answer(request));
+    return this.#answer(request);
+  }
+
+  #answer(request: Request): Response | Promise<Response> {
+    const own = this.#status(request);
+    if (own !== null) return own;
+    const response: MaybePromise<GatewayResponse> = this.#gateway.handle(fromRequest(request));
+    return isPromise(response) ? response.then(toResponse) : toResponse(response);
+  }
+
+  #createSource(): ConfigSource {
+    const { kv, settings } = this.#bindings;
+    const { clock, crypto, logger, background } = this.#platform;
+    const bootKey = settings.HEADGATE_BOOT_KEY;
+    return new ConfigSource({
+      hub: () => hubOf(this.#bindings),
+      kv: new KvConfig(kv, settings.HEADGATE_DEPLOYMENT),
+      bootKey: bootKey === null ? null : parseBootKey(bootKey),
+      maxIsolateAgeMs: settings.HEADGATE_MAX_ISOLATE_AGE_SECONDS * 1000,
+      clock,
+      crypto,
+      logger,
+      background,
+      use: (state, boot) => this.#use(state, boot),
+    });
+  }
+
+  #use(state: ReplicaState, boot: BootRecord): boolean {
+    const { crypto, logger } = this.#platform;
+    const deps = {
+      handlers: HANDLERS,
+      runtime: 'edge',
+      crypto,
+      pepper: pepperOf(boot, crypto),
+    } as const;
+    const built = buildTables(state.replica, deps, this.#gateway.tables);
+    const { epoch, revision } = state.replica;
+    if (!built.ok) {
+      logger.log('error', 'a configuration could not be built', {
+        epoch,
+        revision,
+        detail: built.detail,
+      });
+      return false;
+    }
+    this.#gateway.swap(built.tables);
+    logger.log('info', 'configuration swapped', {
+      epoch,
+      revision,
+      quarantined: built.quarantined.length,
+    });
+    return true;
+  }
+
+  async #details(): Promise<JsonObject> {
+    const { tables } = this.#gateway;
+    let hub: JsonObject | null = null;
+    try {
+      // Our own text: `ConfigHub.status` makes nothing but an object.
+      hub = JSON.parse(await hubOf(this.#bindings).status()) as JsonObject;
+    } catch {
+      // An unreachable hub is a fact to report, not a failure of this endpoint.
+    }
+    return {
+      ready: tables !== null,
+      configuration_hash: tables?.hash ?? null,
+      configuration: tables === null ? null : { epoch: tables.epoch, revision: tables.revision },
+      quarantined: tables?.quarantined.map(({ kind, id, reason }) => ({ kind, id, reason })) ?? [],
+      isolate: { confirmed_age_ms: this.#source.confirmedAgeMs() },
+      deployment: this.#bindings.settings.HEADGATE_DEPLOYMENT,
+      hub,
+    };
+  }
+}
