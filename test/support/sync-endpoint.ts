@@ -1,0 +1,260 @@
+/** A cluster endpoint in this process, and a peer that says whatever a test wants it to. */
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import WebSocket from 'ws';
+import { must } from '#shared/base/assert.ts';
+import { base64url } from '#shared/base/bytes.ts';
+import { nodeClock } from '#shared/platform/node/clock.ts';
+import { nodeCrypto } from '#shared/platform/node/crypto.ts';
+import { nodeRandom } from '#shared/platform/node/random.ts';
+import type { Logger, RawKeyPair } from '#shared/platform/platform.ts';
+import { REGISTRY } from '#shared/registry.ts';
+import type { JsonObject } from '#shared/schema/field.ts';
+import { parseJoinToken } from '#shared/sync/join-token.ts';
+import { signEnrol, signHello } from '#shared/sync/proof.ts';
+import { decodeDownFrame } from '#shared/wire/codec.ts';
+import type { DownFrame, FrameOf, UpFrame } from '#shared/wire/frames.ts';
+import { PROTOCOL_VERSION, SYNC_PATH } from '#shared/wire/protocol.ts';
+import { Publisher } from '../../cp/changes/publisher.ts';
+import { NodeRegistry } from '../../cp/nodes/registry.ts';
+import { attachSync, type Sync, type SyncOptions } from '../../cp/sync/server.ts';
+import type { LogLine } from './fake-platform.ts';
+import { silent, type TestStore } from './pglite.ts';
+
+export interface EndpointOptions extends Partial<Pick<SyncOptions, 'hosts' | 'handshakesMax'>> {
+  /** 0: any. */
+  readonly port?: number;
+}
+
+export class SyncEndpoint {
+  readonly registry: NodeRegistry;
+  readonly publisher: Publisher;
+  readonly sync: Sync;
+  readonly logs: LogLine[];
+  readonly #server: Server;
+
+  private constructor(
+    parts: Pick<SyncEndpoint, 'registry' | 'publisher' | 'sync' | 'logs'>,
+    server: Server,
+  ) {
+    this.registry = parts.registry;
+    this.publisher = parts.publisher;
+    this.sync = parts.sync;
+    this.logs = parts.logs;
+    this.#server = server;
+  }
+
+  static async start(test: TestStore, options: EndpointOptions = {}): Promise<SyncEndpoint> {
+    const logs: LogLine[] = [];
+    const logger: Logger = {
+      log: (level, message, fields = {}) => void logs.push({ level, message, fields }),
+    };
+    const { store, keyring } = test;
+    const ports = { clock: nodeClock, random: nodeRandom, crypto: nodeCrypto, logger };
+    const common = { store, keyring, controlPlanes: [], pollMs: 60_000, ...ports };
+    const registry = new NodeRegistry({ db: store.db, keyring, ...ports });
+    const entities = REGISTRY.entities;
+    const publisher = new Publisher({ ...common, entities, logger: silent });
+    publisher.start();
+    await publisher.flush();
+    const { port = 0, hosts = [], ...more } = options;
+    const sync = await attachSync({ ...common, registry, publisher, hosts, ...more });
+    const server = createServer((_request, response) => response.writeHead(404).end());
+    server.on('upgrade', (request, socket, head) => sync.upgrade(request, socket, head));
+    await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+    return new SyncEndpoint({ registry, publisher, sync, logs }, server);
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  get host(): string {
+    return `127.0.0.1:${this.port}`;
+  }
+
+  get address(): string {
+    return `ws://${this.host}`;
+  }
+
+  async token(uses = 1): Promise<string> {
+    const request = { group: 'default', ttlSeconds: 900, uses, actor: 'test' };
+    return must(await this.registry.mintJoinToken(request), 'a group named default').token;
+  }
+
+  async close(): Promise<void> {
+    await this.publisher.close();
+    await this.sync.drain();
+    await this.registry.close();
+    this.#server.closeAllConnections();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+}
+
+/** One connection of a node, without any of the manners of the real client. */
+export class RawPeer {
+  readonly frames: DownFrame[] = [];
+  readonly #ws: WebSocket;
+  readonly #closed: Promise<{ code: number; reason: string }>;
+  #wake: () => void = () => {};
+  isClosed = false;
+
+  private constructor(ws: WebSocket) {
+    this.#ws = ws;
+    ws.on('message', (data) => {
+      const decoded = decodeDownFrame(String(data));
+      if (!decoded.ok) throw new Error(decoded.error);
+      this.frames.push(decoded.frame);
+      this.#wake();
+    });
+    ws.on('error', () => {});
+    this.#closed = new Promise((resolve) => {
+      ws.on('close', (code, reason) => {
+        this.isClosed = true;
+        this.#wake();
+        resolve({ code, reason: String(reason) });
+      });
+    });
+  }
+
+  /** Resolves when the upgrade succeeded; rejects with the HTTP status when it did not. */
+  static async connect(endpoint: SyncEndpoint, host?: string): Promise<RawPeer> {
+    const headers = host === undefined ? {} : { host };
+    const ws = new WebSocket(`${endpoint.address}${SYNC_PATH}`, { headers, maxPayload: 2 ** 26 });
+    const peer = new RawPeer(ws);
+    await new Promise<void>((resolve, reject) => {
+      ws.once('open', resolve);
+      ws.once('unexpected-response', (_request, response) => {
+        reject(new Error(`status ${response.statusCode} ${response.headers['retry-after'] ?? ''}`));
+        ws.terminate();
+      });
+      ws.once('error', reject);
+    });
+    return peer;
+  }
+
+  send(frame: UpFrame | JsonObject): void {
+    this.#ws.send(JSON.stringify(frame));
+  }
+
+  sendRaw(data: string | Uint8Array): void {
+    this.#ws.send(data);
+  }
+
+  /** The next frame of this type; frames before it are passed over. Rejects when closed. */
+  async next<T extends DownFrame['type']>(type: T): Promise<FrameOf<T>> {
+    for (;;) {
+      while (this.frames.length > 0) {
+        const frame = this.frames.shift();
+        if (frame?.type === type) return frame as FrameOf<T>;
+      }
+      if (this.isClosed) throw new Error(`closed while waiting for ${type}`);
+      // oxlint-disable-next-line no-await-in-loop
+      await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+  }
+
+  closed(): Promise<{ code: number; reason: string }> {
+    return this.#closed;
+  }
+
+  close(): void {
+    this.#ws.close();
+  }
+}
+
+/** The keys of a node, and the frames it signs with them. */
+export class RawNode {
+  readonly signing: RawKeyPair;
+  readonly sealing: RawKeyPair;
+  id = '';
+  joinSeq = 0;
+
+  private constructor(signing: RawKeyPair, sealing: RawKeyPair) {
+    this.signing = signing;
+    this.sealing = sealing;
+  }
+
+  static async make(): Promise<RawNode> {
+    return new RawNode(
+      await nodeCrypto.generateSigningKey(),
+      await nodeCrypto.generateSealingKey(),
+    );
+  }
+
+  /** A node that has joined; its connection is closed again. */
+  static async joined(endpoint: SyncEndpoint): Promise<RawNode> {
+    const node = await RawNode.make();
+    const peer = await RawPeer.connect(endpoint);
+    peer.send(await node.enrol(peer, endpoint, await endpoint.token()));
+    node.take(await peer.next('welcome'));
+    peer.send(node.status());
+    peer.close();
+    await peer.closed();
+    return node;
+  }
+
+  take(welcome: FrameOf<'welcome'>): void {
+    this.id = welcome.node;
+    this.joinSeq = welcome.join_seq;
+  }
+
+  status(): FrameOf<'status'> {
+    const position = { epoch: 0, revision: 0, hash: '' };
+    return { type: 'status', join_seq: this.joinSeq, position, last_error: null };
+  }
+
+  async enrol(
+    peer: RawPeer | { readonly nonce: string },
+    endpoint: SyncEndpoint,
+    token: string,
+    change: Partial<FrameOf<'enrol'>> = {},
+  ): Promise<FrameOf<'enrol'>> {
+    const nonce = peer instanceof RawPeer ? (await peer.next('challenge')).nonce : peer.nonce;
+    const parsed = must(parseJoinToken(token), 'a join token');
+    const frame = {
+      type: 'enrol',
+      protocol: PROTOCOL_VERSION,
+      token: parsed.id,
+      host: endpoint.host,
+      nonce,
+      public_key: base64url(this.signing.publicKey),
+      sealing_key: base64url(this.sealing.publicKey),
+      level: 1,
+      about: ABOUT,
+      ...change,
+    } as const;
+    const by = { tokenSecret: parsed.secret, privateKey: this.signing.privateKey };
+    return signEnrol(frame, by, nodeCrypto);
+  }
+
+  async hello(
+    peer: RawPeer | { readonly nonce: string },
+    endpoint: SyncEndpoint,
+    change: Partial<FrameOf<'hello'>> = {},
+  ): Promise<FrameOf<'hello'>> {
+    const nonce = peer instanceof RawPeer ? (await peer.next('challenge')).nonce : peer.nonce;
+    const frame = {
+      type: 'hello',
+      protocol: PROTOCOL_VERSION,
+      node: this.id,
+      group: 'default',
+      host: endpoint.host,
+      nonce,
+      join_seq: this.joinSeq,
+      position: { epoch: 0, revision: 0, hash: '' },
+      level: 1,
+      about: ABOUT,
+      ...change,
+    } as const;
+    return signHello(frame, this.signing.privateKey, nodeCrypto);
+  }
+}
+
+export const ABOUT = {
+  hostname: 'dp.test',
+  version: '0.1.0',
+  runtime: 'node',
+  labels: { zone: 'a' },
+  features: [],
+} as const;
