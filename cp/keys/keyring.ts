@@ -16,12 +16,11 @@ import {
   randomUUID,
 } from 'node:crypto';
 import { join } from 'node:path';
-import { base64url, fromBase64url, hex, utf8 } from '#shared/base/bytes.ts';
+import { base64url, fromBase64url } from '#shared/base/bytes.ts';
 import { must } from '#shared/base/assert.ts';
-import { canonicalJson } from '#shared/config/canonical.ts';
+import { type KeyList, signingKeyId, signKeyList } from '#shared/config/key-list.ts';
 import { nodeCrypto } from '#shared/platform/node/crypto.ts';
 import type { Logger, RawKeyPair } from '#shared/platform/platform.ts';
-import type { JsonObject } from '#shared/schema/field.ts';
 import type { Db } from '../store/db.ts';
 import { adoptDatabase, databaseIdentity } from '../store/identity.ts';
 import { START_LOCK } from '../store/migrate.ts';
@@ -53,6 +52,9 @@ export interface Keyring {
   /** What equal values of one field share, and nothing else tells. */
   blindIndex(table: string, field: string, value: string): Uint8Array;
 }
+
+/** A manifest is dated by the database's clock, which may be behind ours. */
+const CLOCK_SLACK_SECONDS = 24 * 60 * 60;
 
 interface ClusterRow {
   readonly id: string;
@@ -125,21 +127,12 @@ async function makeCluster(
   const id = randomUUID();
   const root = await loadRootKey(settings, logger);
   const signing = await nodeCrypto.generateSigningKey();
-  const signingId = signingKeyIdOf(signing.publicKey);
-  const notBefore = Math.floor(Date.now() / 1000);
-  const list = await signKeyList(root, {
-    format: 1,
-    cluster: id,
-    sequence: 1,
-    keys: [
-      {
-        id: signingId,
-        public_key: base64url(signing.publicKey),
-        not_before: notBefore,
-        not_after: null,
-      },
-    ],
-  });
+  const signingId = signingKeyId(signing.publicKey, nodeCrypto);
+  const notBefore = Math.floor(Date.now() / 1000) - CLOCK_SLACK_SECONDS;
+  const publicKey = base64url(signing.publicKey);
+  const key = { id: signingId, public_key: publicKey, not_before: notBefore, not_after: null };
+  const keyList: KeyList = { format: 1, cluster: id, sequence: 1, keys: [key] };
+  const list = await signKeyList(keyList, root, nodeCrypto);
   const secret = new Uint8Array(randomBytes(KEY_BYTES));
   const pepper = new Uint8Array(randomBytes(KEY_BYTES));
   await tx.query(
@@ -160,7 +153,7 @@ async function makeCluster(
     'INSERT INTO signing_keys (id, public_key, private_key, not_before) VALUES ($1, $2, $3, $4)',
     [
       signingId,
-      base64url(signing.publicKey),
+      publicKey,
       sealBytes(kek, ['signing_keys', 'private_key', signingId], signing.privateKey),
       notBefore,
     ],
@@ -192,20 +185,6 @@ function publicKeyOf(seed: Uint8Array): Uint8Array {
   });
   const { x } = createPublicKey(key).export({ format: 'jwk' });
   return must(fromBase64url(x ?? ''), 'a public key');
-}
-
-/** First half of the public key's hash: enough to tell keys apart, not a secret. */
-function signingKeyIdOf(publicKey: Uint8Array): string {
-  return hex(nodeCrypto.sha256(publicKey)).slice(0, 32);
-}
-
-async function signKeyList(
-  root: RawKeyPair,
-  list: JsonObject,
-): Promise<{ text: string; signature: string }> {
-  const text = canonicalJson(list);
-  const signature = await nodeCrypto.sign(root.privateKey, utf8(`headgate-keys-v1\n${text}`));
-  return { text, signature: base64url(signature) };
 }
 
 interface OpenKeys {

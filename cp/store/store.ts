@@ -29,6 +29,8 @@ export type { Actor } from './pending-changes.ts';
 
 /** Expired rows removed in one transaction. */
 export const SWEEP_SIZE_MAX = 1_000;
+/** Such transactions per workspace and kind in one sweep; the rest waits for the next. */
+const SWEEP_ROUNDS_MAX = 100;
 
 export interface Written<T> {
   readonly value: T;
@@ -139,10 +141,7 @@ class PostgresStore implements Store {
         `SELECT DISTINCT ws_id FROM "${plan.table}" WHERE expires_at <= now()`,
       );
       for (const { ws_id: ws } of rows) {
-        const { value } = await this.#write(ws, SWEEPER, (tx) =>
-          tx.removeExpired(plan.definition, ws, SWEEP_SIZE_MAX),
-        );
-        removed += value;
+        removed += await this.#sweep(plan.definition, ws);
       }
     }
     return removed;
@@ -157,6 +156,18 @@ class PostgresStore implements Store {
     this.#listeners.clear();
     await this.#stopListening();
     await this.db.close();
+  }
+
+  async #sweep(definition: EntityDefinition, ws: string): Promise<number> {
+    let removed = 0;
+    for (let round = 0; round < SWEEP_ROUNDS_MAX; round += 1) {
+      const { value } = await this.#write(ws, SWEEPER, (tx) =>
+        tx.removeExpired(definition, ws, SWEEP_SIZE_MAX),
+      );
+      removed += value;
+      if (value < SWEEP_SIZE_MAX) break;
+    }
+    return removed;
   }
 
   async #write<T>(

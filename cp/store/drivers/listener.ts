@@ -78,6 +78,8 @@ export class Listener {
   }
 
   async #open(): Promise<void> {
+    if (this.#retry !== null) clearTimeout(this.#retry);
+    this.#retry = null;
     const client = this.#makeClient({
       notification: (channel, payload) => this.#deliver(channel, payload),
       lost: () => this.#lost(client),
