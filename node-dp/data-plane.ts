@@ -13,10 +13,10 @@ import type { Logger } from '#shared/platform/platform.ts';
 import { Gateway } from '#shared/proxy/gateway.ts';
 import type { DataPlaneSettings } from '#shared/settings/data-plane.ts';
 import { parseListens, type Listen } from '#shared/settings/listen.ts';
-import type { NodeIdentity } from '#shared/sync/client.ts';
+import type { IdentityStore, NodeIdentity, StoredIdentity } from '#shared/sync/identity.ts';
 import { AccessLog } from './access-log.ts';
 import { FileConfigStore } from './config-store.ts';
-import { FileIdentityStore } from './identity-store.ts';
+import { fileIdentityStore } from './identity-store.ts';
 import { Listener, type ListenerAddress, type TlsFiles } from './listener.ts';
 import { createPlatform, type NodePlatform } from './platform.ts';
 import { Serving } from './serving.ts';
@@ -83,11 +83,12 @@ class DataPlane implements Running {
   async start(): Promise<void> {
     const folder = join(this.#settings.HEADGATE_DATA_DIR, 'dp');
     await this.#takeFolder(folder);
-    const identities = new FileIdentityStore(join(folder, 'node.json'));
+    const identityPath = join(folder, 'node.json');
+    const identities = fileIdentityStore(identityPath);
     const store = new FileConfigStore(join(folder, 'config.json'));
-    const identity = await identities.load();
+    const identity = await loadIdentity(identities, identityPath);
     await store.sweep();
-    const cached = identity === null ? null : await this.#loadCache(store, identity);
+    const cached = identity?.tag === 'joined' ? await this.#loadCache(store, identity) : null;
     const tls = await this.#readTls();
     await this.#listen(tls);
     this.#sync = startSync({
@@ -228,6 +229,19 @@ class DataPlane implements Running {
       requestsByClass: this.#requestsByClass,
       accessLogDropped: this.#accessLog?.dropped ?? 0,
     };
+  }
+}
+
+/** Enrolling anew over an identity that cannot be read would lose a node that others know. */
+async function loadIdentity(store: IdentityStore, path: string): Promise<StoredIdentity | null> {
+  try {
+    return await store.load();
+  } catch (error) {
+    throw new StartError(
+      `the identity of this node, ${path}, cannot be used: restore it, or delete it and set ` +
+        'HEADGATE_JOIN_TOKEN to enrol as a new node',
+      { cause: error },
+    );
   }
 }
 

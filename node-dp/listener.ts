@@ -227,7 +227,7 @@ export class Listener {
       httpVersion: request.httpVersion,
       // A client that was never told to continue may or may not send its body.
       mustClose: this.#isDraining || owesContinue,
-      takesTrailers: /\btrailers\b/i.test(request.headers.get('te') ?? ''),
+      requestHeaders: request.headers,
     });
     // Answered already (408), or gone: what is left is to tell the gateway so.
     if (response.destroyed || response.headersSent) {

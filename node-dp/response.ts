@@ -14,8 +14,7 @@ export interface WriteOptions {
   readonly httpVersion: '1.0' | '1.1';
   /** The connection must not carry another request. */
   readonly mustClose: boolean;
-  /** The client said `TE: trailers`. */
-  readonly takesTrailers: boolean;
+  readonly requestHeaders: HeaderList;
 }
 
 export class ResponseWriter implements BodySink {
@@ -75,9 +74,7 @@ export class ResponseWriter implements BodySink {
     this.#stopTimer();
     if (this.#response.destroyed) return;
     this.#isComplete = true;
-    if (trailers !== null && this.#options.takesTrailers && this.#response.chunkedEncoding) {
-      this.#response.addTrailers(pairsOf(trailers));
-    }
+    if (trailers !== null && this.#takesTrailers()) this.#response.addTrailers(pairsOf(trailers));
     this.#response.end();
   }
 
@@ -95,6 +92,11 @@ export class ResponseWriter implements BodySink {
     const complete = this.#isComplete && this.#response.writableFinished;
     if (!complete) this.#stream?.cancel();
     this.#gateway.onFinish({ complete, bytesSent: this.#bytesSent });
+  }
+
+  #takesTrailers(): boolean {
+    const te = this.#options.requestHeaders.get('te') ?? '';
+    return this.#response.chunkedEncoding && /\btrailers\b/i.test(te);
   }
 
   #send(bytes: Uint8Array): boolean {

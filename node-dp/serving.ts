@@ -4,7 +4,7 @@ import { groupPepper } from '#shared/config/secrets.ts';
 import { HANDLERS } from '#shared/plugins/handlers.ts';
 import type { Crypto, Logger } from '#shared/platform/platform.ts';
 import type { Gateway } from '#shared/proxy/gateway.ts';
-import type { NodeIdentity } from '#shared/sync/client.ts';
+import type { NodeIdentity } from '#shared/sync/identity.ts';
 import { buildTables } from '#shared/tables/build.ts';
 import type { Quarantined } from '#shared/tables/tables.ts';
 

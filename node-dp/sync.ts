@@ -2,8 +2,8 @@
 import type { ReplicaState } from '#shared/config/replica.ts';
 import type { Logger } from '#shared/platform/platform.ts';
 import type { DataPlaneSettings } from '#shared/settings/data-plane.ts';
+import type { IdentityStore } from '#shared/sync/identity.ts';
 import type { FileConfigStore } from './config-store.ts';
-import type { FileIdentityStore } from './identity-store.ts';
 import type { NodePlatform } from './platform.ts';
 import type { Serving } from './serving.ts';
 
@@ -17,7 +17,7 @@ export interface SyncOptions {
   readonly logger: Logger;
   readonly platform: NodePlatform;
   readonly serving: Serving;
-  readonly identities: FileIdentityStore;
+  readonly identities: IdentityStore;
   readonly store: FileConfigStore;
   /** What is served from the cache; null for nothing. */
   readonly cached: ReplicaState | null;

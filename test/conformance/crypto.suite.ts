@@ -37,6 +37,17 @@ function digests(crypto: Crypto): void {
     expect(hex(mac)).toBe('5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843');
   });
 
+  it('computes HMAC-SHA-256 under an empty key, and under one key many times', () => {
+    const empty = new Uint8Array(0);
+    const key = utf8('key');
+
+    expect(hex(crypto.hmac(empty, ''))).toBe(
+      'b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad',
+    );
+    expect(hex(crypto.hmac(key, 'a'))).not.toBe(hex(crypto.hmac(key, 'b')));
+    expect(hex(crypto.hmac(key, 'a'))).toBe(hex(crypto.hmac(utf8('key'), utf8('a'))));
+  });
+
   it('compares bytes of equal and of different length', () => {
     expect(crypto.timingSafeEqual(utf8('same'), utf8('same'))).toBe(true);
     expect(crypto.timingSafeEqual(utf8('same'), utf8('sane'))).toBe(false);

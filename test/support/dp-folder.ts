@@ -14,9 +14,9 @@ import { ensurePrivateDir } from '#shared/platform/node/files.ts';
 import { nodeRandom } from '#shared/platform/node/random.ts';
 import type { RawKeyPair, StoredConfig } from '#shared/platform/platform.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
-import type { NodeIdentity } from '#shared/sync/client.ts';
+import type { NodeIdentity } from '#shared/sync/identity.ts';
 import { FileConfigStore } from '../../node-dp/config-store.ts';
-import { FileIdentityStore } from '../../node-dp/identity-store.ts';
+import { fileIdentityStore } from '../../node-dp/identity-store.ts';
 
 const GENERATION = 1;
 const FROM_SECONDS = 1_700_000_000;
@@ -106,6 +106,7 @@ export class TestCluster {
 
   async identity(): Promise<NodeIdentity> {
     return {
+      tag: 'joined',
       cluster: this.id,
       node: nodeRandom.uuid(),
       group: 'default',
@@ -115,6 +116,8 @@ export class TestCluster {
       sealing: await nodeCrypto.generateSealingKey(),
       joinSeq: 1,
       groupSecrets: [{ generation: GENERATION, secret: this.groupSecret }],
+      highWater: { epoch: 0, revision: 0 },
+      keySequence: 0,
     };
   }
 
@@ -122,7 +125,7 @@ export class TestCluster {
   async furnish(dataDir: string, records: Iterable<ConfigRecord>): Promise<void> {
     const folder = join(dataDir, 'dp');
     await ensurePrivateDir(folder);
-    await new FileIdentityStore(join(folder, 'node.json')).save(await this.identity());
+    await fileIdentityStore(join(folder, 'node.json')).save(await this.identity());
     await new FileConfigStore(join(folder, 'config.json')).save(await this.publish(records));
   }
 }

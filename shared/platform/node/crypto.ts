@@ -19,7 +19,7 @@ export const nodeCrypto: Crypto = {
   },
 
   hmac(key, data) {
-    return node.createHmac('sha256', key).update(data).digest();
+    return node.createHmac('sha256', secretKeyObject(key)).update(data).digest();
   },
 
   timingSafeEqual(a, b) {
@@ -97,6 +97,18 @@ function generate(curve: Curve): RawKeyPair {
 function fromJwk(text: string | undefined): Uint8Array {
   if (text === undefined) throw new TypeError('JWK lacks a member');
   return new Uint8Array(Buffer.from(text, 'base64url'));
+}
+
+/** Importing a key costs five times what the HMAC itself does, and peppers live long. */
+const secretKeys = new WeakMap<Uint8Array, node.KeyObject>();
+
+/** By identity: a key's bytes must not change once it was used. */
+function secretKeyObject(key: Uint8Array): node.KeyObject {
+  const known = secretKeys.get(key);
+  if (known !== undefined) return known;
+  const made = node.createSecretKey(key);
+  secretKeys.set(key, made);
+  return made;
 }
 
 const privateKeys = new Map<string, node.KeyObject>();
