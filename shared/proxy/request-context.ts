@@ -121,14 +121,12 @@ export class Exchange implements RequestContext {
   }
 
   find(kind: string, field: string, value: string): MaybePromise<AnyEntity | null> {
-    const tables = must(this.tables, 'find needs tables');
     const governing = this.governing;
-    if (governing === null) return null;
-    const values = governing.index.get(kind)?.get(field);
-    if (values === undefined) return null;
-    if (!tables.secretFields.has(`${kind}.${field}`)) return values.get(value) ?? null;
-    const hash = must(tables.hashSecret, 'secret look-up without the group secret');
-    return values.get(hash(kind, governing.id, value)) ?? null;
+    const index = governing?.index.get(kind)?.get(field);
+    if (governing === null || index === undefined) return null;
+    if (!index.isSecret) return index.byValue.get(value) ?? null;
+    const hash = must(this.tables?.hashSecret, 'secret look-up without the group secret');
+    return index.byValue.get(hash(kind, governing.id, value)) ?? null;
   }
 
   exit(

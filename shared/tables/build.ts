@@ -101,7 +101,6 @@ export function buildTables(
     workspaces,
     fallback: fallbackOf(groups, workspaces),
     upstreams,
-    secretFields: indexPlan.secret,
     hashSecret: hasherFor(deps),
     quarantined,
     kept: { instances, entries, routerTable: routing.table },

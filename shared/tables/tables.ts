@@ -54,11 +54,18 @@ export interface WorkspaceTable {
   readonly id: string;
   /** Global plugins only: for exits before a route's own plugins apply. */
   readonly globalPlan: PluginPlan;
-  /** Kind → unique field → value (or keyed hash of it, hex) → entity. */
   readonly index: EntityIndex;
 }
 
-export type EntityIndex = ReadonlyMap<string, ReadonlyMap<string, ReadonlyMap<string, AnyEntity>>>;
+/** Entities by one unique field. */
+export interface FieldIndex {
+  /** The values are keyed hashes (hex), see `Tables.hashSecret`. */
+  readonly isSecret: boolean;
+  readonly byValue: ReadonlyMap<string, AnyEntity>;
+}
+
+/** Kind → unique field → index. */
+export type EntityIndex = ReadonlyMap<string, ReadonlyMap<string, FieldIndex>>;
 
 /** The router with what had to be closed for it to be built. */
 export interface RouterTable {
@@ -80,8 +87,6 @@ export interface Tables {
   readonly fallback: WorkspaceTable | null;
   /** By `scopedKey(ws, name)`. */
   readonly upstreams: ReadonlyMap<string, UpstreamTable>;
-  /** Fields whose values are kept as keyed hashes: `${kind}.${field}`. */
-  readonly secretFields: ReadonlySet<string>;
   /** The keyed hash under which a secret is indexed; null without the group's secret. */
   readonly hashSecret: HashSecret | null;
   readonly quarantined: readonly Quarantined[];
