@@ -1,7 +1,7 @@
 /** A cluster endpoint in this process, and a peer that says whatever a test wants it to. */
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import WebSocket from 'ws';
+import { WebSocket } from 'ws';
 import { must } from '#shared/base/assert.ts';
 import { base64url } from '#shared/base/bytes.ts';
 import { nodeClock } from '#shared/platform/node/clock.ts';
