@@ -27,29 +27,37 @@ export interface HandleOptions extends RespondOptions {
  */
 export function handle(ctx: Exchange, options: HandleOptions): MaybePromise<GatewayResponse> {
   try {
-    const outcome = serve(ctx, options);
-    if (!isPromise(outcome)) return finish(ctx, outcome, options);
-    return outcome
-      .then(
-        (response) => respond(ctx, response, options),
-        (error: unknown) => respond(ctx, answerFor(ctx, error), options),
-      )
-      .catch((error: unknown) => lastResort(ctx, error));
+    const outcome = serveOrAnswer(ctx, options);
+    if (isPromise(outcome)) return handleLater(ctx, outcome, options);
+    const response = respond(ctx, outcome, options);
+    return isPromise(response)
+      ? response.catch((error: unknown) => lastResort(ctx, error))
+      : response;
   } catch (error) {
-    return finish(ctx, answerFor(ctx, error), options);
+    return lastResort(ctx, error);
   }
 }
 
-function finish(
+/** The same from the moment that something has to be waited for. */
+async function handleLater(
   ctx: Exchange,
-  response: GatewayResponse,
+  pending: Promise<GatewayResponse>,
   options: HandleOptions,
-): MaybePromise<GatewayResponse> {
+): Promise<GatewayResponse> {
   try {
-    const answer = respond(ctx, response, options);
-    return isPromise(answer) ? answer.catch((error: unknown) => lastResort(ctx, error)) : answer;
+    const outcome = await pending.catch((error: unknown) => answerFor(ctx, error));
+    const response = respond(ctx, outcome, options);
+    return isPromise(response) ? await response : response;
   } catch (error) {
     return lastResort(ctx, error);
+  }
+}
+
+function serveOrAnswer(ctx: Exchange, options: HandleOptions): MaybePromise<GatewayResponse> {
+  try {
+    return serve(ctx, options);
+  } catch (error) {
+    return answerFor(ctx, error);
   }
 }
 
@@ -123,8 +131,9 @@ function demandHttps(ctx: Exchange, routed: RouteTable): GatewayResponse {
       ['Upgrade', 'TLS/1.2, HTTP/1.1'],
     ]);
   }
-  const host = ctx.client === null ? null : ctx.client.host;
-  if (host === null) return ctx.error(400, 'Bad request');
+  const host = ctx.client === null ? '' : ctx.client.host;
+  // Without a Host there is nowhere to redirect to.
+  if (host === '') return ctx.error(400, 'Bad request');
   return ctx.exit(status, null, [['Location', `https://${host}${ctx.request.target}`]]);
 }
 

@@ -60,6 +60,18 @@ describe('plugins', () => {
     expect(test.platform.sent).toHaveLength(0);
   });
 
+  it('may answer with a field twice, and with a type of their own', async () => {
+    const fields = [
+      ['Set-Cookie', 'a=1'],
+      ['Set-Cookie', 'b=2'],
+      ['Content-Type', 'application/problem+json'],
+    ] as const;
+    const config = configWith({ access: (ctx) => ctx.exit(400, { title: 'no' }, fields) });
+    const got = await new TestGateway(config.tables()).get('/a');
+    expect(got.headers.getAll('set-cookie')).toEqual(['a=1', 'b=2']);
+    expect(got.headers.getAll('content-type')).toEqual(['application/problem+json']);
+  });
+
   it('may take their time in every phase', async () => {
     const ran: string[] = [];
     const later = (word: string) => async (): Promise<void> => {

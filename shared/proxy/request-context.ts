@@ -136,11 +136,11 @@ export class Exchange implements RequestContext {
   ): GatewayResponse {
     const list = new HeaderList();
     let bytes: Uint8Array | null = null;
+    for (const [name, value] of headers) list.append(name, value);
     if (body !== null) {
       bytes = utf8(JSON.stringify(body));
-      list.append('Content-Type', JSON_TYPE);
+      if (!list.has('content-type')) list.append('Content-Type', JSON_TYPE);
     }
-    for (const [name, value] of headers) list.set(name, value);
     return { status, headers: list, body: bytes, filters: [], onFinish: NO_FINISH };
   }
 

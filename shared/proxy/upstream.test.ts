@@ -257,6 +257,8 @@ describe('tries', () => {
     const got = await test.get('/a');
     expect(got.status).toBe(503);
     expect(got.json()).toMatchObject({ message: 'failure to get a peer from the ring-balancer' });
+    expect(got.headers.has('x-kong-response-latency')).toBe(true);
+    expect(got.headers.has('x-kong-upstream-latency')).toBe(false);
     expect(test.platform.sent).toHaveLength(0);
   });
 });

@@ -43,10 +43,12 @@ export async function proxy(ctx: Exchange, to: ServiceTable): Promise<GatewayRes
   const target = writeTarget(ctx, to);
   let tried: Set<string> | null = null;
 
-  ctx.tried = true;
-  ctx.triedMonotonic = clock.monotonic();
   for (let count = 1; ; count++) {
     const peer = pickPeer(to, tried);
+    if (!ctx.tried) {
+      ctx.tried = true;
+      ctx.triedMonotonic = clock.monotonic();
+    }
     const attempt = { host: peer.host, port: peer.port, started_at: clock.now(), state: 'ok' };
     ctx.tries.push(attempt);
     try {

@@ -218,6 +218,15 @@ describe('a service', () => {
   });
 });
 
+describe('a record of a shape that nobody knows', () => {
+  it('refuses the version instead of throwing', () => {
+    const config = new TestConfig();
+    config.put('upstreams', { id: '10000000-0000-4000-8000-00000000fffe', name: 'x.test' });
+    config.put('routes', { id: '10000000-0000-4000-8000-00000000ffff', protocols: ['http'] });
+    expect(config.build()).toMatchObject({ ok: false });
+  });
+});
+
 describe('what has not changed', () => {
   it('keeps its counters and its turn', async () => {
     const config = new TestConfig();

@@ -51,12 +51,25 @@ export type BuildResult =
       readonly detail: string;
     };
 
-/** @param previous  what is served now; unchanged parts of it are taken over */
+/**
+ * Never throws.
+ *
+ * @param previous  what is served now; unchanged parts of it are taken over
+ */
 export function buildTables(
   replica: Replica,
   deps: BuildDeps,
   previous: Tables | null,
 ): BuildResult {
+  try {
+    return build(replica, deps, previous);
+  } catch (error) {
+    // A shape that this release does not know, or a bug: what is served now goes on.
+    return { ok: false, entity: null, detail: messageOf(error) };
+  }
+}
+
+function build(replica: Replica, deps: BuildDeps, previous: Tables | null): BuildResult {
   const definitions = deps.definitions ?? PLUGIN_DEFINITIONS;
   const groups = groupRecords(replica);
   const quarantined: Quarantined[] = [];
