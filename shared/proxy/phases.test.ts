@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { TestConfig, testPlugin } from '../../test/support/builders.ts';
-import { answer } from '../../test/support/fake-platform.ts';
+import { answer, OneChunk } from '../../test/support/fake-platform.ts';
 import { TestGateway } from '../../test/support/gateway.ts';
 import type { PluginHandler } from '../plugins/plugin.ts';
 
@@ -119,11 +119,13 @@ describe('plugins', () => {
     'that crash in %s answer 500, and nothing of the response goes out',
     async (phase, crash) => {
       const test = new TestGateway(configWith({ [phase]: crash }).tables());
-      test.platform.respond = () => answer(200, 'secret', ['X-Secret', '1']);
+      const body = new OneChunk();
+      test.platform.respond = () => ({ ...answer(200, '', ['X-Secret', '1']), body });
       const got = await test.get('/a');
       expect(got.status).toBe(500);
       expect(got.json()).toMatchObject({ message: 'An unexpected error occurred' });
       expect(got.headers.has('x-secret')).toBe(false);
+      expect(body.isCancelled || test.platform.sent.length === 0).toBe(true);
       expect(test.platform.logs).toMatchObject([{ level: 'error', message: 'plugin crashed' }]);
     },
   );
@@ -207,20 +209,25 @@ describe('plugins', () => {
   it('of a consumer apply from authentication on', async () => {
     const config = new TestConfig();
     const ran: string[] = [];
-    const watch = (name: string): PluginHandler<unknown> => ({ access: () => void ran.push(name) });
+    const watch = (name: string): PluginHandler<unknown> => ({
+      access: () => void ran.push(name),
+      headerFilter: () => void ran.push(`out of ${name}`),
+    });
+    const watchOut = { headerFilter: () => void ran.push('out of silent') };
     config.provide(testPlugin('early', watch('early'), 2000));
+    config.provide(testPlugin('silent', watchOut, 1999));
     config.provide(testPlugin('late', watch('late'), 1000));
     config.plugin('key-auth');
     const consumer = config.consumer('ann', 'secret');
     config.consumer('bob', 'other');
-    for (const name of ['early', 'late']) {
+    for (const name of ['early', 'silent', 'late']) {
       config.plugin(name, {}, { consumer: { id: consumer.id } });
     }
     config.route({ paths: ['/a'] });
     const test = new TestGateway(config.tables());
     await test.get('/a', { apikey: 'secret' });
-    expect(ran).toEqual(['late']);
+    expect(ran).toEqual(['late', 'out of late']);
     await test.get('/a', { apikey: 'other' });
-    expect(ran).toEqual(['late']);
+    expect(ran).toEqual(['late', 'out of late']);
   });
 });

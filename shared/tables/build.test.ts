@@ -254,9 +254,11 @@ describe('what has not changed', () => {
     const config = new TestConfig();
     config.route({ paths: ['/a'] });
     config.plugin('key-auth');
+    config.add('upstreams', { name: 'pool.test' });
     const before = config.tables();
     config.consumer('unrelated');
     const after = config.tables(before);
+    expect([...after.upstreams.values()][0]).toBe([...before.upstreams.values()][0]);
     expect(after.router).toBe(before.router);
     expect([...after.kept.instances.values()]).toEqual([...before.kept.instances.values()]);
     config.route({ paths: ['/b'] });
@@ -296,6 +298,18 @@ describe('workspaces', () => {
     test.gateway.swap(config.tables());
     expect((await test.get('/there', { apikey: 'ann-key' })).status).toBe(401);
     expect((await test.get('/here', { apikey: 'ann-key' })).status).toBe(200);
+  });
+
+  it('speak for their routes before the routes’ own plugins do', async () => {
+    const config = new TestConfig();
+    config.route({ paths: ['/'] });
+    config.plugin('correlation-id', { echo_downstream: true, header_name: 'X-Default' });
+    const echo = { echo_downstream: true, header_name: 'X-Other' };
+    config.add('plugins', { name: 'correlation-id', config: echo }, OTHER_WS);
+    config.add('routes', { paths: ['/tls'], protocols: ['https'] }, OTHER_WS);
+    const got = await new TestGateway(config.tables()).get('/tls');
+    expect(got.status).toBe(426);
+    expect([got.headers.has('x-other'), got.headers.has('x-default')]).toEqual([true, false]);
   });
 
   it('lend a 404 the global plugins of the one called default', async () => {

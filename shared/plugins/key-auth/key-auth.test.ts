@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { TestConfig } from '../../../test/support/builders.ts';
+import { TestConfig, testPlugin } from '../../../test/support/builders.ts';
 import { request } from '../../../test/support/fake-platform.ts';
 import { type Answer, TestGateway } from '../../../test/support/gateway.ts';
 import { fromUtf8, utf8 } from '../../base/bytes.ts';
@@ -202,6 +202,23 @@ describe('key-auth with an anonymous consumer', () => {
       expect(test.upstream.headers.get('x-consumer-username')).toBe('ann');
     },
   );
+
+  it('leaves whoever has authenticated otherwise as he is', async () => {
+    const entities = new TestConfig();
+    const earlier = testPlugin(
+      'other-auth',
+      { access: (ctx) => void (ctx.credential = { id: 'x', kind: 'tests' }) },
+      2000,
+    );
+    entities.provide(earlier);
+    entities.plugin('other-auth');
+    entities.consumer('guest');
+    entities.plugin('key-auth', { anonymous: 'guest' });
+    entities.route({ paths: ['/'] });
+    const test = new TestGateway(entities.tables());
+    await test.get('/');
+    expect(test.upstream.headers.has('x-anonymous-consumer')).toBe(false);
+  });
 
   it('answers 500 when that does not exist', async () => {
     const got = await setUp({ anonymous: 'nobody' }).test.get('/');
