@@ -1,0 +1,361 @@
+/**
+ * Runs the session machine over the ports of a data plane: one connection at a time, one frame at a
+ * time, one build at a time. What goes wrong in here ends in a retry, never in an exception outside.
+ */
+import { unreachable } from '../base/assert.ts';
+import { loadReplica, positionOf, toStored, type ReplicaState } from '../config/replica.ts';
+import type {
+  Clock,
+  ConfigStore,
+  Connection,
+  ConnectionEvents,
+  Connector,
+  Crypto,
+  Logger,
+  Random,
+} from '../platform/platform.ts';
+import { decodeDownFrame, encodeFrame } from '../wire/codec.ts';
+import type { About } from '../wire/frames.ts';
+import type { IdentityStore, NodeIdentity } from './identity.ts';
+import { deadlineOf, initialState, step, viewOf } from './machine.ts';
+import { Membership } from './membership.ts';
+import { Saver } from './saver.ts';
+import type { BuildOutcome, SyncEffect, SyncEvent, SyncState } from './state.ts';
+import { Verifier } from './verifier.ts';
+
+export type { BuildOutcome } from './state.ts';
+
+/** Longest that an acknowledgement waits for the disk. */
+export const SAVE_WAIT_MS_MAX = 5_000;
+
+const VANISHED = 1006;
+
+export interface SyncClientOptions {
+  /** Addresses of control planes, at least one: `wss://`, or `https://` to pull. */
+  readonly controlPlanes: readonly string[];
+  readonly joinToken: string | null;
+  readonly about: About;
+  /** Gets complete URLs; see `connectorByScheme` for one that also pulls. */
+  readonly connector: Connector;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly crypto: Crypto;
+  readonly logger: Logger;
+  readonly identities: IdentityStore;
+  readonly configs: ConfigStore;
+  /**
+   * Builds the tables and swaps them in. Called for one state at a time, each newer than the one
+   * before, or the same again when the group's secrets changed.
+   */
+  readonly onReplica: (state: ReplicaState, identity: NodeIdentity) => Promise<BuildOutcome>;
+  /** Called when the node has joined, and when its secrets or its group's name changed. */
+  readonly onIdentity?: (identity: NodeIdentity) => void;
+}
+
+export interface SyncStatus {
+  readonly tag: 'stopped' | 'disconnected' | 'connecting' | 'joining' | 'syncing' | 'live';
+  /** What is served: revision 0 for nothing. */
+  readonly epoch: number;
+  readonly revision: number;
+  readonly hash: string;
+  readonly lastError: string | null;
+  /** Epoch ms since when news may be missing; null while in touch and current. */
+  readonly staleSinceMs: number | null;
+  /** Address of the control plane that we are connected or connecting to. */
+  readonly controlPlane: string | null;
+}
+
+export class SyncClient {
+  readonly #options: SyncClientOptions;
+  readonly #membership: Membership;
+  readonly #verifier: Verifier;
+  #state: SyncState;
+  #connection: Connection | null = null;
+  /** Names the connection: what an earlier one still has to say is not heard. */
+  #dialled = 0;
+  /** Events that arrive while one is being handled wait for their turn. */
+  readonly #events: SyncEvent[] = [];
+  #isStepping = false;
+  #cancelTimer: () => void = () => {};
+  /** Proving, joining and verifying, one after the other. */
+  #work: Promise<void> = Promise.resolve();
+  #building: Promise<void> = Promise.resolve();
+  readonly #saver = new Saver<ReplicaState>((state) => this.#saveNow(state));
+
+  constructor(options: SyncClientOptions) {
+    const { controlPlanes, random, crypto, identities, joinToken, about, logger } = options;
+    this.#options = options;
+    this.#membership = new Membership({ identities, joinToken, about, crypto, logger });
+    this.#verifier = new Verifier(crypto);
+    this.#state = initialState(controlPlanes, Math.floor(random.next() * controlPlanes.length));
+  }
+
+  /** Null as long as the node has not joined. */
+  get identity(): NodeIdentity | null {
+    return this.#membership.identity;
+  }
+
+  /** The configuration that is served; null for none. */
+  get served(): ReplicaState | null {
+    return this.#state.served;
+  }
+
+  /**
+   * Loads identity and stored configuration, verifies it and hands it to `onReplica`; to be called
+   * once, before `start`.
+   *
+   * @param cached  a configuration that the caller has loaded and serves already; null when it found
+   *   none; not given: the store is asked
+   * @returns whether a configuration is served
+   */
+  async boot(cached?: ReplicaState | null): Promise<boolean> {
+    await this.#membership.load();
+    const { identity } = this.#membership;
+    if (identity !== null) this.#options.onIdentity?.(identity);
+    const state = cached === undefined ? await this.#restore() : cached;
+    if (state !== null) this.#dispatch({ type: 'restored', state });
+    return state !== null;
+  }
+
+  /** Connects, and keeps at it until `stop`. */
+  start(): void {
+    this.#dispatch({ type: 'start' });
+  }
+
+  /** Hangs up and waits for what is under way. */
+  async stop(): Promise<void> {
+    this.#dispatch({ type: 'stop' });
+    await this.#work;
+    await this.#building;
+    await this.#saver.idle();
+  }
+
+  status(): SyncStatus {
+    const { tag, position, controlPlane } = viewOf(this.#state);
+    const { lastError, staleSinceMs } = this.#state;
+    return { tag, ...position, lastError, staleSinceMs, controlPlane };
+  }
+
+  async #restore(): Promise<ReplicaState | null> {
+    const { configs, crypto, logger, onReplica } = this.#options;
+    const { identity } = this.#membership;
+    const stored = await configs.load().catch((error: unknown) => {
+      logger.log('warn', 'the stored configuration cannot be read', { error: messageOf(error) });
+      return null;
+    });
+    if (stored === null) {
+      const level = (identity?.highWater.revision ?? 0) > 0 ? 'warn' : 'info';
+      logger.log(level, 'no usable configuration is stored: asking a control plane', {});
+      return null;
+    }
+    if (identity === null) {
+      logger.log('warn', 'the stored configuration is of no use without an identity', {});
+      return null;
+    }
+    const loaded = await loadReplica(stored, identity, crypto);
+    if (!loaded.ok) {
+      const { code, detail } = loaded;
+      logger.log('warn', 'the stored configuration is refused', { code, detail });
+      return null;
+    }
+    const outcome = await this.#tryBuild(onReplica, loaded.state, identity);
+    if (outcome.ok) return loaded.state;
+    const { detail } = outcome;
+    logger.log('error', 'the stored configuration cannot be built', { detail });
+    return null;
+  }
+
+  #dispatch(event: SyncEvent): void {
+    this.#events.push(event);
+    if (this.#isStepping) return;
+    this.#isStepping = true;
+    try {
+      for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
+        const [state, effects] = step(this.#state, next, this.#moment());
+        this.#state = state;
+        for (const effect of effects) this.#run(effect);
+      }
+    } finally {
+      this.#isStepping = false;
+    }
+    this.#setTimer();
+  }
+
+  #moment(): { nowMs: number; wallMs: number; random: number } {
+    const { clock, random } = this.#options;
+    return { nowMs: clock.monotonic(), wallMs: clock.now(), random: random.next() };
+  }
+
+  #setTimer(): void {
+    this.#cancelTimer();
+    const deadline = deadlineOf(this.#state);
+    if (deadline === null) {
+      this.#cancelTimer = () => {};
+      return;
+    }
+    const { clock } = this.#options;
+    // Rounded up: a timer that comes early would only be set again.
+    const delayMs = Math.max(0, Math.ceil(deadline - clock.monotonic()));
+    this.#cancelTimer = clock.setTimer(delayMs, () => this.#dispatch({ type: 'tick' }));
+  }
+
+  #run(effect: SyncEffect): void {
+    switch (effect.type) {
+      case 'connect':
+        return this.#connect(effect.url);
+      case 'close':
+        return this.#close(effect.code, effect.reason);
+      case 'send':
+        return this.#connection?.send(encodeFrame(effect.frame));
+      case 'prove':
+        return this.#enqueue(() => this.#prove(effect, this.#dialled));
+      case 'join':
+        return this.#enqueue(() => this.#join(effect, this.#dialled));
+      case 'verify':
+        return this.#enqueue(() => this.#verify(effect));
+      case 'build':
+        this.#building = this.#build(effect.state);
+        return undefined;
+      case 'log':
+        return this.#options.logger.log(effect.level, effect.message, effect.fields);
+      default:
+        return unreachable(effect);
+    }
+  }
+
+  #connect(url: string): void {
+    this.#dialled += 1;
+    const dialled = this.#dialled;
+    const isCurrent = (): boolean => dialled === this.#dialled;
+    const events: ConnectionEvents = {
+      open: () => {},
+      message: (text) => {
+        if (isCurrent()) this.#dispatch(eventOf(text));
+      },
+      close: (code, reason) => {
+        if (!isCurrent()) return;
+        this.#forget();
+        this.#dispatch({ type: 'closed', code, reason });
+      },
+    };
+    try {
+      const connection = this.#options.connector.open(url, events);
+      // It may have ended already.
+      if (isCurrent()) this.#connection = connection;
+    } catch (error) {
+      events.close(VANISHED, messageOf(error));
+    }
+  }
+
+  #close(code: number, reason: string): void {
+    const connection = this.#connection;
+    this.#forget();
+    connection?.close(code, reason);
+  }
+
+  #forget(): void {
+    this.#dialled += 1;
+    this.#connection = null;
+  }
+
+  #enqueue(work: () => Promise<void>): void {
+    this.#work = this.#work.then(work).catch((error: unknown) => {
+      const detail = messageOf(error);
+      this.#options.logger.log('error', 'the sync client failed', { error: detail });
+      this.#dispatch({ type: 'failed', detail });
+    });
+  }
+
+  async #prove(
+    { challenge, host, position }: Extract<SyncEffect, { type: 'prove' }>,
+    dialled: number,
+  ): Promise<void> {
+    const proven = await this.#membership.prove(challenge, host, position);
+    if (dialled !== this.#dialled) return;
+    this.#dispatch(
+      proven.ok
+        ? { type: 'proved', frame: proven.frame }
+        : { type: 'unproven', detail: proven.detail },
+    );
+  }
+
+  async #join({ welcome }: Extract<SyncEffect, { type: 'join' }>, dialled: number): Promise<void> {
+    if (dialled !== this.#dialled) return;
+    const before = this.#membership.identity;
+    const admitted = await this.#membership.join(welcome);
+    const { identity } = this.#membership;
+    const hasNews = admitted.ok && (admitted.hasNewSecrets || before?.group !== identity?.group);
+    if (hasNews && identity !== null) this.#options.onIdentity?.(identity);
+    if (admitted.ok && admitted.hasNewSecrets) this.#dispatch({ type: 'secrets_changed' });
+    if (dialled !== this.#dialled) return;
+    this.#dispatch(
+      admitted.ok
+        ? { type: 'joined', welcome, joinSeq: admitted.joinSeq }
+        : { type: 'unproven', detail: admitted.detail },
+    );
+  }
+
+  async #verify({ frame, held, served }: Extract<SyncEffect, { type: 'verify' }>): Promise<void> {
+    const { identity } = this.#membership;
+    if (identity === null) return this.#dispatch({ type: 'verified', verdict: { tag: 'ignored' } });
+    const verdict = await this.#verifier.verify(frame, { held, served }, identity);
+    this.#dispatch({ type: 'verified', verdict });
+  }
+
+  async #build(state: ReplicaState): Promise<void> {
+    const { onReplica } = this.#options;
+    const { identity } = this.#membership;
+    const outcome: BuildOutcome =
+      identity === null
+        ? { ok: false, entity: null, detail: 'the node has not joined' }
+        : await this.#tryBuild(onReplica, state, identity);
+    const persisted = outcome.ok && (await this.#saveInTime(state));
+    this.#dispatch({ type: 'built', state, outcome, persisted });
+  }
+
+  async #tryBuild(
+    onReplica: SyncClientOptions['onReplica'],
+    state: ReplicaState,
+    identity: NodeIdentity,
+  ): Promise<BuildOutcome> {
+    try {
+      return await onReplica(state, identity);
+    } catch (error) {
+      return { ok: false, entity: null, detail: messageOf(error) };
+    }
+  }
+
+  /** Whether it was saved before the control plane has waited long enough to hear of it. */
+  async #saveInTime(state: ReplicaState): Promise<boolean> {
+    let cancel: () => void = () => {};
+    const late = new Promise<boolean>((resolve) => {
+      cancel = this.#options.clock.setTimer(SAVE_WAIT_MS_MAX, () => resolve(false));
+    });
+    const persisted = await Promise.race([this.#saver.save(state), late]);
+    cancel();
+    return persisted;
+  }
+
+  async #saveNow(state: ReplicaState): Promise<boolean> {
+    try {
+      await this.#options.configs.save(toStored(state));
+      await this.#membership.raiseHighWater(state);
+      return true;
+    } catch (error) {
+      const { epoch, revision } = positionOf(state);
+      const fields = { epoch, revision, error: messageOf(error) };
+      this.#options.logger.log('error', 'the configuration cannot be saved', fields);
+      return false;
+    }
+  }
+}
+
+function eventOf(text: string): SyncEvent {
+  const decoded = decodeDownFrame(text);
+  if (decoded.ok) return { type: 'message', frame: decoded.frame };
+  return { type: 'garbage', detail: `not a frame: ${decoded.error}` };
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
