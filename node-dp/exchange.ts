@@ -4,8 +4,8 @@ import { HeaderList } from '#shared/http/headers.ts';
 import type { Body } from '#shared/http/body.ts';
 import {
   UpstreamError,
+  type Abort,
   type UpstreamFailure,
-  type UpstreamRequest,
   type UpstreamResponse,
 } from '#shared/platform/platform.ts';
 import { Download, type Flow } from './download.ts';
@@ -18,10 +18,16 @@ interface Head extends UpstreamResponse {
   body: Body;
 }
 
+/** Who waits for an exchange. */
+export interface Waiting {
+  resolve(response: UpstreamResponse): void;
+  reject(error: UpstreamError): void;
+  /** Last of all. `isSound`: the connection may carry another request. */
+  over(isSound: boolean): void;
+}
+
 export class Exchange implements Dispatcher.DispatchHandler, Flow {
-  readonly #resolve: (response: UpstreamResponse) => void;
-  readonly #reject: (error: UpstreamError) => void;
-  readonly #onOver: () => void;
+  readonly #waiting: Waiting;
   readonly #unsubscribe: () => void;
   #controller: Controller | null = null;
   #requestSent = false;
@@ -30,22 +36,13 @@ export class Exchange implements Dispatcher.DispatchHandler, Flow {
   #download: Download | null = null;
   #isOver = false;
 
-  constructor(
-    request: UpstreamRequest,
-    resolve: (response: UpstreamResponse) => void,
-    reject: (error: UpstreamError) => void,
-    onOver: () => void,
-  ) {
-    this.#resolve = resolve;
-    this.#reject = reject;
-    this.#onOver = onOver;
-    this.#unsubscribe = request.abort.onAbort(() => this.#abort());
+  constructor(abort: Abort, waiting: Waiting) {
+    this.#waiting = waiting;
+    this.#unsubscribe = abort.onAbort(() => this.#abort());
   }
 
   /** Called right before the first byte is written: from here on the upstream may have seen it. */
   onRequestStart(controller: Controller): void {
-    // Thrown rather than aborted: nothing was written yet, so the connection stays good.
-    if (this.#aborted !== null) throw this.#aborted;
     this.#controller = controller;
   }
 
@@ -63,7 +60,7 @@ export class Exchange implements Dispatcher.DispatchHandler, Flow {
     this.#download = new Download(length, this);
     const head: Head = { status, headers, body: this.#download };
     this.#head = head;
-    this.#resolve(head);
+    this.#waiting.resolve(head);
   }
 
   onResponseData(_controller: Controller, chunk: Uint8Array): void {
@@ -74,7 +71,8 @@ export class Exchange implements Dispatcher.DispatchHandler, Flow {
     const trailers = readTrailers(controller.rawTrailers);
     this.#download?.finish(trailers);
     this.#settleBody();
-    this.#over();
+    // An answer to half a request: what the upstream makes of the other half is anyone's guess.
+    this.#over(this.#requestSent);
   }
 
   onResponseError(_controller: Controller | null, error: Error): void {
@@ -83,9 +81,9 @@ export class Exchange implements Dispatcher.DispatchHandler, Flow {
       cause instanceof UpstreamError
         ? cause
         : new UpstreamError(this.#failureOf(cause), this.#controller !== null, cause);
-    if (this.#download === null) this.#reject(mapped);
+    if (this.#download === null) this.#waiting.reject(mapped);
     else this.#download.fail(mapped);
-    this.#over();
+    this.#over(false);
   }
 
   pause(): void {
@@ -115,15 +113,20 @@ export class Exchange implements Dispatcher.DispatchHandler, Flow {
     if (this.#isOver) return;
     const error = new UpstreamError('aborted', this.#controller !== null);
     this.#aborted = error;
-    if (this.#controller !== null) this.#controller.abort(error);
-    else this.#reject(error);
+    if (this.#controller !== null) {
+      this.#controller.abort(error);
+      return;
+    }
+    // Still connecting: the connection is given up with the request.
+    this.#waiting.reject(error);
+    this.#over(false);
   }
 
-  #over(): void {
+  #over(isSound: boolean): void {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#unsubscribe();
-    this.#onOver();
+    this.#waiting.over(isSound);
   }
 
   #failureOf(error: Error): UpstreamFailure {

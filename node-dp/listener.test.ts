@@ -24,7 +24,7 @@ type Answer = (request: GatewayRequest) => GatewayResponse | Promise<GatewayResp
 
 async function start(
   answer: (outcomes: Outcome[]) => Answer = (outcomes) => () => ok(outcomes),
-  connectionsMax = 1000,
+  limits: { connectionsMax?: number; bodyIdleMs?: number } = {},
 ): Promise<Started> {
   const seen: GatewayRequest[] = [];
   const outcomes: Outcome[] = [];
@@ -32,7 +32,8 @@ async function start(
   const listener = new Listener({
     listen: { host: '127.0.0.1', port: 0, tls: false },
     tls: null,
-    connectionsMax,
+    connectionsMax: 1000,
+    ...limits,
     random: nodeRandom,
     handle: (request) => {
       seen.push(request);
@@ -361,7 +362,7 @@ describe('a listener', () => {
   });
 
   it('closes connections beyond its limit at once', async () => {
-    const { port } = await start((ended) => () => ok(ended), 1);
+    const { port } = await start((ended) => () => ok(ended), { connectionsMax: 1 });
     const first = connect({ host: '127.0.0.1', port });
     await new Promise((resolve) => first.once('connect', resolve));
 
@@ -369,5 +370,53 @@ describe('a listener', () => {
 
     expect(second).toMatchObject({ status: 0, closed: true });
     first.destroy();
+  });
+
+  it.each([
+    ['short', 'Content-Length: 5\r\n\r\nab'],
+    ['long', 'Content-Length: 100000\r\n\r\nab'],
+    ['chunked', 'Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n'],
+  ])('gives up a client that falls silent in the middle of a %s body', async (_name, rest) => {
+    const waiting = (ended: Outcome[]) => async (request: GatewayRequest) => {
+      await drained(request);
+      return ok(ended);
+    };
+    const { port } = await start(waiting, { bodyIdleMs: 60 });
+
+    const answer = await sendRaw(port, post(rest));
+
+    expect([answer.status, answer.closed]).toEqual([408, true]);
+  });
+
+  it('waits for a client that is slow and not silent', async () => {
+    const { port } = await start(
+      (ended) => async (request) => ok(ended, { body: utf8(await drained(request)) }),
+      { bodyIdleMs: 200 },
+    );
+    const socket = connect({ host: '127.0.0.1', port });
+    let text = '';
+    socket.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')));
+    socket.write(post('Transfer-Encoding: chunked\r\n\r\n'));
+    const pieces = ['1\r\na\r\n', '1\r\nb\r\n', '1\r\nc\r\n', '1\r\nd\r\n', '0\r\n\r\n'];
+    const timer = setInterval(() => socket.write(pieces.shift() ?? ''), 80);
+
+    await eventually('an answer', () => text.endsWith('abcd'));
+
+    clearInterval(timer);
+    socket.destroy();
+  });
+
+  it('lets a client that sends too much see the answer, within bounds', async () => {
+    const { port } = await start((ended) => () => ok(ended, { status: 413 }));
+    const piece = Buffer.alloc(64 * 1024, 0x61);
+
+    // Eight times what is read and thrown away at most.
+    const answer = await sendRaw(
+      port,
+      post(`Content-Length: ${piece.length * 128}\r\n\r\n`),
+      ...Array.from({ length: 128 }, () => piece),
+    );
+
+    expect([answer.status, answer.closed]).toEqual([413, true]);
   });
 });

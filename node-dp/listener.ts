@@ -18,7 +18,13 @@ import {
   refusalOf,
   type Refusal,
 } from './request.ts';
-import { BUFFERED_BODY_BYTES_MAX, discard, readWhole, RequestBody } from './request-body.ts';
+import {
+  BODY_IDLE_MS,
+  BUFFERED_BODY_BYTES_MAX,
+  discard,
+  readWhole,
+  RequestBody,
+} from './request-body.ts';
 import { ResponseWriter } from './response.ts';
 
 /** Request line and header fields together. */
@@ -40,6 +46,8 @@ export interface ListenerOptions {
   readonly tls: TlsFiles | null;
   readonly connectionsMax: number;
   readonly random: Random;
+  /** Longest silence of a client in the middle of a body. Default 30 s. */
+  readonly bodyIdleMs?: number;
   handle(request: GatewayRequest): MaybePromise<GatewayResponse>;
   /** Hears of every answer, refusals included. */
   onResponse?: ((status: number) => void) | undefined;
@@ -178,12 +186,13 @@ export class Listener {
     const declared = headers.get('content-length');
     const length = declared === null ? null : Number(declared);
     const expectsContinue = headers.has('expect');
+    const idleMs = this.#options.bodyIdleMs ?? BODY_IDLE_MS;
     const start = (body: Body): void =>
       this.#handle(message, response, new NodeRequest(message, target, headers, body));
     if (length !== null && length <= BUFFERED_BODY_BYTES_MAX && !expectsContinue) {
       // Counted from its head on: a stop waits for a request that is still arriving.
       this.#inFlight += 1;
-      readWhole(message, length, (body, isIdle) => {
+      readWhole(message, { length, idleMs }, (body, isIdle) => {
         if (body !== null) start(body);
         else if (isIdle) this.#idle(message, response);
         this.#left();
@@ -191,7 +200,7 @@ export class Listener {
       return;
     }
     const onIdle = (): void => this.#idle(message, response);
-    start(new RequestBody({ message, response, length, expectsContinue, onIdle }));
+    start(new RequestBody({ message, response, length, expectsContinue, idleMs, onIdle }));
   }
 
   #handle(message: IncomingMessage, response: ServerResponse, request: NodeRequest): void {
@@ -235,10 +244,11 @@ export class Listener {
       return writer;
     }
     this.#options.onResponse?.(answer.status);
-    writer.start();
-    if (body instanceof RequestBody && !message.complete) {
-      response.once('finish', () => discard(message));
+    if (body instanceof RequestBody) {
+      body.abandon();
+      if (body.consumed) response.once('finish', () => discard(message));
     }
+    writer.start();
     return writer;
   }
 

@@ -34,7 +34,7 @@ export function createPlatform(logger: Logger): NodePlatform {
     async close(deadlineMs) {
       counters.stopSweeping();
       await settledWithin([...work], deadlineMs);
-      await transport.close();
+      transport.close();
     },
   };
 }

@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { assert } from '#shared/base/assert.ts';
 import type { BodySink, BodyStream } from '#shared/http/body.ts';
 
-/** Longest silence of a client that owes us bytes. */
+/** Longest silence of a client that owes us bytes, unless a listener is told otherwise. */
 export const BODY_IDLE_MS = 30_000;
 /** Bodies of a known length up to this are read before the gateway starts: they can be replayed. */
 export const BUFFERED_BODY_BYTES_MAX = 64 * 1024;
@@ -25,6 +25,7 @@ export interface RequestBodyOptions {
   readonly length: number | null;
   /** The client waits for `100 Continue` before it sends. */
   readonly expectsContinue: boolean;
+  readonly idleMs: number;
   /** The client fell silent for too long. */
   readonly onIdle: () => void;
 }
@@ -46,6 +47,14 @@ export class RequestBody implements BodyStream {
     return this.#sink !== null;
   }
 
+  /** The answer is made and nobody asked for the body: lets the client see it out. */
+  abandon(): void {
+    if (this.#sink !== null || this.#isCancelled) return;
+    this.#isCancelled = true;
+    // Before the response ends: Node would take over by itself then, and read on without bounds.
+    if (this.isFlowing) discard(this.#options.message);
+  }
+
   /** The client was told to go on, or needs no telling. */
   get isFlowing(): boolean {
     return this.#sink !== null || !this.#options.expectsContinue;
@@ -61,7 +70,7 @@ export class RequestBody implements BodyStream {
       return;
     }
     if (this.#options.expectsContinue && !response.headersSent) response.writeContinue();
-    this.#idleTimer = setTimeout(() => this.#idle(), BODY_IDLE_MS);
+    this.#idleTimer = setTimeout(() => this.#idle(), this.#options.idleMs);
     message.on('end', () => this.#end());
     message.on('error', () => this.#fail(new ClientGoneError()));
     message.on('close', () => this.#fail(new ClientGoneError()));
@@ -141,7 +150,7 @@ export function discard(message: IncomingMessage): void {
 /** Reads a short body whole; calls `done` with null when the client went away or fell silent. */
 export function readWhole(
   message: IncomingMessage,
-  length: number,
+  expected: { readonly length: number; readonly idleMs: number },
   done: (body: Uint8Array | null, isIdle: boolean) => void,
 ): void {
   const chunks: Uint8Array[] = [];
@@ -152,14 +161,14 @@ export function readWhole(
     clearTimeout(timer);
     done(body, isIdle);
   };
-  const timer = setTimeout(() => finish(null, true), BODY_IDLE_MS);
+  const timer = setTimeout(() => finish(null, true), expected.idleMs);
   message.on('data', (chunk: Uint8Array) => {
     timer.refresh();
     chunks.push(chunk);
   });
   message.on('end', () => {
     const only = chunks.length === 1 ? chunks[0] : undefined;
-    finish(only ?? Buffer.concat(chunks, length), false);
+    finish(only ?? Buffer.concat(chunks, expected.length), false);
   });
   message.on('error', () => finish(null, false));
   message.on('close', () => finish(null, false));

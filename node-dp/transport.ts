@@ -1,44 +1,46 @@
-/** The Transport port over undici's connection pools. */
-import { connect as connectTcp, isIP, type Socket } from 'node:net';
-import { connect as connectTls } from 'node:tls';
-import { Pool, type buildConnector } from 'undici';
+/** The Transport port over undici's HTTP/1.1 client. */
 import {
   UpstreamError,
   type Transport,
   type UpstreamRequest,
   type UpstreamResponse,
 } from '#shared/platform/platform.ts';
+import { ConnectionPool } from './connections.ts';
 import { Exchange } from './exchange.ts';
 import { Upload } from './upload.ts';
 
-/** Pools kept at a time; the one unused for longest makes room. */
-const POOLS_MAX = 1024;
-/** Requests in flight per pool, waiting for a connection included. */
-const IN_FLIGHT_MAX = 8192;
-/** A pool without a request for this long is closed. */
-const POOL_IDLE_MS = 120_000;
+export interface TransportLimits {
+  /** Targets with a pool at a time; the one unused for longest makes room. */
+  readonly poolsMax: number;
+  /** Requests in flight per target, connecting included. */
+  readonly inFlightMax: number;
+  /** A pool without a request for this long is closed. */
+  readonly poolIdleMs: number;
+}
+
+export const TRANSPORT_LIMITS: TransportLimits = {
+  poolsMax: 1024,
+  inFlightMax: 8192,
+  poolIdleMs: 120_000,
+};
+
 const SWEEP_INTERVAL_MS = 30_000;
-/** As Kong: `upstream_keepalive_idle_timeout`. */
-const KEEP_ALIVE_MS = 60_000;
-/** As Kong: `upstream_keepalive_max_requests`. */
-const REQUESTS_PER_CONNECTION_MAX = 10_000;
-const RESPONSE_HEAD_BYTES_MAX = 64 * 1024;
-const TCP_KEEP_ALIVE_DELAY_MS = 60_000;
 
 interface Entry {
   readonly key: string;
-  readonly pool: Pool;
-  inFlight: number;
+  readonly pool: ConnectionPool;
   lastUsedMs: number;
 }
 
 export class NodeTransport implements Transport {
   readonly #entries = new Map<string, Entry>();
+  readonly #limits: TransportLimits;
   readonly #sweeper: NodeJS.Timeout;
   #isClosed = false;
 
-  constructor() {
-    this.#sweeper = setInterval(() => this.#sweep(), SWEEP_INTERVAL_MS);
+  constructor(limits: TransportLimits = TRANSPORT_LIMITS) {
+    this.#limits = limits;
+    this.#sweeper = setInterval(() => this.sweep(), SWEEP_INTERVAL_MS);
     this.#sweeper.unref();
   }
 
@@ -49,47 +51,41 @@ export class NodeTransport implements Transport {
         return;
       }
       const entry = this.#entryFor(request);
-      if (entry === null || entry.inFlight >= IN_FLIGHT_MAX) {
+      if (entry === null || entry.pool.busyCount >= this.#limits.inFlightMax) {
         reject(new UpstreamError('connect', false, new Error('too many requests in flight')));
         return;
       }
-      entry.inFlight += 1;
-      const exchange = new Exchange(request, resolve, reject, () => leave(entry));
-      const body = request.body;
-      entry.pool.dispatch(
-        {
-          path: request.target,
-          method: request.method,
-          headers: outgoingHeaders(request),
-          body:
-            body === null || body instanceof Uint8Array
-              ? body
-              : new Upload(body, request.writeTimeoutMs),
-          headersTimeout: request.readTimeoutMs,
-          bodyTimeout: request.readTimeoutMs,
-          // One name per pool: undici would reconnect whenever the Host header changes.
-          ...SAME_SERVER_NAME,
-        },
-        exchange,
-      );
+      exchange(entry, request, { resolve, reject });
     });
   }
 
+  get poolCount(): number {
+    return this.#entries.size;
+  }
+
   /** Ends all connections; requests in flight fail. */
-  async close(): Promise<void> {
+  close(): void {
     this.#isClosed = true;
     clearInterval(this.#sweeper);
-    const pools = [...this.#entries.values()].map((entry) => entry.pool.destroy());
+    for (const entry of this.#entries.values()) entry.pool.close();
     this.#entries.clear();
-    await Promise.all(pools);
+  }
+
+  /** Closes the pools that nothing was sent through for a while. */
+  sweep(): void {
+    const before = performance.now() - this.#limits.poolIdleMs;
+    for (const entry of this.#entries.values()) {
+      if (entry.pool.busyCount === 0 && entry.lastUsedMs < before) this.#drop(entry);
+    }
   }
 
   #entryFor(request: UpstreamRequest): Entry | null {
     const key = keyOf(request);
     const known = this.#entries.get(key);
     if (known !== undefined) return known;
-    if (this.#isClosed || (this.#entries.size >= POOLS_MAX && !this.#evictIdlest())) return null;
-    const entry = { key, pool: createPool(request), inFlight: 0, lastUsedMs: performance.now() };
+    const isFull = this.#entries.size >= this.#limits.poolsMax;
+    if (this.#isClosed || (isFull && !this.#evictIdlest())) return null;
+    const entry = { key, pool: new ConnectionPool(request), lastUsedMs: performance.now() };
     this.#entries.set(key, entry);
     return entry;
   }
@@ -97,94 +93,57 @@ export class NodeTransport implements Transport {
   #evictIdlest(): boolean {
     let idlest: Entry | null = null;
     for (const entry of this.#entries.values()) {
-      if (entry.inFlight > 0) continue;
+      if (entry.pool.busyCount > 0) continue;
       if (idlest === null || entry.lastUsedMs < idlest.lastUsedMs) idlest = entry;
     }
     if (idlest !== null) this.#drop(idlest);
     return idlest !== null;
   }
 
-  #sweep(): void {
-    const before = performance.now() - POOL_IDLE_MS;
-    for (const entry of this.#entries.values()) {
-      if (entry.inFlight === 0 && entry.lastUsedMs < before) this.#drop(entry);
-    }
-  }
-
   #drop(entry: Entry): void {
     this.#entries.delete(entry.key);
-    // Nothing is in flight, so nobody can learn of a failure to close.
-    entry.pool.destroy().catch(() => {});
+    entry.pool.close();
   }
 }
 
-/** undici's type omits the option that its request reads. */
-const SAME_SERVER_NAME: object = { servername: 'upstream' };
-
-function leave(entry: Entry): void {
-  entry.inFlight -= 1;
-  if (entry.inFlight === 0) entry.lastUsedMs = performance.now();
+interface Settle {
+  resolve(response: UpstreamResponse): void;
+  reject(error: UpstreamError): void;
 }
+
+function exchange(entry: Entry, request: UpstreamRequest, settle: Settle): void {
+  const { pool } = entry;
+  const client = pool.take();
+  const { body } = request;
+  const isStream = body !== null && !(body instanceof Uint8Array);
+  const handler = new Exchange(request.abort, {
+    ...settle,
+    over: (isSound) => {
+      pool.giveBack(client, isSound);
+      if (pool.busyCount === 0) entry.lastUsedMs = performance.now();
+    },
+  });
+  client.dispatch(
+    {
+      path: request.target,
+      method: request.method,
+      headers: outgoingHeaders(request),
+      body: isStream ? new Upload(body, request.writeTimeoutMs) : body,
+      headersTimeout: request.readTimeoutMs,
+      bodyTimeout: request.readTimeoutMs,
+      ...SAME_SERVER_NAME,
+    },
+    handler,
+  );
+}
+
+/** undici reconnects when the name changes, which it takes from the Host header unless told. */
+const SAME_SERVER_NAME: object = { servername: 'upstream' };
 
 function keyOf(request: UpstreamRequest): string {
   const at = `${request.scheme}|${request.host}|${request.port}|${request.connectTimeoutMs}`;
   if (request.tls === null) return at;
   return `${at}|${request.tls.verify ? 1 : 0}|${request.tls.serverName ?? ''}`;
-}
-
-function createPool(request: UpstreamRequest): Pool {
-  // The connector below knows where to go; a URL of the real host could only be misread.
-  return new Pool(`${request.scheme}://upstream`, {
-    connect: createConnector(request),
-    pipelining: 1,
-    allowH2: false,
-    keepAliveTimeout: KEEP_ALIVE_MS,
-    keepAliveMaxTimeout: KEEP_ALIVE_MS,
-    maxRequestsPerClient: REQUESTS_PER_CONNECTION_MAX,
-    maxHeaderSize: RESPONSE_HEAD_BYTES_MAX,
-  });
-}
-
-function createConnector(request: UpstreamRequest): buildConnector.connector {
-  const { scheme, host, port, connectTimeoutMs, tls } = request;
-  let session: Buffer | undefined;
-  return (_options, callback) => {
-    const isTls = scheme === 'https';
-    let socket: Socket;
-    if (isTls) {
-      const name = tls?.serverName ?? (isIP(host) === 0 ? host : null);
-      const secure = connectTls({
-        host,
-        port,
-        ...(name === null ? {} : { servername: name }),
-        rejectUnauthorized: tls?.verify ?? false,
-        ALPNProtocols: ['http/1.1'],
-        ...(session === undefined ? {} : { session }),
-      });
-      secure.on('session', (ticket) => (session = ticket));
-      socket = secure;
-    } else {
-      socket = connectTcp({ host, port });
-    }
-    socket.setKeepAlive(true, TCP_KEEP_ALIVE_DELAY_MS);
-    socket.setNoDelay(true);
-    const timer = setTimeout(() => socket.destroy(timeoutError()), connectTimeoutMs);
-    let isDone = false;
-    const done = (error: Error | null): void => {
-      if (isDone) return;
-      isDone = true;
-      clearTimeout(timer);
-      if (error === null) callback(null, socket);
-      else callback(error, null);
-    };
-    socket.once(isTls ? 'secureConnect' : 'connect', () => done(null));
-    socket.on('error', done);
-    socket.once('close', () => done(new Error('closed while connecting')));
-  };
-}
-
-function timeoutError(): Error {
-  return Object.assign(new Error('connect timeout'), { code: 'ETIMEDOUT' });
 }
 
 /** Fields that frame or belong to one connection: undici writes them itself. */

@@ -46,7 +46,7 @@ configStoreSuite('file', async () => {
 transportSuite('undici', async () => {
   const upstream = await startEchoUpstream();
   const transport = new NodeTransport();
-  cleanups.push(() => transport.close());
+  cleanups.push(async () => transport.close());
   cleanups.push(() => upstream.close());
   return {
     transport,

@@ -1,0 +1,126 @@
+/** Connections to one target: one request at a time on each, the one used last is used next. */
+import { connect as connectTcp, isIP, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import { Client, type buildConnector } from 'undici';
+import type { UpstreamRequest } from '#shared/platform/platform.ts';
+
+/** As Kong: `upstream_keepalive_pool_size`, `_idle_timeout` and `_max_requests`. */
+const IDLE_CONNECTIONS_MAX = 512;
+const KEEP_ALIVE_MS = 60_000;
+const REQUESTS_PER_CONNECTION_MAX = 10_000;
+const RESPONSE_HEAD_BYTES_MAX = 64 * 1024;
+const TCP_KEEP_ALIVE_DELAY_MS = 60_000;
+
+/** What makes two requests able to share a connection. */
+export type Target = Pick<UpstreamRequest, 'scheme' | 'host' | 'port' | 'connectTimeoutMs' | 'tls'>;
+
+/**
+ * undici's own pool looks for a free client by walking all of them, opens a new connection for a
+ * request that comes in the moment one is given back, and keeps a client for every connection there
+ * ever was. A stack of the idle ones does none of that.
+ */
+export class ConnectionPool {
+  readonly #origin: string;
+  readonly #options: Client.Options;
+  readonly #idle: Client[] = [];
+  readonly #busy = new Set<Client>();
+
+  constructor(target: Target) {
+    // The connector knows where to go; a URL of the real host could only be misread.
+    this.#origin = `${target.scheme}://upstream`;
+    this.#options = {
+      connect: createConnector(target),
+      pipelining: 1,
+      allowH2: false,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      keepAliveMaxTimeout: KEEP_ALIVE_MS,
+      maxRequestsPerClient: REQUESTS_PER_CONNECTION_MAX,
+      maxHeaderSize: RESPONSE_HEAD_BYTES_MAX,
+    };
+  }
+
+  get busyCount(): number {
+    return this.#busy.size;
+  }
+
+  /** A connection for one request, to be given back. */
+  take(): Client {
+    const client = this.#idle.pop() ?? this.#create();
+    this.#busy.add(client);
+    return client;
+  }
+
+  /** `isSound`: request and response both ended, and nothing is left on the connection. */
+  giveBack(client: Client, isSound: boolean): void {
+    this.#busy.delete(client);
+    if (isSound && this.#idle.length < IDLE_CONNECTIONS_MAX) this.#idle.push(client);
+    else discard(client);
+  }
+
+  close(): void {
+    for (const client of this.#idle.splice(0)) discard(client);
+    for (const client of this.#busy) discard(client);
+  }
+
+  #create(): Client {
+    const client = new Client(this.#origin, this.#options);
+    client.on('disconnect', () => {
+      // While busy, its request learns of it and gives it back.
+      const index = this.#idle.indexOf(client);
+      if (index < 0) return;
+      this.#idle.splice(index, 1);
+      discard(client);
+    });
+    return client;
+  }
+}
+
+function discard(client: Client): void {
+  // Its requests, if any, are told; beyond that nobody can learn of a failure to close.
+  client.destroy().catch(() => {});
+}
+
+function createConnector(target: Target): buildConnector.connector {
+  const { scheme, connectTimeoutMs } = target;
+  const readyEvent = scheme === 'https' ? 'secureConnect' : 'connect';
+  const open = scheme === 'https' ? tlsOpener(target) : () => connectTcp(target);
+  return (_options, callback) => {
+    const socket = open();
+    socket.setKeepAlive(true, TCP_KEEP_ALIVE_DELAY_MS);
+    socket.setNoDelay(true);
+    const timer = setTimeout(() => socket.destroy(timeoutError()), connectTimeoutMs);
+    let isDone = false;
+    const done = (error: Error | null): void => {
+      if (isDone) return;
+      isDone = true;
+      clearTimeout(timer);
+      if (error === null) callback(null, socket);
+      else callback(error, null);
+    };
+    socket.once(readyEvent, () => done(null));
+    socket.on('error', done);
+    socket.once('close', () => done(new Error('closed while connecting')));
+  };
+}
+
+/** Opens TLS connections that resume the session of the one before. */
+function tlsOpener({ host, port, tls }: Target): () => Socket {
+  const name = tls?.serverName ?? (isIP(host) === 0 ? host : null);
+  let session: Buffer | null = null;
+  return () => {
+    const socket = connectTls({
+      host,
+      port,
+      rejectUnauthorized: tls?.verify ?? false,
+      ALPNProtocols: ['http/1.1'],
+      ...(name === null ? {} : { servername: name }),
+      ...(session === null ? {} : { session }),
+    });
+    socket.on('session', (ticket) => (session = ticket));
+    return socket;
+  };
+}
+
+function timeoutError(): Error {
+  return Object.assign(new Error('connect timeout'), { code: 'ETIMEDOUT' });
+}
