@@ -5,6 +5,7 @@ import { TestGateway } from '../../test/support/gateway.ts';
 import { must } from '../base/assert.ts';
 import type { PluginHandler } from '../plugins/plugin.ts';
 import type { BuildResult } from './build.ts';
+import type { Tables } from './tables.ts';
 
 const OTHER_WS = '00000000-0000-4000-8000-0000000000bb';
 
@@ -263,6 +264,23 @@ describe('what has not changed', () => {
     expect([...after.kept.instances.values()]).toEqual([...before.kept.instances.values()]);
     config.route({ paths: ['/b'] });
     expect(config.tables(after).router).not.toBe(before.router);
+  });
+
+  it('keeps the look-up of credentials, until one changes', async () => {
+    const config = new TestConfig();
+    const route = config.route({ paths: ['/a'] });
+    config.plugin('key-auth');
+    config.consumer('ann', 'ann-key');
+    const before = config.tables();
+    config.remove('routes', route.id);
+    const after = config.tables(before);
+    const indexOf = (tables: Tables) => tables.workspaces.get(DEFAULT_WS)?.index;
+    expect(indexOf(after)).toBe(indexOf(before));
+
+    config.route({ paths: ['/a'] });
+    config.consumer('bob', 'bob-key');
+    const test = new TestGateway(config.tables(after));
+    expect((await test.get('/a', { apikey: 'bob-key' })).status).toBe(200);
   });
 
   it('is built anew when its record changes', async () => {

@@ -18,11 +18,12 @@ import type { PluginDefinition, PluginHandler, Runtime } from '../plugins/plugin
 import type { RouteEntry } from '../router/router.ts';
 import { buildPlugins } from './build-plugins.ts';
 import { entryFor, routerFor } from './build-router.ts';
-import { buildIndex, planIndex } from './entity-index.ts';
+import { indexFor, planIndex } from './entity-index.ts';
 import { type PluginInstance, PluginScopes } from './plugin-plan.ts';
 import { foreignId, groupRecords, type RecordGroups } from './records.ts';
 import {
   type HashSecret,
+  type IndexedRecords,
   type Quarantined,
   type RouterTable,
   type RouteTable,
@@ -94,9 +95,12 @@ function build(replica: Replica, deps: BuildDeps, previous: Tables | null): Buil
   }
   const indexPlan = planIndex(definitions);
   const workspaces = new Map<string, WorkspaceTable>();
+  const indexes = new Map<string, IndexedRecords>();
   for (const [ws, scope] of scopes) {
-    const index = buildIndex(groups.indexed.get(ws) ?? [], indexPlan);
-    workspaces.set(ws, { id: ws, globalPlan: scope.plan(null, null), index });
+    const records = groups.indexed.get(ws) ?? [];
+    const indexed = indexFor(records, indexPlan, previous?.kept.indexes.get(ws));
+    indexes.set(ws, indexed);
+    workspaces.set(ws, { id: ws, globalPlan: scope.plan(null, null), index: indexed.index });
   }
 
   const upstreams = buildUpstreams(groups, previous, quarantined);
@@ -116,7 +120,7 @@ function build(replica: Replica, deps: BuildDeps, previous: Tables | null): Buil
     upstreams,
     hashSecret: hasherFor(deps),
     quarantined,
-    kept: { instances, entries, routerTable: routing.table },
+    kept: { instances, entries, routerTable: routing.table, indexes },
   };
   return { ok: true, tables, quarantined };
 }

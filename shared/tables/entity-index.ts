@@ -4,7 +4,7 @@ import { consumer } from '../entities/consumer.ts';
 import type { PluginDefinition } from '../plugins/plugin.ts';
 import type { EntityDefinition } from '../schema/field.ts';
 import type { AnyEntity } from '../schema/infer.ts';
-import type { EntityIndex } from './tables.ts';
+import type { EntityIndex, IndexedRecords } from './tables.ts';
 
 /** Which fields of which kinds are looked up: kind → field → whether its wire form is a hash. */
 export type IndexPlan = ReadonlyMap<string, ReadonlyMap<string, boolean>>;
@@ -25,8 +25,22 @@ export function planIndex(plugins: ReadonlyMap<string, PluginDefinition>): Index
   return plan;
 }
 
+/** The index of before, when the records are those of before; else a new one. */
+export function indexFor(
+  records: readonly ConfigRecord[],
+  plan: IndexPlan,
+  previous: IndexedRecords | undefined,
+): IndexedRecords {
+  if (previous !== undefined && haveSameHashes(records, previous.records)) return previous;
+  return { records, index: buildIndex(records, plan) };
+}
+
+function haveSameHashes(a: readonly ConfigRecord[], b: readonly ConfigRecord[]): boolean {
+  return a.length === b.length && a.every((record, i) => record.hash === b[i]?.hash);
+}
+
 /** Indexes a workspace's records. Kinds that nothing looks up are left out. */
-export function buildIndex(records: readonly ConfigRecord[], plan: IndexPlan): EntityIndex {
+function buildIndex(records: readonly ConfigRecord[], plan: IndexPlan): EntityIndex {
   const index = new Map<string, Map<string, GrowingIndex>>();
   for (const [kind, fields] of plan) {
     const indexes = new Map<string, GrowingIndex>();

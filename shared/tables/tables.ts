@@ -4,6 +4,7 @@
  * plugins, balancers) keeps its counters and its turn.
  */
 import type { Balancer } from '../balancer/balancer.ts';
+import type { ConfigRecord } from '../config/record.ts';
 import type { Service } from '../entities/service.ts';
 import type { Upstream } from '../entities/upstream.ts';
 import type { RouteEntry, Router } from '../router/router.ts';
@@ -95,11 +96,19 @@ export interface Tables {
 
 export type HashSecret = (kind: string, ws: string, value: string) => string;
 
+/** A workspace's index and what it was made of. */
+export interface IndexedRecords {
+  readonly records: readonly ConfigRecord[];
+  readonly index: EntityIndex;
+}
+
 /** What the next build takes over where its record has not changed. By record hash. */
 export interface Kept {
   readonly instances: ReadonlyMap<string, PluginInstance>;
   readonly entries: ReadonlyMap<string, RouteEntry>;
   readonly routerTable: RouterTable;
+  /** By workspace id. */
+  readonly indexes: ReadonlyMap<string, IndexedRecords>;
 }
 
 /** Names an entity within the group: ids and names are unique in a workspace only. */
