@@ -21,9 +21,9 @@ export interface Env {
 }
 
 function controlPlaneError(url: string): string | null {
-  if (/^wss:\/\/[^\s/]+(\/\S*)?$/.test(url)) return null;
-  if (/^ws:\/\/(localhost|127\.[\d.]+|\[::1\])(:\d+)?(\/\S*)?$/.test(url)) return null;
-  return 'wss:// addresses; ws:// only for loopback';
+  if (/^(wss|https):\/\/[^\s/]+(\/\S*)?$/.test(url)) return null;
+  if (/^(ws|http):\/\/(localhost|127\.[\d.]+|\[::1\])(:\d+)?(\/\S*)?$/.test(url)) return null;
+  return 'wss:// (or https:// to pull) addresses; ws:// and http:// only for loopback';
 }
 
 function prefixError(text: string): string | null {
@@ -56,7 +56,8 @@ export const EDGE_SETTINGS = defineFields({
     required: true,
     default: [],
     elements: { type: 'string', custom_validator: controlPlaneError },
-    description: 'Addresses of the control planes, tried in turn.',
+    description:
+      'Addresses of the control planes, tried in turn. https:// pulls instead of WebSocket.',
   },
   HEADGATE_JOIN_TOKEN: {
     type: 'string',

@@ -11,14 +11,10 @@ import { groupPepper } from '#shared/config/secrets.ts';
 import type { Crypto, Random } from '#shared/platform/platform.ts';
 import { defineFields } from '#shared/schema/infer.ts';
 import { parseRecord } from '#shared/schema/parse.ts';
+import type { GroupSecret } from '#shared/sync/identity.ts';
 
 const NONCE_BYTES = 12;
 const KEY_BYTES = 32;
-
-export interface GroupSecret {
-  readonly generation: number;
-  readonly secret: Uint8Array;
-}
 
 export interface BootRecord {
   readonly cluster: string;
@@ -54,7 +50,10 @@ const storedSecrets = defineFields({
 });
 
 /** The key of look-up secrets, from the newest generation; null when the secrets are not known. */
-export function pepperOf(boot: BootRecord, crypto: Crypto): Uint8Array | null {
+export function pepperOf(
+  boot: Pick<BootRecord, 'groupSecrets'>,
+  crypto: Crypto,
+): Uint8Array | null {
   const [newest] = boot.groupSecrets;
   return newest === undefined ? null : groupPepper(newest.secret, newest.generation, crypto);
 }

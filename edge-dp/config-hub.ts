@@ -46,7 +46,7 @@ export class ConfigHub extends DurableObject<Env> implements Hub {
       settings,
       store: this.#store,
       logger: this.#logger,
-      onBoot: (boot) => this.#setBoot(boot),
+      onIdentity: (identity) => this.#setBoot(identity),
       onSaved: () => this.#publish(),
     });
     void ctx.blockConcurrencyWhile(() => this.#session.restore());
@@ -61,7 +61,8 @@ export class ConfigHub extends DurableObject<Env> implements Hub {
     // First of all: whatever fails below must not end the chain.
     await this.#setAlarm();
     this.#session.start();
-    await this.#publisher.recover();
+    if (await this.#publisher.recover()) this.#store.setMeta('kv_boot', '');
+    await this.#writeBoot();
     await this.#publisher.publish();
   }
 
@@ -85,14 +86,17 @@ export class ConfigHub extends DurableObject<Env> implements Hub {
     return JSON.stringify({ ...this.#session.status(), kv: { current: isCurrent } });
   }
 
-  #setBoot(boot: BootRecord): void {
-    this.#boot = boot;
-    this.#bootMark = markOf(boot);
-    this.ctx.waitUntil(this.#writeBoot(boot));
+  #setBoot({ cluster, groupId, rootKey, groupSecrets }: BootRecord): void {
+    // Not the whole identity: the node's own keys never leave this object.
+    this.#boot = { cluster, groupId, rootKey, groupSecrets };
+    this.#bootMark = markOf(this.#boot);
+    this.ctx.waitUntil(this.#writeBoot());
   }
 
   /** A change of pins, secrets or boot key is a change of what is written. */
-  async #writeBoot(boot: BootRecord): Promise<void> {
+  async #writeBoot(): Promise<void> {
+    const boot = this.#boot;
+    if (boot === null) return;
     const text = this.#bindings.settings.HEADGATE_BOOT_KEY;
     const bootKey = text === null ? null : parseBootKey(text);
     const mark = bootKey === null ? markOf(boot) : `${markOf(boot)}:${hashOf(bootKey)}`;

@@ -17,7 +17,11 @@ const BOOT_KEY = new Uint8Array(32).fill(3);
 const records = (count: number, mark = '') =>
   Array.from({ length: count }, (_, i) => {
     const id = `r${i}`;
-    return makeRecord({ kind: 'routes', ws: WORKSPACE, id, placement: id }, { id, mark }, edgeCrypto);
+    return makeRecord(
+      { kind: 'routes', ws: WORKSPACE, id, placement: id },
+      { id, mark },
+      edgeCrypto,
+    );
   });
 
 /** The other end of the network: a hub that can be away, slow, or behind. */

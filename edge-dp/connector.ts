@@ -4,10 +4,15 @@
  * A peer that has frozen gives no event here, ever; the sync client's own pings find it out.
  */
 import type { Connection, ConnectionEvents, Connector, Clock } from '#shared/platform/platform.ts';
-import { SYNC_PATH } from '#shared/wire/protocol.ts';
+import type { FetchJson } from '#shared/sync/pull-connection.ts';
+import { FRAME_LENGTH_MAX } from '#shared/wire/protocol.ts';
 
 /** A control plane that has not answered the upgrade by then is not there. */
 export const CONNECT_MAX_MS = 10_000;
+/** A whole exchange by pull. */
+const EXCHANGE_MAX_MS = 15_000;
+/** An answer holds a few frames. */
+const ANSWER_LENGTH_MAX = 4 * FRAME_LENGTH_MAX;
 const VANISHED = 1006;
 const NORMAL = 1000;
 
@@ -25,11 +30,26 @@ export class FetchConnector implements Connector {
   }
 }
 
-/** `fetch` upgrades http(s) addresses only; the sync path goes below the address's own. */
-export function httpUrl(address: string): string {
-  const base = address.replace(/^ws/, 'http').replace(/\/+$/, '');
-  return base.endsWith(SYNC_PATH) ? base : `${base}${SYNC_PATH}`;
+/** `fetch` upgrades http(s) addresses only. */
+function httpUrl(address: string): string {
+  return address.replace(/^ws/, 'http');
 }
+
+/** One exchange of a session by pull. */
+export const fetchJson: FetchJson = async (method, url, body) => {
+  const response = await fetch(url, {
+    method,
+    body,
+    headers: { accept: 'application/json', 'content-type': 'application/json' },
+    redirect: 'manual',
+    signal: AbortSignal.timeout(EXCHANGE_MAX_MS),
+  });
+  const text = await response.text();
+  if (text.length > ANSWER_LENGTH_MAX) throw new Error('the answer is too long');
+  const retryAfter = response.headers.get('retry-after') ?? '';
+  const retryAfterSeconds = /^\d{1,6}$/.test(retryAfter) ? Number(retryAfter) : null;
+  return { status: response.status, text, retryAfterSeconds };
+};
 
 class SocketConnection implements Connection {
   readonly #events: ConnectionEvents;

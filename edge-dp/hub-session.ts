@@ -1,0 +1,136 @@
+/**
+ * The hub's session with its control plane: the shared client over a Durable Object's ports.
+ *
+ * A configuration is built here once before isolates see it, so that one that cannot be built is
+ * refused by the node and not by every isolate for itself.
+ */
+import { HEADGATE_VERSION } from '#shared/base/product.ts';
+import { hex } from '#shared/base/bytes.ts';
+import type { ReplicaState } from '#shared/config/replica.ts';
+import { HANDLERS } from '#shared/plugins/handlers.ts';
+import type { ConfigStore, Logger } from '#shared/platform/platform.ts';
+import type { JsonObject } from '#shared/schema/field.ts';
+import { type BuildOutcome, SyncClient } from '#shared/sync/client.ts';
+import { type NodeIdentity, textIdentityStore } from '#shared/sync/identity.ts';
+import { connectorByScheme, PullConnector } from '#shared/sync/pull-connection.ts';
+import { buildTables } from '#shared/tables/build.ts';
+import type { Tables } from '#shared/tables/tables.ts';
+import type { SignedManifest } from '#shared/wire/frames.ts';
+import type { EdgeSettings } from './bindings.ts';
+import { pepperOf } from './boot-record.ts';
+import { FetchConnector, fetchJson } from './connector.ts';
+import { edgeCrypto } from './crypto.ts';
+import type { HubStore } from './hub-store.ts';
+import { edgeClock, edgeRandom } from './platform.ts';
+
+export interface HubSessionOptions {
+  readonly settings: EdgeSettings;
+  readonly store: HubStore;
+  readonly logger: Logger;
+  /** Who the node is, or what secrets it has, is known or has changed. */
+  readonly onIdentity: (identity: NodeIdentity) => void;
+  /** There is a new head in the store. */
+  readonly onSaved: () => void;
+}
+
+export class HubSession {
+  readonly #options: HubSessionOptions;
+  readonly #client: SyncClient;
+  /** Of the last build, for the next one to share. */
+  #tables: Tables | null = null;
+  #head: { readonly signed: SignedManifest; readonly hash: string } | null = null;
+  #isToldIdle = false;
+
+  constructor(options: HubSessionOptions) {
+    const { settings, store, logger, onIdentity } = options;
+    this.#options = options;
+    this.#client = new SyncClient({
+      controlPlanes: settings.HEADGATE_CONTROL_PLANES,
+      joinToken: settings.HEADGATE_JOIN_TOKEN,
+      about: {
+        hostname: settings.HEADGATE_DEPLOYMENT,
+        version: HEADGATE_VERSION,
+        runtime: 'edge',
+        labels: {},
+        features: [],
+      },
+      connector: connectorByScheme(
+        new FetchConnector(edgeClock),
+        new PullConnector(fetchJson, edgeClock),
+      ),
+      clock: edgeClock,
+      random: edgeRandom,
+      crypto: edgeCrypto,
+      logger,
+      identities: textIdentityStore({
+        read: async () => store.getMeta('identity'),
+        write: async (text) => store.setMeta('identity', text),
+      }),
+      configs: this.#configs(),
+      onReplica: async (state, identity) => this.#build(state, identity),
+      onIdentity,
+    });
+  }
+
+  /** What was stored, verified and built again; before anything else. */
+  async restore(): Promise<void> {
+    if (await this.#client.boot()) this.#readHead();
+  }
+
+  /** Dials, unless it is at it already. */
+  start(): void {
+    if (this.#options.settings.HEADGATE_CONTROL_PLANES.length > 0) {
+      this.#client.start();
+      return;
+    }
+    if (this.#isToldIdle) return;
+    this.#isToldIdle = true;
+    this.#options.logger.log('warn', 'HEADGATE_CONTROL_PLANES is empty: nothing to connect to');
+  }
+
+  /** What isolates are told to serve; null for nothing. */
+  head(): { readonly signed: SignedManifest; readonly hash: string } | null {
+    return this.#head;
+  }
+
+  status(): JsonObject {
+    const status = this.#client.status();
+    return {
+      node: this.#client.identity?.node ?? null,
+      cluster: this.#client.identity?.cluster ?? null,
+      group: this.#client.identity?.group ?? null,
+      state: status.tag,
+      control_plane: status.controlPlane,
+      epoch: status.epoch,
+      revision: status.revision,
+      configuration_hash: status.hash,
+      stale_since_ms: status.staleSinceMs,
+      last_error: status.lastError,
+    };
+  }
+
+  #configs(): ConfigStore {
+    const { store, onSaved } = this.#options;
+    return {
+      load: () => store.load(),
+      save: async (config) => {
+        await store.save(config);
+        this.#readHead();
+        onSaved();
+      },
+    };
+  }
+
+  #readHead(): void {
+    const signed = this.#options.store.head();
+    this.#head = signed === null ? null : { signed, hash: hex(edgeCrypto.sha256(signed.manifest)) };
+  }
+
+  #build(state: ReplicaState, identity: NodeIdentity): BuildOutcome {
+    const pepper = pepperOf(identity, edgeCrypto);
+    const deps = { handlers: HANDLERS, runtime: 'edge', crypto: edgeCrypto, pepper } as const;
+    const built = buildTables(state.replica, deps, this.#tables);
+    if (built.ok) this.#tables = built.tables;
+    return built;
+  }
+}

@@ -41,13 +41,19 @@ export class KvPublisher {
     return this.#running;
   }
 
-  /** KV lost the pointer that the hub once wrote: everything is to be written again. */
-  async recover(): Promise<void> {
-    if (this.#store.getMeta('kv_head') === null) return;
-    if ((await this.#kv.readHead()) !== null) return;
-    this.#logger.log('warn', 'KV has lost the configuration; it is written again');
+  /** Whether KV has lost what the hub once wrote: then everything is to be written again. */
+  async recover(): Promise<boolean> {
+    if ((this.#store.getMeta('kv_head') ?? '') === '') return false;
+    try {
+      if ((await this.#kv.readHead()) !== null) return false;
+    } catch (error) {
+      this.#logger.log('warn', 'KV cannot be read', { error: String(error) });
+      return false;
+    }
+    this.#logger.log('warn', 'KV has lost the configuration: it is written again');
     this.#store.forgetKv();
     this.#store.setMeta('kv_head', '');
+    return true;
   }
 
   async #run(): Promise<void> {

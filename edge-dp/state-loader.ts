@@ -96,11 +96,7 @@ export function isSamePin(state: ReplicaState, boot: BootRecord): boolean {
 }
 
 /** Whether a state may take the place of what is held. */
-export function isNewer(
-  state: ReplicaState,
-  held: ReplicaState | null,
-  boot: BootRecord,
-): boolean {
+export function isNewer(state: ReplicaState, held: ReplicaState | null, boot: BootRecord): boolean {
   if (held === null || !isSamePin(held, boot)) return true;
   return compareRevisions(positionOf(state), positionOf(held)) > 0;
 }
