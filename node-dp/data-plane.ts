@@ -5,6 +5,7 @@
 import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { compareRevisions } from '#shared/config/manifest.ts';
 import { loadReplica, type ReplicaState } from '#shared/config/replica.ts';
 import { TrustedProxies } from '#shared/http/forwarded.ts';
 import { acquireLock, ensurePrivateDir, LockedError } from '#shared/platform/node/files.ts';
@@ -91,7 +92,7 @@ class DataPlane implements Running {
     const cached = identity?.tag === 'joined' ? await this.#loadCache(store, identity) : null;
     const tls = await this.#readTls();
     await this.#listen(tls);
-    this.#sync = startSync({
+    this.#sync = await startSync({
       settings: this.#settings,
       logger: this.#logger,
       platform: this.#platform,
@@ -142,6 +143,9 @@ class DataPlane implements Running {
     if (cache.tag === 'unusable') return this.#noCache(cache.reason);
     const loaded = await loadReplica(cache.config, identity, this.#platform.crypto);
     if (!loaded.ok) return this.#noCache(`${loaded.code}: ${loaded.detail}`);
+    if (compareRevisions(loaded.state.replica, identity.highWater) < 0) {
+      return this.#noCache('older than what this node has served before');
+    }
     const served = this.#serving.take(loaded.state, identity.groupSecrets);
     return served.ok ? loaded.state : null;
   }
