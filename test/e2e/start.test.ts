@@ -1,13 +1,17 @@
 /** Starting: what it takes, what stops it, and what a second start finds. */
+import { spawnSync } from 'node:child_process';
 import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AdminClient } from '../support/admin-client.ts';
 import { answers } from '../support/cluster.ts';
 import { Program, startProgram } from '../support/program.ts';
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
 let folder: string;
 let taken: Server;
@@ -95,6 +99,16 @@ describe('a start that cannot be', () => {
       expect(lines, command).toEqual([expect.stringMatching(/\/proc\/headgate/)]);
       expect(code).toBe(1);
     }
+  });
+
+  it('says which Node it needs, and how to get it', async () => {
+    const old =
+      'Object.defineProperty(process,"versions",{value:{...process.versions,node:"20.20.2"}})';
+    const command = ['--import', `data:text/javascript,${old}`, join(ROOT, 'headgate.mjs'), 'dev'];
+    const { status, stderr } = spawnSync(process.execPath, command, { encoding: 'utf8' });
+    expect(stderr).toMatch(/needs Node 24\.14 or newer, and this is Node 20\.20\.2/);
+    expect(stderr).toMatch(/npm ci/);
+    expect(status).toBe(1);
   });
 
   it('refuses a second control plane on one embedded database', async () => {
