@@ -129,6 +129,17 @@ describe('a data plane without a control plane', () => {
     expect(log.join('')).toContain('bad_signature');
   });
 
+  it('serves no cache older than what it has served before', async () => {
+    const cluster = await TestCluster.create();
+    const records = configuration().replica().records();
+    await cluster.furnish(folder, records, { epoch: 1, revision: 2 });
+
+    const dataPlane = await start();
+
+    expect((await fetch(`${proxyUrl(dataPlane)}/`)).status).toBe(503);
+    expect(log.join('')).toContain('older than');
+  });
+
   it('counts what it answered', async () => {
     await furnish(configuration());
     const dataPlane = await start();

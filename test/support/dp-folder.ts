@@ -21,6 +21,10 @@ import { fileIdentityStore } from '../../node-dp/identity-store.ts';
 const GENERATION = 1;
 const FROM_SECONDS = 1_700_000_000;
 
+type Position = NodeIdentity['highWater'];
+
+const NOTHING: Position = { epoch: 0, revision: 0 };
+
 /** The keys of a cluster with one group and one node. */
 export class TestCluster {
   readonly id = nodeRandom.uuid();
@@ -104,7 +108,7 @@ export class TestCluster {
     };
   }
 
-  async identity(): Promise<NodeIdentity> {
+  async identity(highWater: Position = NOTHING): Promise<NodeIdentity> {
     return {
       tag: 'joined',
       cluster: this.id,
@@ -116,16 +120,20 @@ export class TestCluster {
       sealing: await nodeCrypto.generateSealingKey(),
       joinSeq: 1,
       groupSecrets: [{ generation: GENERATION, secret: this.groupSecret }],
-      highWater: { epoch: 0, revision: 0 },
+      highWater,
       keySequence: 0,
     };
   }
 
   /** Fills `dataDir` (HEADGATE_DATA_DIR) for a node that serves these records. */
-  async furnish(dataDir: string, records: Iterable<ConfigRecord>): Promise<void> {
+  async furnish(
+    dataDir: string,
+    records: Iterable<ConfigRecord>,
+    highWater: Position = NOTHING,
+  ): Promise<void> {
     const folder = join(dataDir, 'dp');
     await ensurePrivateDir(folder);
-    await fileIdentityStore(join(folder, 'node.json')).save(await this.identity());
+    await fileIdentityStore(join(folder, 'node.json')).save(await this.identity(highWater));
     await new FileConfigStore(join(folder, 'config.json')).save(await this.publish(records));
   }
 }
