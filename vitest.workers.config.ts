@@ -9,7 +9,11 @@ export default defineConfig({
       wrangler: { configPath: './wrangler.toml' },
       miniflare: {
         cf: false,
-        bindings: { HEADGATE_DEPLOYMENT: 'test', HEADGATE_CONTROL_PLANES: '' },
+        bindings: {
+          HEADGATE_DEPLOYMENT: 'test',
+          HEADGATE_CONTROL_PLANES: '',
+          HEADGATE_LOG_LEVEL: 'error',
+        },
       },
     }),
   ],

@@ -24,8 +24,7 @@ export function fromRequest(request: Request): GatewayRequest {
     scheme,
     headers,
     body: bodyOf(request, headers),
-    // Set by the platform: a client's own value never arrives.
-    peerAddress: unmapped(headers.get('cf-connecting-ip') ?? LOOPBACK),
+    peerAddress: peerOf(cf !== undefined, headers),
     peerPort: 0,
     localPort: portOf(authority) ?? DEFAULT_PORT[scheme],
     tls:
@@ -43,6 +42,14 @@ export function headersOf(headers: Headers): HeaderList {
   const raw: string[] = [];
   for (const [name, value] of headers) raw.push(name, value);
   return new HeaderList(raw);
+}
+
+/**
+ * Cloudflare sets CF-Connecting-IP itself, and `cf` on every request. Where there is no `cf` (workerd
+ * on its own), the field is whatever the client wrote.
+ */
+function peerOf(isCloudflare: boolean, headers: HeaderList): string {
+  return unmapped((isCloudflare ? headers.get('cf-connecting-ip') : null) ?? LOOPBACK);
 }
 
 function bodyOf(request: Request, headers: HeaderList): Body {

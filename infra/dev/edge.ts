@@ -43,8 +43,8 @@ export interface Edge {
 export async function startEdge(options: EdgeOptions): Promise<Edge> {
   const miniflare = new Miniflare(miniflareOptions(options, await bundleEdge()));
   try {
-    const base = await miniflare.ready;
-    const url = base.origin;
+    await miniflare.ready;
+    const { origin: url } = await miniflare.unsafeGetDirectURL();
     // The first request makes the isolate ask its hub, and thereby the hub dial.
     const prefix = options.bindings['HEADGATE_STATUS_PREFIX'] ?? '/_headgate';
     const first = await fetch(`${url}${prefix}/status/ready`, {
@@ -85,8 +85,11 @@ function miniflareOptions(
 ): ReturnType<typeof convertV4MiniflareOptions> {
   return convertV4MiniflareOptions({
     name: 'headgate-edge',
-    host: options.host ?? '127.0.0.1',
-    port: options.port,
+    // Straight to the Worker: Miniflare's own front would believe a client's X-Forwarded-Proto and
+    // other headers, which the platform does not.
+    unsafeDirectSockets: [{ host: options.host ?? '127.0.0.1', port: options.port }],
+    host: '127.0.0.1',
+    port: 0,
     cf: false,
     log: new Log(options.quiet ? LogLevel.NONE : LogLevel.WARN),
     compatibilityDate: EDGE_COMPATIBILITY_DATE,
