@@ -43,6 +43,18 @@ export function describeDatabase(context: SuiteContext): void {
     await expect(must<Db>(leaked, 'a handle').query('SELECT 1')).rejects.toThrow('is over');
   });
 
+  it('fails a transaction in which a failed statement was swallowed', async () => {
+    const { db } = context.store;
+    await db.query('CREATE TABLE IF NOT EXISTS swallowed (id int)');
+    const work = db.tx(async (tx) => {
+      await tx.query('INSERT INTO swallowed VALUES (1)');
+      await tx.query('SELECT 1 / 0').catch(() => {});
+      return 'fine';
+    });
+    await expect(work).rejects.toMatchObject({ name: 'DbError', sqlState: '22012' });
+    expect((await db.query('SELECT * FROM swallowed')).rows).toEqual([]);
+  });
+
   it('reads one moment in a repeatable read transaction', async () => {
     const ws = await context.workspace();
     const entity = await context.made(ws, service, { host: 'h' });

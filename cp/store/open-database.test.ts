@@ -15,6 +15,7 @@ describe('the choice of a driver', () => {
     expect(chosen(null)).toBe('pglite');
     expect(chosen('postgres://u@db.example.com/x')).toBe('postgres');
     expect(chosen('postgresql://u@db.example.com/x')).toBe('postgres');
+    expect(chosen('postgres:///x?host=/run/postgresql')).toBe('postgres');
     expect(chosen(NEON)).toBe('neon');
     expect(chosen(POOLED)).toBe('neon');
     expect(chosen('postgres://u@neon.tech.example.com/x')).toBe('postgres');

@@ -64,7 +64,9 @@ export async function openDatabase(settings: DatabaseSettings, logger: Logger): 
 
 function parseUrl(text: string): URL {
   const url = URL.parse(text);
-  if (url === null || !/^postgres(ql)?:$/.test(url.protocol) || url.hostname === '') {
+  const isPostgres = url !== null && /^postgres(ql)?:$/.test(url.protocol);
+  // Without a host it is a socket in the file system: postgres:///database?host=/run/postgresql
+  if (!isPostgres || (url.hostname === '' && !url.searchParams.has('host'))) {
     throw new DatabaseSettingsError(
       'HEADGATE_DATABASE_URL must be of the form postgres://user:password@host:port/database',
     );

@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect, it } from 'vitest';
+import { must } from '#shared/base/assert.ts';
 import { consumer } from '#shared/entities/consumer.ts';
 import { service } from '#shared/entities/service.ts';
 import { target } from '#shared/entities/target.ts';
@@ -92,6 +93,19 @@ export function describeVersions(context: SuiteContext): void {
     const expected = Array.from({ length: WRITES }, (_, index) => index + 1);
     expect(versions.toSorted((a, b) => a - b)).toEqual(expected);
     expect(seen).toEqual(expected);
+  });
+
+  it('loses no update of writers that read first', async () => {
+    const ws = await context.workspace();
+    const { id } = await context.made(ws, service, { host: 'h', retries: 0 });
+    const increment = () =>
+      context.store.write(ws, ACTOR, async (tx) => {
+        const entity = must(await tx.get(service, ws, id), 'stored');
+        await tx.update(service, ws, { ...entity, retries: Number(entity['retries']) + 1 });
+      });
+    await Promise.all(Array.from({ length: 20 }, increment));
+
+    expect(await context.store.get(service, ws, id)).toMatchObject({ retries: 20 });
   });
 
   it('holds a transaction of thousands of entities in one version', async () => {
