@@ -92,8 +92,7 @@ export async function signManifest(
 
 /**
  * Proves a manifest from the pinned root key: root → key list → signing key → manifest, and that it
- * is for this cluster and this group, and not below the high-water mark. Whether it is newer than what
- * is held is not asked here, see `admit` in `replica.ts`.
+ * is for this cluster and this group. Whether it is new is not asked here, see `admit` in `replica.ts`.
  */
 export async function verifySigned(
   signed: SignedManifest,
@@ -183,9 +182,6 @@ function refuseManifest(
   const isOver = key.not_after !== null && manifest.created_at > key.not_after;
   if (isOver || manifest.created_at < key.not_before) {
     return refuse('bad_signature', 'made when its key was not in force');
-  }
-  if (pinned.highWater !== undefined && compareRevisions(manifest, pinned.highWater) < 0) {
-    return refuse('not_newer', 'older than what this node has already held');
   }
   const unknown = manifest.features.filter((feature) => !KNOWN_FEATURES.has(feature));
   if (unknown.length === 0) return null;

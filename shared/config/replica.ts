@@ -65,6 +65,14 @@ export function admit(head: Position, held: Position): 'newer' | 'same' | Refusa
   return { ok: false, code: 'not_newer', detail };
 }
 
+/** A refusal when a verified head is below the high-water mark, whatever is held now; else null. */
+export function refuseBelow({ position }: Head, { highWater }: Pinned): Refusal | null {
+  if (highWater === undefined || compareRevisions(position, highWater) >= 0) return null;
+  const mark = `${highWater.epoch}.${highWater.revision}`;
+  const detail = `${position.epoch}.${position.revision} is older than ${mark}, held before`;
+  return { ok: false, code: 'not_newer', detail };
+}
+
 /** A state from a verified head and the tree that it names. */
 export function makeState(head: Head, tree: ConfigTree): Loaded {
   const { manifest, signed, position, keySequence } = head;
@@ -103,6 +111,8 @@ export async function loadReplica(
   const verified = await verifyHead(signed, pinned, crypto);
   if (!verified.ok) return verified;
   const { head } = verified;
+  const refusal = refuseBelow(head, pinned);
+  if (refusal !== null) return refusal;
   const assembly = new Assembly(head.manifest, ConfigTree.empty(crypto), crypto);
   while (!assembly.isSettled) {
     for (const id of assembly.missing(Number.MAX_SAFE_INTEGER)) {
@@ -162,6 +172,8 @@ export async function applyDelta(
 ): Promise<Loaded> {
   const verified = await verifyHead(frame.head, pinned, crypto);
   if (!verified.ok) return verified;
+  const refusal = refuseBelow(verified.head, pinned);
+  if (refusal !== null) return refusal;
   const verdict = admit(verified.head.position, positionOf(state));
   if (verdict === 'newer') return advance(state, frame, verified.head, crypto);
   if (verdict === 'same' && state !== null) return { ok: true, state };

@@ -7,6 +7,7 @@ import {
   makeState,
   NOWHERE,
   positionOf,
+  refuseBelow,
   verifyHead,
   type Head,
   type Pinned,
@@ -54,7 +55,7 @@ export class Verifier {
       return { tag: 'refused', position: { ...NOWHERE, hash }, refusal: verified };
     }
     const { head } = verified;
-    const verdict = this.#admit(head, holding);
+    const verdict = this.#admit(head, holding, pinned);
     if (verdict !== null) return verdict;
     if (frame.type === 'delta') {
       const advanced = advance(baseOf(frame, holding), frame, head, this.#crypto);
@@ -64,13 +65,16 @@ export class Verifier {
   }
 
   /** Null when it is to be taken. */
-  #admit(head: Head, { held, served }: Holding): Verdict | null {
-    const verdict = admit(head.position, positionOf(held[0] ?? null));
+  #admit(head: Head, { held, served }: Holding, pinned: Pinned): Verdict | null {
+    const { position } = head;
+    const refusal = refuseBelow(head, pinned);
+    if (refusal !== null) return { tag: 'refused', position, refusal };
+    const verdict = admit(position, positionOf(held[0] ?? null));
     if (verdict === 'newer') return null;
     if (verdict === 'same') return { tag: 'same' };
     // On the way from what is served to what is being built: old news, but no wrong news.
-    if (compareRevisions(head.position, served) > 0) return { tag: 'ignored' };
-    return { tag: 'refused', position: head.position, refusal: verdict };
+    if (compareRevisions(position, served) > 0) return { tag: 'ignored' };
+    return { tag: 'refused', position, refusal: verdict };
   }
 
   #ready(state: ReplicaState): Verdict {
