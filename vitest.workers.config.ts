@@ -13,6 +13,8 @@ export default defineConfig({
           HEADGATE_DEPLOYMENT: 'test',
           HEADGATE_CONTROL_PLANES: '',
           HEADGATE_LOG_LEVEL: 'error',
+          HEADGATE_PROXY_ACCESS_LOG: 'off',
+          HEADGATE_STATUS_TOKEN: 'status-token',
         },
       },
     }),

@@ -74,7 +74,10 @@ export class HubSession {
 
   /** What was stored, verified and built again; before anything else. */
   async restore(): Promise<void> {
-    if (await this.#client.boot()) this.#readHead();
+    if (!(await this.#client.boot())) return;
+    this.#readHead();
+    // It may have been evicted before KV had it.
+    this.#options.onSaved();
   }
 
   /** Dials, unless it is at it already. */

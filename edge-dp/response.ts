@@ -7,7 +7,7 @@ import { filtered, toReadable, UpgradeBody } from './web-body.ts';
 const EMPTY = new Uint8Array(0);
 
 /** Statuses whose message has no body; the constructor refuses one. */
-const WITHOUT_BODY: readonly number[] = [204, 205, 304];
+const WITHOUT_BODY: ReadonlySet<number> = new Set([204, 205, 304]);
 
 /**
  * The exchange counts as over when the runtime has taken the body: whether its last byte arrived
@@ -24,7 +24,7 @@ export function toResponse(response: GatewayResponse): Response {
     response.onFinish({ complete: true, bytesSent: 0 });
     return upgraded;
   }
-  if (WITHOUT_BODY.includes(status)) {
+  if (WITHOUT_BODY.has(status)) {
     discard(body);
     return finished(response, null, 0);
   }

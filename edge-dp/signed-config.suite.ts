@@ -9,9 +9,10 @@ import { REGISTRY } from '#shared/registry.ts';
 import type { JsonObject } from '#shared/schema/field.ts';
 import { processInsert } from '#shared/schema/process.ts';
 import type { SignedManifest } from '#shared/wire/frames.ts';
+import { identityText } from '#shared/sync/identity.ts';
 import type { BootRecord } from './boot-record.ts';
 import { edgeCrypto } from './crypto.ts';
-import type { TreeNode } from './hub-store.ts';
+import { HubStore, type TreeNode } from './hub-store.ts';
 
 export const WORKSPACE = '00000000-0000-4000-8000-000000000001';
 const NOW_SECONDS = 1_700_000_000;
@@ -55,6 +56,25 @@ export class TestCluster {
       rootKey: root.publicKey,
       groupSecrets: [{ generation: 1, secret: new Uint8Array(32).fill(5) }],
     };
+  }
+
+  /** The identity of a node that has joined, as a hub keeps it. */
+  async identity(): Promise<string> {
+    const { cluster, groupId, rootKey, groupSecrets } = this.boot;
+    return identityText({
+      tag: 'joined',
+      cluster,
+      node: crypto.randomUUID(),
+      group: 'default',
+      groupId,
+      rootKey,
+      signing: await edgeCrypto.generateSigningKey(),
+      sealing: await edgeCrypto.generateSealingKey(),
+      joinSeq: 1,
+      groupSecrets,
+      highWater: { epoch: 0, revision: 0 },
+      keySequence: 1,
+    });
   }
 
   async sign(revision: number, records: readonly ConfigRecord[]): Promise<SignedConfig> {
@@ -102,4 +122,21 @@ export class TestCluster {
     const head = { ...signed, key_list: list.text, key_list_signature: list.signature };
     return { head, nodes: [...tree.nodes()] };
   }
+}
+
+/** Puts a configuration into a hub's storage, as if it had come from a control plane. */
+export async function keep(
+  storage: DurableObjectStorage,
+  identity: string,
+  config: SignedConfig,
+): Promise<void> {
+  const store = new HubStore(storage);
+  store.setMeta('identity', identity);
+  await store.save({
+    manifest: config.head.manifest,
+    signature: config.head.signature,
+    keyList: config.head.key_list,
+    keyListSignature: config.head.key_list_signature,
+    nodes: new Map(config.nodes.map(({ id, text }) => [id, text])),
+  });
 }

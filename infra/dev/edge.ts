@@ -54,8 +54,17 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     return { url, close: () => miniflare.dispose() };
   } catch (error) {
     await miniflare.dispose();
-    throw error;
+    throw clearer(error, options);
   }
+}
+
+function clearer(error: unknown, { host, port }: EdgeOptions): unknown {
+  const code = error instanceof Error && 'code' in error ? error.code : null;
+  if (code !== 'ERR_ADDRESS_IN_USE') return error;
+  const address = `${host ?? '127.0.0.1'}:${port}`;
+  return new Error(`HEADGATE_EDGE_LISTEN: ${address} is taken by another program`, {
+    cause: error,
+  });
 }
 
 /** The Worker as one module, as wrangler would bundle it. */
