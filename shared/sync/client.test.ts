@@ -343,7 +343,9 @@ describe('a data plane that is lied to', () => {
     });
     await world.live();
 
+    // At once, and not when the handshake has taken too long.
     expect(world.network.dialled).toHaveLength(2);
+    expect(world.network.dialled[1]?.atMs).toBeLessThan(1000);
   });
 });
 

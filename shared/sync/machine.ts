@@ -71,7 +71,7 @@ export function step(state: SyncState, event: SyncEvent, moment: Moment): Step {
     case 'message':
       return received(state, event.frame, moment);
     case 'garbage':
-      if (!isOpen(state.link)) return [state, []];
+      if (!isDialled(state.link)) return [state, []];
       return giveUp(state, moment, CLOSE.protocolError, event.detail);
     case 'closed':
       return isDialled(state.link) ? disconnect(state, moment, event) : [state, []];

@@ -86,9 +86,10 @@ describe('a lost connection', () => {
     world.client.start();
     await world.converge(600_000);
 
-    // Each session brings 19 nodes more, and none loses what has arrived.
+    // Each session brings up to 19 nodes more, and none loses what has arrived: begun anew each time,
+    // the 256 of one request would never come through.
     expect(nodes).toBeGreaterThan(200);
-    expect(world.heard('hello').length).toBeLessThan(nodes / 19 + 5);
+    expect(world.heard('hello').length).toBeLessThan(nodes / 8);
     expect(world.client.served?.tree.hash).toBe(world.cp.head?.tree.hash);
   });
 });

@@ -20,9 +20,9 @@ import type { ServerEnd, ServerEvents } from './memory-connection.ts';
 
 export const TEST_WS = '00000000-0000-4000-8000-000000000001';
 
-export function testRecord(id: string, version = 1): ConfigRecord {
+export function testRecord(id: string, version = 1, placement = id): ConfigRecord {
   return makeRecord(
-    { kind: 'routes', ws: TEST_WS, id, placement: id },
+    { kind: 'routes', ws: TEST_WS, id, placement },
     { id, version },
     must(recordCrypto, 'a cluster was made'),
   );
@@ -253,10 +253,10 @@ export class ScriptedSession {
   #byManifest = false;
   #work: Promise<void> = Promise.resolve();
 
-  constructor(cp: ScriptedControlPlane, end: ServerEnd) {
+  constructor(cp: ScriptedControlPlane, end: ServerEnd, nonce: string = cp.nonce()) {
     this.#cp = cp;
     this.#end = end;
-    this.#nonce = cp.nonce();
+    this.#nonce = nonce;
     cp.sessions.add(this);
   }
 
@@ -271,6 +271,11 @@ export class ScriptedSession {
   close(code: number, reason = ''): void {
     this.#cp.sessions.delete(this);
     this.#end.close(code, reason);
+  }
+
+  /** Resolves when everything received is answered. */
+  idle(): Promise<void> {
+    return this.#work;
   }
 
   receive(text: string): void {
