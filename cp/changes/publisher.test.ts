@@ -7,6 +7,7 @@ import { ConfigTree } from '#shared/config/tree.ts';
 import { nodeClock } from '#shared/platform/node/clock.ts';
 import { nodeCrypto } from '#shared/platform/node/crypto.ts';
 import { nodeRandom } from '#shared/platform/node/random.ts';
+import type { Logger } from '#shared/platform/platform.ts';
 import { REGISTRY } from '#shared/registry.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
 import type { JsonObject } from '#shared/schema/field.ts';
@@ -50,7 +51,7 @@ beforeEach(async () => {
   );
 });
 
-function publisher(): Publisher {
+function publisher(logger: Logger = silent): Publisher {
   return new Publisher({
     store: db.store,
     keyring: db.keyring,
@@ -58,7 +59,7 @@ function publisher(): Publisher {
     crypto: nodeCrypto,
     clock: nodeClock,
     random: nodeRandom,
-    logger: silent,
+    logger,
     controlPlanes: [],
     pollMs: 60_000,
   });
@@ -293,6 +294,33 @@ describe('publishing', () => {
     await it_.close();
     const last = must((await manifests()).at(-1), 'a row');
     expect(JSON.parse(last.manifest)).toMatchObject({ revision: 2, records: 0, workspaces: {} });
+  });
+});
+
+describe('a failure while publishing', () => {
+  it('is logged, leaves nothing half done, and is tried again by itself', async () => {
+    const failures: number[] = [];
+    const it_ = publisher({
+      log: (_level, message, fields) => {
+        if (message === 'publishing failed') failures.push(Number(fields?.['retryMs']));
+      },
+    });
+    await insert(service('one'));
+    await db.store.db.query('ALTER TABLE group_nodes RENAME TO hidden');
+    it_.start();
+    await eventually('three tries', () => failures.length >= 3);
+    const { rows } = await db.store.db.query('SELECT 1 FROM group_records');
+    expect(rows).toEqual([]);
+    expect(await manifests()).toEqual([]);
+    await db.store.db.query('ALTER TABLE hidden RENAME TO group_nodes');
+    const [row] = await eventually('published', async () => {
+      const found = await manifests();
+      return found.length > 0 && found;
+    });
+    await it_.close();
+
+    expect(JSON.parse(must(row, 'a row').manifest)).toMatchObject({ revision: 1, records: 1 });
+    expect(failures.every((waitMs) => waitMs > 0 && waitMs <= 5_000)).toBe(true);
   });
 });
 

@@ -85,6 +85,7 @@ export async function attachSync(options: SyncOptions): Promise<Sync> {
     upgrade: (request, socket, head) => endpoint.upgrade(request, socket, head),
     pull: async (request, ip) => {
       if (new URL(request.url).pathname !== PULL_PATH) return new Response(null, { status: 404 });
+      if (endpoint.isDraining) return unavailable(RETRY_AFTER_S);
       return pull(request, ip ?? '');
     },
     drain: async () => {
@@ -125,7 +126,7 @@ class Endpoint {
   readonly #challenge: (nonce: string) => FrameOf<'challenge'>;
   readonly #server: WebSocketServer;
   readonly #sockets = new Set<WebSocket>();
-  #isDraining = false;
+  isDraining = false;
 
   constructor(hub: Hub, options: SyncOptions, challenge: (nonce: string) => FrameOf<'challenge'>) {
     this.#hub = hub;
@@ -144,7 +145,7 @@ class Endpoint {
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const path = (request.url ?? '').split('?', 1)[0];
     if (path !== SYNC_PATH) return refuse(socket, '404 Not Found', null);
-    if (this.#isDraining || this.#isFull()) {
+    if (this.isDraining || this.#isFull()) {
       const { random } = this.#options;
       const seconds = RETRY_AFTER_S + Math.round(random.next() * RETRY_AFTER_S);
       return refuse(socket, '503 Service Unavailable', seconds);
@@ -153,7 +154,7 @@ class Endpoint {
   }
 
   async drain(): Promise<void> {
-    this.#isDraining = true;
+    this.isDraining = true;
     this.#hub.drain(DRAIN_RETRY_MS, this.#options.controlPlanes);
     const open = [...this.#sockets];
     const closed = open.map((ws) => new Promise((resolve) => ws.once('close', resolve)));
@@ -205,6 +206,10 @@ function socketOf(ws: WebSocket): Socket {
 function textOf(data: RawData): string {
   if (Array.isArray(data)) return Buffer.concat(data).toString('utf8');
   return Buffer.isBuffer(data) ? data.toString('utf8') : Buffer.from(data).toString('utf8');
+}
+
+function unavailable(retryAfterS: number): Response {
+  return new Response(null, { status: 503, headers: { 'retry-after': String(retryAfterS) } });
 }
 
 /** Answers an upgrade that does not become a session. */

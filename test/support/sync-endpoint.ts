@@ -1,6 +1,7 @@
 /** A cluster endpoint in this process, and a peer that says whatever a test wants it to. */
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { getRequestListener } from '@hono/node-server';
 import { WebSocket } from 'ws';
 import { must } from '#shared/base/assert.ts';
 import { base64url } from '#shared/base/bytes.ts';
@@ -59,7 +60,7 @@ export class SyncEndpoint {
     await publisher.flush();
     const { port = 0, hosts = [], ...more } = options;
     const sync = await attachSync({ ...common, registry, publisher, hosts, ...more });
-    const server = createServer((_request, response) => response.writeHead(404).end());
+    const server = createServer(getRequestListener((request) => sync.pull(request)));
     server.on('upgrade', (request, socket, head) => sync.upgrade(request, socket, head));
     await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
     return new SyncEndpoint({ registry, publisher, sync, logs }, server);

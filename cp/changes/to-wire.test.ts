@@ -1,0 +1,78 @@
+import { describe, expect, it } from 'vitest';
+import { must } from '#shared/base/assert.ts';
+import { lookupHash } from '#shared/config/secrets.ts';
+import { nodeCrypto as crypto } from '#shared/platform/node/crypto.ts';
+import { REGISTRY } from '#shared/registry.ts';
+import type { EntityDefinition, JsonObject } from '#shared/schema/field.ts';
+import { groupKeys, LEVEL, toWire, type GroupKeys } from './to-wire.ts';
+
+const WS = '00000000-0000-4000-8000-000000000001';
+const ID = '10000000-0000-4000-8000-000000000001';
+const OTHER = '20000000-0000-4000-8000-000000000001';
+
+function keysOf(generation: number): GroupKeys {
+  const secret = new Uint8Array(32).fill(generation);
+  return groupKeys({ secret, generation, placement: new Uint8Array(32) }, crypto);
+}
+
+function wire(kind: string | EntityDefinition, entity: JsonObject, keys = keysOf(1)) {
+  const def = typeof kind === 'string' ? must(REGISTRY.entities.get(kind), kind) : kind;
+  return toWire(def, { id: ID, ...entity }, { ws: WS, keys, level: LEVEL }, crypto);
+}
+
+describe('the wire shape', () => {
+  it('replaces a look-up secret by its keyed hash, the one that a data plane looks for', () => {
+    const keys = keysOf(1);
+    const record = wire('keyauth_credentials', { key: 'secret', consumer: { id: OTHER } }, keys);
+    const lookup = { kind: 'keyauth_credentials', ws: WS, value: 'secret' };
+    expect(record.body['key']).toBe(lookupHash(keys.pepper, lookup, crypto));
+    expect(record.text).not.toContain('secret');
+  });
+
+  it('places a credential by a hash that stays when the pepper rotates', () => {
+    const input = { key: 'secret', consumer: { id: OTHER } };
+    const before = wire('keyauth_credentials', input, keysOf(1));
+    const after = wire('keyauth_credentials', input, keysOf(2));
+    expect(after.body['key']).not.toBe(before.body['key']);
+    expect(after.placement).toBe(before.placement);
+    expect(before.placement).not.toBe(before.body['key']);
+  });
+
+  it('carries the time of expiry, which is no field of the definition', () => {
+    const input = { key: 'k', consumer: { id: OTHER }, expires_at: 1_800_000_000 };
+    expect(wire('keyauth_credentials', input).body['expires_at']).toBe(1_800_000_000);
+  });
+
+  it.each([
+    ['a route', { route: { id: OTHER }, service: { id: ID }, consumer: null }, OTHER],
+    ['a service', { route: null, service: { id: OTHER }, consumer: { id: ID } }, OTHER],
+    ['a consumer', { route: null, service: null, consumer: { id: OTHER } }, OTHER],
+    ['nothing', { route: null, service: null, consumer: null }, 'global'],
+  ])('places a plugin of %s with it', (_name, scope, placement) => {
+    expect(wire('plugins', { name: 'key-auth', ...scope }).placement).toBe(placement);
+  });
+
+  it('places everything else by its id', () => {
+    expect(wire('services', { name: 'a' }).placement).toBe(ID);
+  });
+
+  it('lets no secret out that is to be sealed, at any depth', () => {
+    const secret = { type: 'string', secret: 'sealed' } as const;
+    const def: EntityDefinition = {
+      name: 'things',
+      workspaceable: true,
+      fields: { id: { type: 'string' }, a: secret, b: { type: 'record', fields: { c: secret } } },
+    };
+    const record = wire(def, { a: 'hidden', b: { c: 'hidden' } });
+    expect(record.body).toEqual({ id: ID, a: null, b: { c: null } });
+  });
+
+  it('leaves out what is no field of the definition', () => {
+    const body = wire('services', { name: 'a', password: 'x', ['constructor']: 'y' }).body;
+    expect(Object.keys(body).toSorted()).toEqual(['id', 'name']);
+  });
+
+  it('refuses a kind that is never sent', () => {
+    expect(() => wire('workspaces', { name: 'a' })).toThrow(/never sent/);
+  });
+});
