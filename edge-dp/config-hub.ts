@@ -33,6 +33,8 @@ export class ConfigHub extends DurableObject<Env> implements Hub {
   readonly #session: HubSession;
   #bootMark = '';
   #boot: BootRecord | null = null;
+  /** KV may have been emptied since it was written. */
+  #isKvChecked = false;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -50,6 +52,8 @@ export class ConfigHub extends DurableObject<Env> implements Hub {
       onSaved: () => this.#publish(),
     });
     void ctx.blockConcurrencyWhile(() => this.#session.restore());
+    // It may have been evicted before KV had everything.
+    ctx.waitUntil(this.#catchUp());
   }
 
   async ensure(): Promise<void> {
@@ -61,9 +65,7 @@ export class ConfigHub extends DurableObject<Env> implements Hub {
     // First of all: whatever fails below must not end the chain.
     await this.#setAlarm();
     this.#session.start();
-    if (await this.#publisher.recover()) this.#store.setMeta('kv_boot', '');
-    await this.#writeBoot();
-    await this.#publisher.publish();
+    await this.#catchUp();
   }
 
   async head(held: Held): Promise<HubAnswer> {
@@ -82,8 +84,9 @@ export class ConfigHub extends DurableObject<Env> implements Hub {
   }
 
   async status(): Promise<string> {
-    const isCurrent = this.#store.getMeta('kv_head') === (this.#store.head()?.signature ?? null);
-    return JSON.stringify({ ...this.#session.status(), kv: { current: isCurrent } });
+    const isWritten = this.#store.getMeta('kv_head') === (this.#store.head()?.signature ?? null);
+    const kv = { current: this.#isKvChecked && isWritten };
+    return JSON.stringify({ ...this.#session.status(), kv });
   }
 
   #setBoot({ cluster, groupId, rootKey, groupSecrets }: BootRecord): void {
@@ -108,6 +111,14 @@ export class ConfigHub extends DurableObject<Env> implements Hub {
     } catch (error) {
       this.#logger.log('warn', 'KV did not take the boot record', { error: String(error) });
     }
+  }
+
+  /** Makes KV what it should be. */
+  async #catchUp(): Promise<void> {
+    if (await this.#publisher.recover()) this.#store.setMeta('kv_boot', '');
+    await this.#writeBoot();
+    await this.#publisher.publish();
+    this.#isKvChecked = true;
   }
 
   #publish(): void {

@@ -74,10 +74,7 @@ export class HubSession {
 
   /** What was stored, verified and built again; before anything else. */
   async restore(): Promise<void> {
-    if (!(await this.#client.boot())) return;
-    this.#readHead();
-    // It may have been evicted before KV had it.
-    this.#options.onSaved();
+    if (await this.#client.boot()) this.#readHead();
   }
 
   /** Dials, unless it is at it already. */

@@ -33,7 +33,7 @@ export function fromRequest(request: Request): GatewayRequest {
         : null,
     abort: new SignalAbort(request.signal),
     sendInterim: null,
-    upgrade: headers.get('upgrade')?.toLowerCase() === 'websocket' ? request : null,
+    upgrade: null,
   };
 }
 

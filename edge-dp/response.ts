@@ -2,7 +2,7 @@
 import type { Body, BodyFilter } from '#shared/http/body.ts';
 import type { GatewayResponse, Outcome } from '#shared/http/message.ts';
 import { runFilters } from '#shared/proxy/body-filter.ts';
-import { filtered, toReadable, UpgradeBody } from './web-body.ts';
+import { filtered, toReadable } from './web-body.ts';
 
 const EMPTY = new Uint8Array(0);
 
@@ -15,15 +15,6 @@ const WITHOUT_BODY: ReadonlySet<number> = new Set([204, 205, 304]);
  */
 export function toResponse(response: GatewayResponse): Response {
   const { body, status, filters } = response;
-  if (body instanceof UpgradeBody) {
-    const upgraded = new Response(null, {
-      status: 101,
-      headers: webHeaders(response, false),
-      webSocket: body.webSocket,
-    });
-    response.onFinish({ complete: true, bytesSent: 0 });
-    return upgraded;
-  }
   if (WITHOUT_BODY.has(status)) {
     discard(body);
     return finished(response, null, 0);

@@ -15,7 +15,7 @@ import {
   type UpstreamResponse,
 } from '#shared/platform/platform.ts';
 import { headersOf } from './request.ts';
-import { contentLength, toReadable, UpgradeBody, WebBody } from './web-body.ts';
+import { contentLength, toReadable, WebBody } from './web-body.ts';
 
 /** A request body up to here is kept, so that another target can be tried with it. */
 export const BODY_KEPT_BYTES_MAX = 64 * 1024;
@@ -192,9 +192,6 @@ function fromResponse(response: Response): UpstreamResponse {
   if (known !== undefined && headers.get('server')?.toLowerCase() === 'cloudflare') {
     void response.body?.cancel();
     throw new UpstreamError(known.failure, known.sent);
-  }
-  if (response.webSocket !== null) {
-    return { status: 101, headers, body: new UpgradeBody(response.webSocket) };
   }
   if (response.status < 200 || response.status > 599) {
     void response.body?.cancel();

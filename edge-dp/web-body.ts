@@ -80,25 +80,6 @@ export class WebBody implements BodyStream {
   }
 }
 
-/** The other end of an upgraded connection, on its way from the transport to the response. */
-export class UpgradeBody implements BodyStream {
-  readonly length = null;
-  readonly consumed = false;
-  readonly webSocket: WebSocket;
-
-  constructor(webSocket: WebSocket) {
-    this.webSocket = webSocket;
-  }
-
-  pipe(sink: BodySink): void {
-    sink.end(null);
-  }
-
-  resume(): void {}
-
-  cancel(): void {}
-}
-
 /** A core stream as one of the runtime's. */
 export function toReadable(body: BodyStream): ReadableStream<Uint8Array> {
   if (body instanceof WebBody) return body.take();

@@ -53,7 +53,8 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     await first.body?.cancel();
     return { url, close: () => miniflare.dispose() };
   } catch (error) {
-    await miniflare.dispose();
+    // What failed to start reports the same failure again when it is disposed of.
+    await miniflare.dispose().catch(() => undefined);
     throw clearer(error, options);
   }
 }
