@@ -95,6 +95,12 @@ describe('a delta', () => {
     expect(await codeOf(state, good)).toBe('ok');
   });
 
+  it('is refused when its manifest counts other records than there are', async () => {
+    const first = await cp.publish(records(3));
+    const second = await cp.publish([testRecord('r1', 2)], [], { records: 4 });
+    expect(await codeOf(await stateOf(first), deltaOf(first, second))).toBe('hash_mismatch');
+  });
+
   it('is refused when it leads back, and changes nothing when it leads to what is held', async () => {
     const first = await cp.publish(records(3));
     const second = await cp.publish([testRecord('r1', 2)]);

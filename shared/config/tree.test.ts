@@ -76,7 +76,10 @@ describe('ConfigTree', () => {
         expect(older.apply(diff.upserts, diff.removals).hash).toBe(newer.hash);
         const ids = new Set([...older.nodes()].map((node) => node.id));
         for (const id of diff.droppedNodeIds) expect(ids.delete(id)).toBe(true);
-        for (const node of diff.addedNodes) ids.add(node.id);
+        for (const node of diff.addedNodes) {
+          expect(older.nodeMap().has(node.id)).toBe(false);
+          ids.add(node.id);
+        }
         expect(ids).toEqual(new Set([...newer.nodes()].map((node) => node.id)));
       }),
       { numRuns: 60 },
@@ -102,7 +105,9 @@ describe('ConfigTree', () => {
     expect([...alone.nodes()]).toHaveLength(1);
     expect([...accompanied.nodes()].length).toBeLessThan(12);
     expect(accompanied.apply([], many(3).map(keyOf)).hash).toBe(alone.hash);
-    expect(alone.diff(accompanied).droppedNodeIds).not.toContain(alone.hash);
+    const diff = alone.diff(accompanied);
+    expect(diff.droppedNodeIds).not.toContain(alone.hash);
+    expect(diff.addedNodes).toEqual([]);
   });
 
   it('is the same tree when nothing changes', () => {
