@@ -5,6 +5,8 @@ import { getRequestListener, type Http2Bindings, type HttpBindings } from '@hono
 import { nodeClock } from '#shared/platform/node/clock.ts';
 import { nodeCrypto } from '#shared/platform/node/crypto.ts';
 import { nodeRandom } from '#shared/platform/node/random.ts';
+import { ensurePrivateDir } from '#shared/platform/node/files.ts';
+import { folderFailure } from '#shared/platform/node/start-error.ts';
 import type { Running } from '#shared/platform/node/program.ts';
 import type { Logger } from '#shared/platform/platform.ts';
 import { REGISTRY } from '#shared/registry.ts';
@@ -28,11 +30,15 @@ export async function startControlPlane(
   settings: ControlPlaneSettings,
   logger: Logger,
 ): Promise<Running> {
+  const dataDir = resolve(settings.HEADGATE_DATA_DIR);
+  await ensurePrivateDir(dataDir).catch((error: unknown) => {
+    throw folderFailure(dataDir, error);
+  });
   const opened = await openStore({
     database: {
       url: settings.HEADGATE_DATABASE_URL,
       driver: settings.HEADGATE_DATABASE_DRIVER,
-      dataDir: resolve(settings.HEADGATE_DATA_DIR),
+      dataDir,
     },
     kek: settings.HEADGATE_KEK,
     entities: REGISTRY.entities,

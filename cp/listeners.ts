@@ -10,6 +10,7 @@ import type { Duplex } from 'node:stream';
 import type { ControlPlaneSettings } from '#shared/settings/control-plane.ts';
 import { isLoopback, type Listen, parseListens } from '#shared/settings/listen.ts';
 import { SettingsError } from '#shared/platform/node/env.ts';
+import { fileFailure, listenFailure } from '#shared/platform/node/start-error.ts';
 
 /** What answers on a listener. Paths come without the prefix of a shared port. */
 export interface Role {
@@ -132,8 +133,7 @@ function pem(name: string, path: string | null): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
-    const allowed = `a readable PEM file (${text(error)})`;
-    throw new SettingsError([{ name, value: path, allowed }]);
+    throw fileFailure(name, path, error);
   }
 }
 
@@ -218,11 +218,7 @@ function byPath(roles: Roles): Role {
 /** @returns the port, which the system chose when 0 was asked for */
 function start(server: Server, listen: Listen, name: string): Promise<number> {
   return new Promise((resolve, reject) => {
-    const failed = (error: NodeJS.ErrnoException) => {
-      const taken = error.code === 'EADDRINUSE';
-      const allowed = taken ? 'that port is already taken' : `cannot listen (${error.message})`;
-      reject(new SettingsError([{ name, value: `${listen.host}:${listen.port}`, allowed }]));
-    };
+    const failed = (error: Error): void => reject(listenFailure(name, listen, error));
     server.once('error', failed);
     server.listen(listen.port, listen.host, () => {
       server.off('error', failed);

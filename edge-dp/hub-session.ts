@@ -16,7 +16,7 @@ import { connectorByScheme, PullConnector } from '#shared/sync/pull-connection.t
 import { buildTables } from '#shared/tables/build.ts';
 import type { Tables } from '#shared/tables/tables.ts';
 import type { SignedManifest } from '#shared/wire/frames.ts';
-import type { EdgeSettings } from './bindings.ts';
+import type { EdgeSettings } from '#shared/settings/edge.ts';
 import { pepperOf } from './boot-record.ts';
 import { FetchConnector, fetchJson } from './connector.ts';
 import { edgeCrypto } from './crypto.ts';

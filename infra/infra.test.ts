@@ -27,6 +27,14 @@ interface Compose {
   readonly secrets: Record<string, unknown>;
 }
 
+/** What the secret files of the compose set-up look like. */
+const EXAMPLES: Readonly<Record<string, string>> = {
+  '/run/secrets/database_url': 'postgres://headgate:secret@postgres/headgate',
+  '/run/secrets/kek': 'c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U=',
+  '/run/secrets/admin_token': '0123456789abcdef0123456789abcdef',
+  '/run/secrets/join_token': `hgj_${'0'.repeat(36)}_${'a'.repeat(43)}_${'b'.repeat(43)}`,
+};
+
 const compose = parse(read('infra/docker/compose.yaml')) as Compose;
 
 describe('the container files', () => {
@@ -50,11 +58,8 @@ describe('the container files', () => {
     };
     for (const [name, definitions] of Object.entries(programs)) {
       const env = compose.services[name]?.environment ?? {};
-      const readFile = () => 'c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U=';
-      const fileless = Object.fromEntries(
-        Object.entries(env).filter(([key]) => key !== 'HEADGATE_DATABASE_URL_FILE'),
-      );
-      const result = parseSettings(definitions, { env: fileless, readFile }, ALL_SETTING_NAMES);
+      const readFile = (path: string): string => EXAMPLES[path] ?? '';
+      const result = parseSettings(definitions, { env, readFile }, ALL_SETTING_NAMES);
       expect(result, name).toMatchObject({ ok: true });
     }
   });

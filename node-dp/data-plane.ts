@@ -10,6 +10,12 @@ import { loadReplica, type ReplicaState } from '#shared/config/replica.ts';
 import { TrustedProxies } from '#shared/http/forwarded.ts';
 import { acquireLock, ensurePrivateDir, LockedError } from '#shared/platform/node/files.ts';
 import type { Running } from '#shared/platform/node/program.ts';
+import {
+  fileFailure,
+  folderFailure,
+  listenFailure,
+  StartError,
+} from '#shared/platform/node/start-error.ts';
 import type { Logger } from '#shared/platform/platform.ts';
 import { Gateway } from '#shared/proxy/gateway.ts';
 import type { DataPlaneSettings } from '#shared/settings/data-plane.ts';
@@ -21,7 +27,6 @@ import { fileIdentityStore } from './identity-store.ts';
 import { Listener, type ListenerAddress, type TlsFiles } from './listener.ts';
 import { createPlatform, type NodePlatform } from './platform.ts';
 import { Serving } from './serving.ts';
-import { fileFailure, folderFailure, listenFailure, StartError } from './start-error.ts';
 import { startStatusServer, type Figures, type StatusServer } from './status.ts';
 import { startSync, type Sync } from './sync.ts';
 

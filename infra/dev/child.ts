@@ -1,6 +1,7 @@
 /** A program of the stack as a child process: started, waited for until it is ready, stopped. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { StartError } from '#shared/platform/node/start-error.ts';
 
 /** Longest a program may take until it says that it is ready. */
 const READY_MS_MAX = 60_000;
@@ -13,11 +14,6 @@ const ERROR_LENGTH_MAX = 4_000;
 export interface Ready {
   readonly type: 'ready';
   readonly addresses: Readonly<Record<string, readonly string[]>>;
-}
-
-/** A part that did not start; the message is one line for a person. */
-export class StartError extends Error {
-  override readonly name = 'StartError';
 }
 
 export interface ChildOptions {

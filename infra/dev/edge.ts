@@ -6,6 +6,7 @@
  */
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { listenFailure } from '#shared/platform/node/start-error.ts';
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from 'miniflare';
 
 /** As in wrangler.toml; a test compares the two. */
@@ -59,13 +60,15 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
   }
 }
 
+/** Miniflare's own words for a port that is taken do not name it. */
 function clearer(error: unknown, { host, port }: EdgeOptions): unknown {
   const code = error instanceof Error && 'code' in error ? error.code : null;
   if (code !== 'ERR_ADDRESS_IN_USE') return error;
-  const address = `${host ?? '127.0.0.1'}:${port}`;
-  return new Error(`HEADGATE_EDGE_LISTEN: ${address} is taken by another program`, {
-    cause: error,
-  });
+  return listenFailure(
+    'HEADGATE_EDGE_LISTEN',
+    { host: host ?? '127.0.0.1', port, tls: false },
+    error,
+  );
 }
 
 /** The Worker as one module, as wrangler would bundle it. */

@@ -2,9 +2,10 @@
 import { accessSync, constants, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { writeFileAtomic } from '#shared/platform/node/files.ts';
+import { folderFailure, StartError } from '#shared/platform/node/start-error.ts';
 import type { DevSettings } from '#shared/settings/dev.ts';
 import { parseListens } from '#shared/settings/listen.ts';
-import { Child, StartError } from './child.ts';
+import { Child } from './child.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -75,10 +76,7 @@ export class DevStack {
       mkdirSync(this.#dataDir, { recursive: true, mode: 0o700 });
       accessSync(this.#dataDir, constants.W_OK);
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      throw new StartError(
-        `HEADGATE_DATA_DIR is "${this.#dataDir}": cannot write there (${reason})`,
-      );
+      throw folderFailure(this.#dataDir, error);
     }
   }
 
@@ -99,7 +97,7 @@ export class DevStack {
     const env: Record<string, string> = {
       HEADGATE_CONTROL_PLANES: this.#addresses.cluster.replace(/^http/, 'ws'),
     };
-    if (existsSync(identity)) await this.#checkCluster(identity);
+    if (existsSync(identity)) await this.#checkCluster('dp', clusterOf(identity));
     else env['HEADGATE_JOIN_TOKEN_FILE'] = await this.#tokenFile('dp');
     const addresses = await this.#run('Node data plane', 'headgate.mjs', ['dp'], env);
     return { proxy: addresses['proxy']?.[0] ?? '', status: addresses['status']?.[0] ?? '' };
@@ -112,7 +110,11 @@ export class DevStack {
       HEADGATE_JOIN_TOKEN_FILE: await this.#tokenFile('edge'),
       HEADGATE_CONTROL_PLANES: this.#addresses.cluster.replace(/^http/, 'ws'),
     };
+    // The hub's identity lies in its storage; this file says beside it to which cluster it belongs.
+    const marker = join(this.#dataDir, 'edge', 'cluster-id');
+    if (existsSync(marker)) await this.#checkCluster('edge', readFileSync(marker, 'utf8'));
     const addresses = await this.#run('edge data plane', 'infra/dev/edge-main.ts', [], env);
+    await writeFileAtomic(marker, await this.#clusterId(), 0o600);
     return { edge: addresses['edge']?.[0] ?? '' };
   }
 
@@ -159,19 +161,26 @@ export class DevStack {
   }
 
   /** Somebody deleted one folder and kept the other: say so in one line, with the fix. */
-  async #checkCluster(identity: string): Promise<void> {
-    const response = await fetch(this.#addresses.admin, { headers: this.#adminHeaders() });
-    const information = (await response.json()) as { cluster_id?: string };
-    let cluster: unknown;
-    try {
-      cluster = (JSON.parse(readFileSync(identity, 'utf8')) as { cluster?: unknown }).cluster;
-    } catch {
-      return; // The data plane itself says what is wrong with its file.
-    }
-    if (typeof cluster === 'string' && cluster !== information.cluster_id) {
+  async #checkCluster(folder: 'dp' | 'edge', cluster: string | null): Promise<void> {
+    if (cluster !== null && cluster !== (await this.#clusterId())) {
       throw new StartError(
-        `the data plane in ${join(this.#dataDir, 'dp')} belongs to another cluster than the control plane; delete that folder to let it join anew`,
+        `the data plane in ${join(this.#dataDir, folder)} belongs to another cluster than the control plane; delete that folder to let it join anew`,
       );
     }
+  }
+
+  async #clusterId(): Promise<string> {
+    const response = await fetch(this.#addresses.admin, { headers: this.#adminHeaders() });
+    return String(((await response.json()) as { cluster_id?: unknown }).cluster_id);
+  }
+}
+
+/** The cluster in a node's identity; null when the file is not readable, which the node reports. */
+function clusterOf(identity: string): string | null {
+  try {
+    const { cluster } = JSON.parse(readFileSync(identity, 'utf8')) as { cluster?: unknown };
+    return typeof cluster === 'string' ? cluster : null;
+  } catch {
+    return null;
   }
 }

@@ -1,13 +1,8 @@
-/** Settings that every program of the product has. */
+/** Settings that several programs of the product share. */
 import { defineFields } from '../schema/infer.ts';
+import { cidrError } from './validators.ts';
 
-const CIDR = /^[0-9a-fA-F.:]+(\/\d{1,3})?$/;
-
-/** An address or a CIDR block; its exact form is checked again where it is used. */
-export function cidrError(text: string): string | null {
-  return CIDR.test(text) ? null : 'IP addresses or CIDR blocks such as 10.0.0.0/8';
-}
-
+/** Of every Node program. */
 export const COMMON_SETTINGS = defineFields({
   HEADGATE_DATA_DIR: {
     type: 'string',
@@ -29,5 +24,36 @@ export const COMMON_SETTINGS = defineFields({
   HEADGATE_TLS_KEY: {
     type: 'string',
     description: 'PEM file with the private key of HEADGATE_TLS_CERT.',
+  },
+});
+
+/** Settings of the request path, the same on every data plane. */
+export const CORE_SETTINGS = defineFields({
+  HEADGATE_TRUSTED_IPS: {
+    type: 'array',
+    required: true,
+    default: [],
+    elements: { type: 'string', custom_validator: cidrError },
+    description: 'Peers whose X-Forwarded-* headers are believed. Default: nobody.',
+  },
+  HEADGATE_ALLOW_DEBUG_HEADER: {
+    type: 'boolean',
+    required: true,
+    default: false,
+    description: 'Answer a Kong-Debug request header with the route and service in the response.',
+  },
+  HEADGATE_ALLOW_ODD_TARGETS: {
+    type: 'boolean',
+    required: true,
+    default: false,
+    description: 'Take request targets that runtimes read differently (backslash, odd escapes).',
+  },
+  HEADGATE_PROXY_ACCESS_LOG: {
+    type: 'string',
+    required: true,
+    default: 'stdout',
+    one_of: ['stdout', 'off'],
+    description:
+      'Whether each request leaves a line in the log (standard output, or the Worker log).',
   },
 });

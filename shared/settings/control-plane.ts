@@ -1,7 +1,8 @@
 /** Settings of the control plane. */
 import { defineFields, type RecordOf } from '../schema/infer.ts';
-import { cidrError, COMMON_SETTINGS } from './common.ts';
+import { COMMON_SETTINGS } from './common.ts';
 import { listenError } from './listen.ts';
+import { cidrError, keyError } from './validators.ts';
 
 const listen = { type: 'string', custom_validator: listenError } as const;
 
@@ -13,10 +14,6 @@ function databaseUrlError(url: string): string | null {
 
 function originError(origin: string): string | null {
   return /^https?:\/\/[^\s/]+$/.test(origin) ? null : 'origins such as https://admin.example.com';
-}
-
-function keyError(text: string): string | null {
-  return /^[A-Za-z0-9+/_-]{43}=?$/.test(text) ? null : 'expected 32 random bytes in base64';
 }
 
 function tokenError(text: string): string | null {
@@ -108,7 +105,7 @@ export const CONTROL_PLANE_SETTINGS = defineFields({
     encrypted: true,
     custom_validator: keyError,
     description:
-      'Key-encryption key (32 bytes, base64) that wraps every stored secret. Unset: made in the data folder, for a laptop.',
+      'Key-encryption key (32 bytes, base64) that wraps every stored secret. Needed with HEADGATE_DATABASE_URL; for the embedded database one is made in the data folder.',
   },
   HEADGATE_POLL_SECONDS: {
     type: 'number',

@@ -1,15 +1,10 @@
 /** Settings of a Node data plane. (An edge data plane has bindings: `edge-dp/bindings.ts`.) */
 import { defineFields, type RecordOf } from '../schema/infer.ts';
-import { cidrError, COMMON_SETTINGS } from './common.ts';
+import { COMMON_SETTINGS, CORE_SETTINGS } from './common.ts';
 import { listenError } from './listen.ts';
+import { controlPlaneError, joinTokenError } from './validators.ts';
 
 const listen = { type: 'string', custom_validator: listenError } as const;
-
-function controlPlaneError(url: string): string | null {
-  if (/^wss:\/\/[^\s/]+(\/\S*)?$/.test(url) || /^https:\/\/[^\s/]+(\/\S*)?$/.test(url)) return null;
-  if (/^(ws|http):\/\/(localhost|127\.[\d.]+|\[::1\])(:\d+)?(\/\S*)?$/.test(url)) return null;
-  return 'wss:// (or https:// to pull) addresses; ws:// and http:// only for loopback';
-}
 
 /** Kong's rule for `cluster_dp_labels`: `key:value`, 1 to 63 of word characters, dot, dash. */
 function labelError(text: string): string | null {
@@ -49,6 +44,7 @@ export const DATA_PLANE_SETTINGS = defineFields({
   HEADGATE_JOIN_TOKEN: {
     type: 'string',
     encrypted: true,
+    custom_validator: joinTokenError,
     description: 'Join token for the first enrolment; not needed once the node has its identity.',
   },
   HEADGATE_CLUSTER_DP_LABELS: {
@@ -58,32 +54,7 @@ export const DATA_PLANE_SETTINGS = defineFields({
     elements: { type: 'string', custom_validator: labelError },
     description: 'Labels of this node, key:value, at most 10.',
   },
-  HEADGATE_TRUSTED_IPS: {
-    type: 'array',
-    required: true,
-    default: [],
-    elements: { type: 'string', custom_validator: cidrError },
-    description: 'Peers whose X-Forwarded-* headers are believed. Default: nobody.',
-  },
-  HEADGATE_ALLOW_DEBUG_HEADER: {
-    type: 'boolean',
-    required: true,
-    default: false,
-    description: 'Answer a Kong-Debug request header with the route and service in the response.',
-  },
-  HEADGATE_ALLOW_ODD_TARGETS: {
-    type: 'boolean',
-    required: true,
-    default: false,
-    description: 'Take request targets that runtimes read differently (backslash, odd escapes).',
-  },
-  HEADGATE_PROXY_ACCESS_LOG: {
-    type: 'string',
-    required: true,
-    default: 'stdout',
-    one_of: ['stdout', 'off'],
-    description: 'Where the line per request goes.',
-  },
+  ...CORE_SETTINGS,
   HEADGATE_MAX_CONNECTIONS: {
     type: 'integer',
     required: true,

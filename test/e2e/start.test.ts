@@ -1,6 +1,6 @@
 /** Starting: what it takes, what stops it, and what a second start finds. */
 import { spawnSync } from 'node:child_process';
-import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -9,15 +9,18 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AdminClient } from '../support/admin-client.ts';
 import { answers } from '../support/cluster.ts';
+import { type Echo, startEcho } from '../support/echo.ts';
 import { Program, startProgram } from '../support/program.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
 let folder: string;
+let echo: Echo;
 let taken: Server;
 let takenPort: number;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'headgate-start-'));
+  echo = await startEcho('one');
   taken = createServer();
   await new Promise<void>((resolve) => {
     taken.listen(0, '127.0.0.1', resolve);
@@ -26,6 +29,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   taken?.close();
+  await echo?.close();
   await rm(folder, { recursive: true, force: true });
 });
 
@@ -93,10 +97,11 @@ describe('a start that cannot be', () => {
   );
 
   it('names a data folder that cannot be written', async () => {
-    const env = { HEADGATE_DATA_DIR: '/proc/headgate' };
+    const file = join(folder, 'a-file');
+    await writeFile(file, '');
     for (const command of ['cp', 'dp', 'dev'] as const) {
-      const { code, lines } = await refusal(command, env);
-      expect(lines, command).toEqual([expect.stringMatching(/\/proc\/headgate/)]);
+      const { code, lines } = await refusal(command, { HEADGATE_DATA_DIR: join(file, 'data') });
+      expect(lines, command).toEqual([expect.stringMatching(/HEADGATE_DATA_DIR.*a-file/)]);
       expect(code).toBe(1);
     }
   });
@@ -171,7 +176,7 @@ describe('npm start', () => {
     expect(elapsedMs).toBeLessThan(30_000);
 
     const admin = new AdminClient(urls['admin'] ?? '');
-    await admin.post('/services', { name: 'example', url: urls['admin'] });
+    await admin.post('/services', { name: 'example', url: `http://${echo.address}` });
     await admin.post('/services/example/routes', { name: 'example', paths: ['/example'] });
     await answers(urls['node'] ?? '', '/example', 200);
     await answers(urls['edge'] ?? '', '/example', 200);
@@ -199,14 +204,21 @@ describe('npm start', () => {
 
   it('says in one line that the data plane belongs to a control plane that was deleted', async () => {
     await rm(join(folder, 'dev', 'cp'), { recursive: true });
-    const program = new Program(['headgate.mjs', 'dev'], data());
-    const { code } = await program.ended;
-    expect(program.errors.trim()).toMatch(/^headgate: .*another cluster.*delete that folder/);
-    expect(code).toBe(1);
+    for (const kept of ['dp', 'edge']) {
+      const program = new Program(['headgate.mjs', 'dev'], data());
+      const { code } = await program.ended;
+      expect(program.errors.trim()).toMatch(
+        new RegExp(`^headgate: .*${kept} belongs to another cluster.*delete that folder`),
+      );
+      expect(code).toBe(1);
+      await rm(join(folder, 'dev', kept), { recursive: true });
+    }
   }, 60_000);
 
   it('keeps its folder to its owner', async () => {
-    const { mode } = await stat(join(folder, 'dev', 'dp'));
-    expect(mode & 0o077).toBe(0);
+    for (const part of ['', 'cp', 'cp/keys']) {
+      const { mode } = await stat(join(folder, 'dev', part));
+      expect(mode & 0o077, part).toBe(0);
+    }
   });
 });

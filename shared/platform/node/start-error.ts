@@ -1,6 +1,6 @@
-/** Why a start failed, in one line for a person: what, where, and what to do. */
-import { errorCode } from '#shared/platform/node/files.ts';
-import type { Listen } from '#shared/settings/listen.ts';
+/** Why a start failed, in one line for a person: the setting, its value, and what is wrong with it. */
+import type { Listen } from '../../settings/listen.ts';
+import { errorCode } from './files.ts';
 
 export class StartError extends Error {
   override readonly name = 'StartError';
@@ -9,23 +9,26 @@ export class StartError extends Error {
 /** `setting`: name of the setting that the address came from. */
 export function listenFailure(setting: string, listen: Listen, error: unknown): StartError {
   const at = `${listen.host.includes(':') ? `[${listen.host}]` : listen.host}:${listen.port}`;
-  return new StartError(`cannot listen on ${at} (${setting}): ${reasonOf(error)}`, {
+  return new StartError(`${setting} is "${at}": cannot listen there, ${reasonOf(error)}`, {
     cause: error,
   });
 }
 
 export function folderFailure(path: string, error: unknown): StartError {
-  return new StartError(`cannot use the folder ${path} (HEADGATE_DATA_DIR): ${reasonOf(error)}`, {
+  return new StartError(`HEADGATE_DATA_DIR is "${path}": cannot write there, ${reasonOf(error)}`, {
     cause: error,
   });
 }
 
 export function fileFailure(setting: string, path: string, error: unknown): StartError {
-  return new StartError(`cannot read ${path} (${setting}): ${reasonOf(error)}`, { cause: error });
+  return new StartError(`${setting} is "${path}": cannot read it, ${reasonOf(error)}`, {
+    cause: error,
+  });
 }
 
 const REASONS: Readonly<Record<string, string>> = {
   EADDRINUSE: 'the port is taken by another process',
+  ERR_ADDRESS_IN_USE: 'the port is taken by another process',
   EADDRNOTAVAIL: 'this machine does not have that address',
   EACCES: 'permission denied',
   EPERM: 'permission denied',
