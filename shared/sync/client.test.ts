@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { base64url } from '../base/bytes.ts';
 import { testRecord } from '../../test/support/scripted-control-plane.ts';
+import { nodeCrypto } from '../platform/node/crypto.ts';
+import type { ConnectionEvents, Connector } from '../platform/platform.ts';
 import { CLOSE } from '../wire/close-codes.ts';
 import { SILENCE_MAX_MS } from '../wire/protocol.ts';
 import { RETRY_MS_MAX, SLOW_RETRY_MS_MAX, SLOW_RETRY_MS_MIN } from './backoff.ts';
@@ -501,6 +503,70 @@ describe('a data plane that loses touch', () => {
     await world.clock.until(() => world.client.status().tag !== 'live', SILENCE_MAX_MS + 100);
     world.fault = () => null;
     await world.clock.until(() => world.client.status().tag === 'live', 15_000 + 5000 + 100);
+  });
+
+  it('hears nothing of a connection that it has left, whatever that still says', async () => {
+    const world = await World.create(58);
+    const left: ConnectionEvents[] = [];
+    const connector: Connector = {
+      open: (address, events) => {
+        left.push(events);
+        return world.network.open(address, events);
+      },
+    };
+    await world.restart({ connector });
+    world.client.start();
+    await world.clock.until(() => world.client.status().tag === 'live');
+    for (const session of world.cp.sessions)
+      session.send({ type: 'goaway', retry_after_ms: 0, control_planes: [] });
+    await world.clock.until(() => left.length === 2 && world.client.status().tag === 'live');
+    left[0]?.message('garbage');
+    left[0]?.close(1006, '');
+    await world.clock.advance(10);
+
+    expect(world.client.status().tag).toBe('live');
+    expect(left).toHaveLength(2);
+  });
+
+  it('does not answer one challenge on another connection', async () => {
+    const world = await World.create(59);
+    const slowCrypto = {
+      ...nodeCrypto,
+      sign: async (key: Uint8Array, data: Uint8Array) => {
+        await new Promise<void>((resolve) => world.clock.setTimer(2000, resolve));
+        return nodeCrypto.sign(key, data);
+      },
+    };
+    let cuts = 0;
+    world.fault = (what, text) => {
+      if (what !== 'down' || !text.includes('"challenge"') || cuts > 0) return null;
+      cuts += 1;
+      world.clock.setTimer(100, () => {
+        for (const session of world.cp.sessions) session.close(1006);
+      });
+      return null;
+    };
+    await world.restart({ crypto: slowCrypto });
+    world.client.start();
+    await world.clock.until(() => world.client.status().tag === 'live', 10_000);
+
+    expect(world.heard('enrol')).toHaveLength(1);
+  });
+
+  it('takes a connector that throws for a connection that failed', async () => {
+    const world = await World.create(61);
+    let tries = 0;
+    const connector: Connector = {
+      open: () => {
+        tries += 1;
+        throw new Error('not an address');
+      },
+    };
+    await world.restart({ connector });
+    world.client.start();
+    await world.clock.advance(60_000);
+    expect(tries).toBeGreaterThan(10);
+    expect(world.client.status().lastError).toContain('not an address');
   });
 
   it('stays while it hears its pings answered', async () => {

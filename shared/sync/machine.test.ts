@@ -170,6 +170,27 @@ describe('the link', () => {
     expect(deadlineOf(shaky)).toBe(STABLE_MS - 1 + 5000);
   });
 
+  it('takes a poll that ended well for no failure, and anything else for one', () => {
+    const polling = (): SyncState => ({ ...initialState(['https://a', 'https://b'], 0) });
+    const ended: SyncEvent = { type: 'closed', code: CLOSE.normal, reason: '' };
+    const [asked] = run(polling(), [{ type: 'start' }, { type: 'message', frame: challenge }]);
+    const [mute] = run(asked, [ended]);
+    expect(mute).toMatchObject({ failures: 1, next: 1 });
+
+    const [polled] = run(asked, [{ type: 'joined', welcome, joinSeq: 1 }]);
+    const [quiet, effects] = run(polled, [ended]);
+    expect(effects).toEqual([]);
+    expect(quiet).toMatchObject({ failures: 0, next: 0, lastError: null });
+    expect(deadlineOf(quiet)).toBe(3750);
+
+    const goaway = { type: 'goaway', retry_after_ms: 20_000, control_planes: [] } as const;
+    const [sent] = run(polled, [{ type: 'message', frame: goaway }]);
+    expect(sent).toMatchObject({ failures: 1, next: 1 });
+    expect(deadlineOf(sent)).toBe(25_000);
+    const [broken] = run(polled, [{ type: 'failed', detail: 'a bug' }]);
+    expect(broken.lastError).toContain('a bug');
+  });
+
   it('hears nothing of a connection that it has given up', () => {
     const [stopped] = run(live(), [{ type: 'stop' }]);
     for (const event of [

@@ -179,12 +179,17 @@ describe('the identity', () => {
   it('keeps its high-water mark through a new welcome that was being read meanwhile', async () => {
     await joined();
     const answer = await welcome();
-    const join = membership.join(answer);
-    const raise = membership.raiseHighWater(await state(1));
-    await Promise.all([join, raise]);
+    const newest = await state(1);
+    await Promise.all([membership.join(answer), membership.raiseHighWater(newest)]);
     expect(membership.identity?.highWater.revision).toBe(1);
+    const next = await welcome();
+    await Promise.all([membership.raiseHighWater(await state(2)), membership.join(next)]);
+    expect(membership.identity).toMatchObject({
+      joinSeq: next.join_seq,
+      highWater: { epoch: 1, revision: 2 },
+    });
     await membership.join(await welcome());
-    expect(membership.identity?.highWater.revision).toBe(1);
+    expect(membership.identity?.highWater.revision).toBe(2);
   });
 
   it('that is damaged is said to be, and made anew', async () => {
