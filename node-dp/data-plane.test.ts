@@ -271,7 +271,7 @@ describe('a data plane that cannot start says in one line', () => {
 
       const message = await failure({ [setting]: `127.0.0.1:${port}` });
 
-      expect(message).toContain(`127.0.0.1:${port} (${setting})`);
+      expect(message).toContain(`${setting} is "127.0.0.1:${port}"`);
       expect(message).toContain('taken');
       taken.close();
     },
@@ -311,6 +311,6 @@ describe('a data plane that cannot start says in one line', () => {
       HEADGATE_TLS_KEY: join(folder, 'none.key'),
     });
 
-    expect(message).toContain('none.pem (HEADGATE_TLS_CERT)');
+    expect(message).toMatch(/^HEADGATE_TLS_CERT is ".*none\.pem"/);
   });
 });
