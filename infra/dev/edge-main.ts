@@ -17,6 +17,8 @@ await runProgram(async () => {
     persistDir: join(resolve(settings.HEADGATE_DATA_DIR), 'edge'),
     bindings: {
       HEADGATE_DEPLOYMENT: 'dev',
+      // Who tries a change out wants to see it with the next request, at the price of asking the hub.
+      HEADGATE_MAX_ISOLATE_AGE_SECONDS: '1',
       HEADGATE_CONTROL_PLANES: process.env['HEADGATE_CONTROL_PLANES'] ?? '',
       ...(tokenFile === undefined ? {} : { HEADGATE_JOIN_TOKEN: readFileSync(tokenFile, 'utf8') }),
     },

@@ -1,6 +1,7 @@
 /** The parts of `npm start` in their order: control plane, tokens, data planes. */
 import { accessSync, constants, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { writeFileAtomic } from '#shared/platform/node/files.ts';
 import { folderFailure, StartError } from '#shared/platform/node/start-error.ts';
 import type { DevSettings } from '#shared/settings/dev.ts';
@@ -11,6 +12,9 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Seconds that a join token of a start lives: long enough for a slow machine. */
 const TOKEN_TTL_S = 300;
+/** From listening to joined, on a slow machine. */
+const JOINED_MS_MAX = 15_000;
+const JOINED_POLL_MS = 50;
 
 export class DevStack {
   readonly #settings: DevSettings;
@@ -35,6 +39,10 @@ export class DevStack {
     await this.#startControlPlane();
     const [node, edge] = await Promise.all([this.#startNode(), this.#startEdge()]);
     this.#addresses = { ...this.#addresses, ...node, ...edge };
+    await Promise.all([
+      ready('Node data plane', node.status),
+      ready('edge data plane', edge.edge === '' ? '' : `${edge.edge}/_headgate`),
+    ]);
   }
 
   /** Data planes first, so that none of them logs a lost control plane. */
@@ -59,7 +67,7 @@ export class DevStack {
       '',
       'Create a service and a route:',
       '',
-      `  curl -s ${admin}/services -d name=example -d url=${admin}`,
+      `  curl -s ${admin}/services -d name=example -d url=${status}/status`,
       `  curl -s ${admin}/services/example/routes -d name=example -d 'paths[]=/example'`,
       '',
       'Send a request through each data plane:',
@@ -173,6 +181,19 @@ export class DevStack {
     const response = await fetch(this.#addresses.admin, { headers: this.#adminHeaders() });
     return String(((await response.json()) as { cluster_id?: unknown }).cluster_id);
   }
+}
+
+/** Waits until a data plane has joined and runs a verified configuration. */
+async function ready(name: string, base: string): Promise<void> {
+  if (base === '') return;
+  const end = performance.now() + JOINED_MS_MAX;
+  while (performance.now() < end) {
+    const response = await fetch(`${base}/status/ready`).catch(() => null);
+    await response?.body?.cancel();
+    if (response?.ok) return;
+    await pause(JOINED_POLL_MS);
+  }
+  throw new StartError(`the ${name} did not get its configuration; its log lines above say why`);
 }
 
 /** The cluster in a node's identity; null when the file is not readable, which the node reports. */
