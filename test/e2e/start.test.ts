@@ -96,6 +96,16 @@ describe('a start that cannot be', () => {
     },
   );
 
+  it.each(['HEADGATE_CLUSTER_LISTEN', 'HEADGATE_PROXY_LISTEN', 'HEADGATE_EDGE_LISTEN'])(
+    'npm start names the port that %s wants, and leaves nothing running',
+    async (setting) => {
+      const taken = { [setting]: `127.0.0.1:${takenPort}` };
+      const { code, lines } = await refusal('dev', taken);
+      expect(lines).toEqual([expect.stringMatching(new RegExp(`${setting}.*${takenPort}.*taken`))]);
+      expect(code).toBe(1);
+    },
+  );
+
   it('names a data folder that cannot be written', async () => {
     const file = join(folder, 'a-file');
     await writeFile(file, '');
