@@ -38,6 +38,8 @@ export class AccessGuard {
       });
     }
     if (this.#tokenDigest !== null) {
+      // Browsers ask before they send what they were given, the token included.
+      if (isPreflight(request)) return 'preflight';
       this.#checkToken(request, this.#tokenDigest);
       return 'admin';
     }
@@ -89,6 +91,15 @@ export class AccessGuard {
       .toLowerCase();
     return isLoopback(name) || this.#policy.hosts.includes(name);
   }
+}
+
+/** A browser's question whether a page, whose origin was checked, may send a request. */
+function isPreflight(request: Request): boolean {
+  return (
+    request.method === 'OPTIONS' &&
+    request.headers.has('origin') &&
+    request.headers.has('access-control-request-method')
+  );
 }
 
 function digest(text: string): Buffer {

@@ -1,71 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { REGISTRY } from '#shared/registry.ts';
 import type { JsonObject } from '#shared/schema/field.ts';
-import { openTestStore, silent, type TestStore } from '../../test/support/pglite.ts';
-import { AccessGuard } from './access.ts';
-import { createAdminApp } from './app.ts';
-import type { AdminContext } from './context.ts';
+import { type Answer, openTestAdmin, type TestAdmin } from './test-admin.ts';
 
 const BODY_MAX = 64 * 1024;
 
-interface Answer {
-  readonly status: number;
-  readonly headers: Headers;
-  readonly body: JsonObject;
-}
-
-let test: TestStore;
-let call: (method: string, path: string, body?: unknown, headers?: object) => Promise<Answer>;
-
-function makeContext(): AdminContext {
-  return {
-    store: test.store,
-    registry: REGISTRY,
-    nodes: {
-      list: async () => [],
-      revoke: async () => false,
-      mintJoinToken: async () => null,
-    },
-    bodyMax: BODY_MAX,
-    information: {
-      hostname: 'test',
-      nodeId: randomUUID(),
-      clusterId: randomUUID(),
-      configuration: { database: 'postgres' },
-      serverStatus: () => ({ total_requests: 0 }),
-    },
-    processDeps: () => ({
-      nowSeconds: Date.now() / 1000,
-      uuid: randomUUID,
-      randomText: (length) => randomUUID().replaceAll('-', '').slice(0, length),
-    }),
-  };
-}
-
+let test: TestAdmin;
+let call: TestAdmin['call'];
 beforeAll(async () => {
-  test = await openTestStore(REGISTRY.entities);
-  const guard = new AccessGuard({ token: null, hosts: [], origins: [] });
-  const app = createAdminApp(makeContext(), guard, silent);
-  call = async (method, path, body, headers = {}) => {
-    const isText = typeof body === 'string' || body instanceof Uint8Array;
-    const request = new Request(`http://127.0.0.1:8001${path}`, {
-      method,
-      headers: {
-        host: '127.0.0.1:8001',
-        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-        ...headers,
-      },
-      ...(body === undefined ? {} : { body: isText ? (body as string) : JSON.stringify(body) }),
-    });
-    const response = await app.fetch(request, { peer: '127.0.0.1' });
-    const text = await response.text();
-    return {
-      status: response.status,
-      headers: response.headers,
-      body: (text === '' ? {} : JSON.parse(text)) as JsonObject,
-    };
-  };
+  test = await openTestAdmin({ bodyMax: BODY_MAX });
+  ({ call } = test);
 });
 afterAll(() => test?.close());
 

@@ -6,10 +6,12 @@ import { StoreError } from '../store/errors.ts';
 import type { AccessGuard } from './access.ts';
 import type { AdminContext, AdminRequest, AdminResponse, Endpoint, Method } from './context.ts';
 import { clusteringEndpoints } from './endpoints/clustering.ts';
+import { consumerEndpoints } from './endpoints/consumers.ts';
 import { informationEndpoints } from './endpoints/information.ts';
 import { schemaEndpoints } from './endpoints/schemas.ts';
 import { targetEndpoints } from './endpoints/targets.ts';
 import { AdminError, methodNotAllowed, notFound, storeFailure } from './errors.ts';
+import { ARGUMENT_COUNT_MAX, tooManyArguments } from './form.ts';
 import { generatedEndpoints } from './routes.ts';
 
 /** What the server knows of a connection and hono does not. */
@@ -32,12 +34,15 @@ export function createAdminApp(
     ...informationEndpoints(),
     ...schemaEndpoints(),
     ...clusteringEndpoints(),
+    ...consumerEndpoints(),
     ...targetEndpoints(),
     ...generatedEndpoints(context.registry.entities),
   ];
   for (const endpoint of endpoints) {
     // `all`, because a method that a known path lacks is a 405 and not a 404.
-    app.all(endpoint.path, (c) => answer(c, guard, logger, () => run(endpoint, context, c, guard)));
+    app.all(endpoint.path, (c) =>
+      answer(c, guard, logger, (name) => run(endpoint, context, c, name)),
+    );
   }
   app.notFound((c) => answer(c, guard, logger, () => Promise.reject(notFound())));
   return app;
@@ -47,16 +52,15 @@ async function run(
   endpoint: Endpoint,
   context: AdminContext,
   c: Context<AdminEnv>,
-  guard: AccessGuard,
+  name: string,
 ): Promise<AdminResponse> {
   if (c.req.method === 'OPTIONS') return options(endpoint, c);
-  const name = guard.check(c.req.raw, c.env.peer);
   const method = (c.req.method === 'HEAD' ? 'GET' : c.req.method) as Method;
   const handler = Object.hasOwn(endpoint.methods, method) ? endpoint.methods[method] : undefined;
   if (handler === undefined) throw methodNotAllowed();
   const request: AdminRequest = {
     raw: c.req.raw,
-    query: new URL(c.req.url).searchParams,
+    query: queryOf(c),
     params: parameters(endpoint, c),
     workspace: context.store.defaultWorkspace(),
     actor: { name, source: c.env.peer },
@@ -64,7 +68,13 @@ async function run(
   return handler(context, request);
 }
 
-/** Decoded; a malformed escape or a NUL can name nothing. */
+function queryOf(c: Context<AdminEnv>): URLSearchParams {
+  const query = new URL(c.req.url).searchParams;
+  if (query.size > ARGUMENT_COUNT_MAX) throw tooManyArguments();
+  return query;
+}
+
+/** Decoded; a NUL can name nothing. */
 function parameters(endpoint: Endpoint, c: Context<AdminEnv>): string[] {
   const params: string[] = [];
   for (const match of endpoint.path.matchAll(/:(\d)/g)) {
@@ -92,12 +102,15 @@ async function answer(
   c: Context<AdminEnv>,
   guard: AccessGuard,
   logger: Logger,
-  work: () => Promise<AdminResponse>,
+  work: (actor: string) => Promise<AdminResponse>,
 ): Promise<Response> {
   const startedAt = performance.now();
   let result: AdminResponse;
   try {
-    result = await work();
+    // Before anything else: not even which paths exist is told to whoever may not come in.
+    const actor = guard.check(c.req.raw, c.env.peer);
+    refuseMalformedPath(c);
+    result = await work(actor);
   } catch (error) {
     result = failed(error, c, logger);
   }
@@ -110,12 +123,24 @@ async function answer(
     headers.set('Access-Control-Allow-Origin', origin);
     headers.set('Access-Control-Allow-Credentials', 'true');
   }
-  if (result.body === null) return new Response(null, { status: result.status, headers });
+  if (result.body === null) {
+    if (result.status !== 204) headers.set('Content-Length', '0');
+    return new Response(null, { status: result.status, headers });
+  }
   const text = JSON.stringify(result.body);
   headers.set('Content-Type', JSON_TYPE);
   headers.set('Content-Length', String(Buffer.byteLength(text)));
   const body = c.req.method === 'HEAD' ? null : text;
   return new Response(body, { status: result.status, headers });
+}
+
+/** Left as it is, `%zz` would name an entity that no client can mean. */
+function refuseMalformedPath(c: Context<AdminEnv>): void {
+  try {
+    decodeURIComponent(new URL(c.req.url).pathname);
+  } catch {
+    throw new AdminError(400, { message: 'The path is not percent-encoded UTF-8' });
+  }
 }
 
 function failed(error: unknown, c: Context<AdminEnv>, logger: Logger): AdminResponse {

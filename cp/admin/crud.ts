@@ -3,7 +3,7 @@
  * store as they are; a write is one transaction in which the current row is locked, the input becomes
  * an entity, and rows and change are written.
  */
-import type { EntityDefinition, Field, JsonObject } from '#shared/schema/field.ts';
+import type { EntityDefinition, Field, Fields, JsonObject } from '#shared/schema/field.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
 import {
   processInsert,
@@ -13,18 +13,27 @@ import {
   showEntity,
   ttlError,
 } from '#shared/schema/process.ts';
-import type { Reader, WriteTx } from '../store/store.ts';
-import { fieldAt, readArguments } from './arguments.ts';
+import { foreignId } from '../store/sql.ts';
+import { type Reader, StoreError, type WriteTx } from '../store/store.ts';
+import { readArguments } from './arguments.ts';
 import type { AdminContext, AdminRequest, AdminResponse } from './context.ts';
 import { entityNotFound, invalidOption, notFound, schemaViolation } from './errors.ts';
 import { find, type Key, keyObject, keyOf, resolveForeignKeys } from './lookup.ts';
 import { encodeOffset, pageQuery } from './pagination.ts';
+import { protocolsError } from './plugin-protocols.ts';
 
 /** The entity above in a nested path, already found. */
 export interface Parent {
   /** The child's foreign field (`service`). */
   readonly field: string;
   readonly id: string;
+}
+
+/** The entity whose foreign field a path follows. */
+export interface Child {
+  readonly definition: EntityDefinition;
+  readonly field: string;
+  readonly segment: string;
 }
 
 /** One kind of entity in one request. */
@@ -39,7 +48,7 @@ export class Crud {
     this.#definition = definition;
   }
 
-  /** @param path  of the collection, as given, for `next` */
+  /** @param path  of the collection, percent-encoded, for `next` */
   async list(path: string, parent: Parent | null): Promise<AdminResponse> {
     const args = this.#request.query;
     // Kong takes a tag filter on nested collections and ignores it.
@@ -49,7 +58,7 @@ export class Crud {
       ...query,
       ...where,
     });
-    const data = page.rows.map((row) => this.#present(row));
+    const data = page.rows.map((row) => this.show(row));
     if (page.next === null) return { status: 200, body: { data, next: null } };
     const offset = encodeOffset(page.next);
     const next = new URLSearchParams({ offset });
@@ -77,6 +86,7 @@ export class Crud {
       const made = accepted(
         processInsert(this.#definition, given, this.#context.registry, this.#context.processDeps()),
       );
+      await this.#check(tx, made, given);
       await tx.insert(this.#definition, this.#request.workspace, made);
       return made;
     });
@@ -87,10 +97,46 @@ export class Crud {
   async upsert(segment: string, parent: Parent | null): Promise<AdminResponse> {
     const key = keyOf(this.#definition, segment);
     const input = await this.#input(null);
+    const put = () =>
+      this.#write(async (tx) => {
+        const current = await find(tx, this.#definition, this.#request.workspace, key);
+        return this.#replace(tx, input, key, current, parent);
+      });
+    const entity = await put().catch((error: unknown) => {
+      // Somebody else has just created it, so now there is something to replace.
+      if (isCreatedMeanwhile(error, key)) return put();
+      throw error;
+    });
+    return this.#answer(200, entity);
+  }
+
+  /**
+   * PUT of the entity that a child's foreign field points to. When it points nowhere, a new entity
+   * is made and the child pointed at it, in the same transaction.
+   */
+  async upsertOf(child: Child): Promise<AdminResponse> {
+    const { definition, field } = child;
+    const { workspace } = this.#request;
+    const key = keyOf(definition, child.segment);
+    const input = await this.#input(null);
     const entity = await this.#write(async (tx) => {
-      const current = await find(tx, this.#definition, this.#request.workspace, key);
-      if (current !== null && !isChild(current, parent)) throw notFound();
-      return this.#replace(tx, input, key, current, parent);
+      const owner = await find(tx, definition, workspace, key);
+      if (owner === null) throw notFound();
+      const present = foreignId(owner[field]);
+      if (present !== null) {
+        const current = await tx.get(this.#definition, workspace, present);
+        return this.#replace(tx, input, { id: present }, current, null);
+      }
+      const { registry } = this.#context;
+      const deps = this.#context.processDeps();
+      const made = await this.#replace(tx, input, { id: deps.uuid() }, null, null);
+      const pointing = { [field]: { id: made.id } };
+      await tx.update(
+        definition,
+        workspace,
+        accepted(processUpdate(definition, pointing, owner, registry, deps)),
+      );
+      return made;
     });
     return this.#answer(200, entity);
   }
@@ -107,6 +153,7 @@ export class Crud {
       const { registry } = this.#context;
       const deps = this.#context.processDeps();
       const made = accepted(processUpdate(this.#definition, given, current, registry, deps));
+      await this.#check(tx, made, made);
       await tx.update(this.#definition, this.#request.workspace, made);
       return made;
     });
@@ -139,9 +186,19 @@ export class Crud {
     const { registry } = this.#context;
     const deps = this.#context.processDeps();
     const made = accepted(processUpsert(this.#definition, given, current, registry, deps));
+    await this.#check(tx, made, given);
     if (current === null) await tx.insert(this.#definition, this.#request.workspace, made);
     else await tx.update(this.#definition, this.#request.workspace, made);
     return made;
+  }
+
+  /** What only the rows of other entities can tell. */
+  async #check(tx: Reader, made: AnyEntity, given: JsonObject): Promise<void> {
+    // As in Kong: a default that does not fit says nothing.
+    if (this.#definition.name !== 'plugins' || (given['protocols'] ?? null) === null) return;
+    const { entities } = this.#context.registry;
+    const error = await protocolsError(tx, entities, this.#request.workspace, made);
+    if (error !== null) throw schemaViolation({ protocols: error });
   }
 
   /** Forces the parent of a nested path and resolves foreign keys given by name. */
@@ -154,15 +211,20 @@ export class Crud {
   }
 
   /** @param stored  gives a form its subschema (a plugin's name) when the body does not */
-  #input(stored: AnyEntity | null): Promise<JsonObject> {
-    const definition = this.#definition;
-    const plugins = this.#context.registry.plugins;
-    const fieldOf = (path: readonly string[], args: JsonObject): Field | null => {
-      const name = definition.name === 'plugins' ? (args['name'] ?? stored?.['name']) : null;
-      const subschema = typeof name === 'string' ? (plugins.get(name) ?? null) : null;
-      return fieldAt(definition, subschema, path);
+  async #input(stored: AnyEntity | null): Promise<JsonObject> {
+    const { name: kind, fields, ttl: hasTtl } = this.#definition;
+    const { plugins } = this.#context.registry;
+    const fieldOf = (name: string, args: JsonObject): Field | null => {
+      const plugin = kind === 'plugins' ? (args['name'] ?? stored?.['name']) : null;
+      const subschema = typeof plugin === 'string' ? plugins.get(plugin) : undefined;
+      return own(subschema?.fields, name) ?? own(fields, name);
     };
-    return readArguments(this.#request.raw, this.#context.bodyMax, fieldOf);
+    const input = await readArguments(this.#request.raw, this.#context.bodyMax, fieldOf);
+    // No field of the entity, so a form cannot know its type; Kong takes a text in JSON too.
+    const ttl = hasTtl === true ? input['ttl'] : null;
+    return typeof ttl === 'string' && /^\d{1,15}$/.test(ttl)
+      ? { ...input, ttl: Number(ttl) }
+      : input;
   }
 
   async #write<T>(work: (tx: WriteTx) => Promise<T>): Promise<T> {
@@ -170,26 +232,31 @@ export class Crud {
     return (await this.#context.store.write(workspace, actor, work)).value;
   }
 
-  #present(entity: AnyEntity): JsonObject {
+  show(entity: AnyEntity): JsonObject {
     const { nowSeconds } = this.#context.processDeps();
     return showEntity(this.#definition, entity, this.#context.registry, nowSeconds);
   }
 
   #answer(status: number, entity: AnyEntity): AdminResponse {
-    return { status, body: this.#present(entity) };
+    return { status, body: this.show(entity) };
   }
 }
 
 /** True when the entity lies under that parent, or no parent was named. */
 function isChild(entity: AnyEntity, parent: Parent | null): boolean {
-  if (parent === null) return true;
-  const foreign = entity[parent.field];
-  return (
-    typeof foreign === 'object' &&
-    foreign !== null &&
-    'id' in foreign &&
-    foreign['id'] === parent.id
-  );
+  return parent === null || foreignId(entity[parent.field]) === parent.id;
+}
+
+/** Whether an insert under that key failed because the entity is there after all. */
+function isCreatedMeanwhile(error: unknown, key: Key): boolean {
+  if (!(error instanceof StoreError)) return false;
+  const { failure } = error;
+  if ('id' in key) return failure.code === 'primary_key' && failure.id === key.id;
+  return failure.code === 'unique' && failure.fields[key.field] === key.value;
+}
+
+function own(fields: Fields | undefined, name: string): Field | null {
+  return fields !== undefined && Object.hasOwn(fields, name) ? (fields[name] ?? null) : null;
 }
 
 function accepted(processed: Processed): AnyEntity {

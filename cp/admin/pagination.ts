@@ -16,7 +16,7 @@ export function pageQuery(args: URLSearchParams, withTags: boolean): ListQuery {
   };
 }
 
-function pageSize(text: string | null): number {
+export function pageSize(text: string | null): number {
   if (text === null) return SIZE_DEFAULT;
   const size = Number(text);
   if (text.trim() === '' || Number.isNaN(size)) throw invalidSize('size must be a number');
@@ -44,6 +44,13 @@ function decodeOffset(offset: string): string {
   const id: unknown = Array.isArray(value) ? value[0] : null;
   if (typeof id !== 'string' || !isUuid(id)) throw invalidOffset(offset, 'bad json encoding');
   return id;
+}
+
+/** An offset that counts rows; 0 without one. */
+export function numberOffset(offset: string | null): number {
+  if (offset === null) return 0;
+  if (!/^\d{1,9}$/.test(offset)) throw invalidOffset(offset, 'not a number');
+  return Number(offset);
 }
 
 /** `a,b` all of them, `a/b` any of them. */

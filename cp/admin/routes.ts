@@ -6,8 +6,9 @@
 import type { EntityDefinition } from '#shared/schema/field.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
 import type { AdminContext, AdminRequest, Endpoint } from './context.ts';
+import { foreignId } from '../store/sql.ts';
 import { Crud, type Parent } from './crud.ts';
-import { AdminError, methodNotAllowed, notFound } from './errors.ts';
+import { methodNotAllowed, notFound } from './errors.ts';
 import { find, keyOf } from './lookup.ts';
 
 export function generatedEndpoints(entities: ReadonlyMap<string, EntityDefinition>): Endpoint[] {
@@ -78,7 +79,7 @@ function foreignEntity(
     return found;
   };
   const target = (entity: AnyEntity): string => {
-    const id = foreignId(entity, field);
+    const id = foreignId(entity[field]);
     if (id === null) throw notFound();
     return id;
   };
@@ -87,20 +88,12 @@ function foreignEntity(
     methods: {
       GET: async (context, request) =>
         new Crud(context, request, parent).get(target(await child(context, request)), null),
-      PUT: async (context, request) => {
-        const owner = await child(context, request);
-        const id = foreignId(owner, field);
-        if (id !== null) return new Crud(context, request, parent).upsert(id, null);
-        // An empty foreign key: the new entity is made and the child pointed at it.
-        const fresh = context.processDeps().uuid();
-        const answer = await new Crud(context, request, parent).upsert(fresh, null);
-        await context.store.write(request.workspace, request.actor, async (tx) => {
-          const current = await tx.get(definition, request.workspace, owner.id);
-          if (current === null) throw notFound();
-          await tx.update(definition, request.workspace, { ...current, [field]: { id: fresh } });
-        });
-        return answer;
-      },
+      PUT: (context, request) =>
+        new Crud(context, request, parent).upsertOf({
+          definition,
+          field,
+          segment: request.params[0] ?? '',
+        }),
       PATCH: async (context, request) =>
         new Crud(context, request, parent).update(target(await child(context, request)), null),
       DELETE: async (context, request) => {
@@ -109,12 +102,6 @@ function foreignEntity(
       },
     },
   };
-}
-
-function foreignId(entity: AnyEntity, field: string): string | null {
-  const value = entity[field];
-  if (typeof value !== 'object' || value === null || !('id' in value)) return null;
-  return typeof value['id'] === 'string' ? value['id'] : null;
 }
 
 /** Finds the entity above in a nested path. */
@@ -142,7 +129,8 @@ function nestedCollection(
     methods: {
       GET: async (context, request) => {
         const owner = await above(context, request);
-        const path = `/${apiName(parent)}/${request.params[0] ?? ''}/${nestedName(definition)}`;
+        const key = encodeURIComponent(request.params[0] ?? '');
+        const path = `/${apiName(parent)}/${key}/${nestedName(definition)}`;
         return new Crud(context, request, definition).list(path, owner);
       },
       POST: async (context, request) =>
@@ -158,11 +146,7 @@ function nestedEntity(
 ): Endpoint {
   const above = (context: AdminContext, request: AdminRequest) =>
     findParent(context, request, parent, field);
-  const key = (request: AdminRequest) => {
-    const segment = request.params[1];
-    if (segment === undefined) throw new AdminError(404, { message: 'Not found' });
-    return segment;
-  };
+  const key = (request: AdminRequest) => request.params[1] ?? '';
   return {
     path: `/${apiName(parent)}/:0/${nestedName(definition)}/:1`,
     methods: {

@@ -8,6 +8,7 @@ import {
   hosts,
   methods,
   protocol,
+  REGEXES_MAX,
   routerPaths,
   tags,
   timestampSeconds,
@@ -147,8 +148,10 @@ export type Route = EntityOf<typeof route>;
 function headerRegexError(entity: {
   readonly headers: Readonly<Record<string, readonly string[]>> | null;
 }): string | null {
-  for (const value of Object.values(entity.headers ?? {}).flat()) {
-    if (!value.startsWith('~*')) continue;
+  const values = Object.values(entity.headers ?? {}).flat();
+  const regexes = values.filter((value) => value.startsWith('~*'));
+  if (regexes.length > REGEXES_MAX) return `at most ${REGEXES_MAX} regexes in 'headers'`;
+  for (const value of regexes) {
     const compiled = compileHeaderRegex(value.slice(2));
     if (!compiled.ok) return `Router Expression failed validation: ${compiled.reason}`;
   }

@@ -97,6 +97,11 @@ export interface ListField extends FieldBase {
   readonly len_max?: number;
   readonly len_eq?: number;
   readonly contains?: JsonValue;
+  /**
+   * Ours. At most `max` members that start so: checking one costs so much (compiling a regex), here
+   * and on every data plane, that a body full of them would stall the process.
+   */
+  readonly costly?: { readonly starts_with: string; readonly max: number };
   readonly mutually_exclusive_subsets?: readonly (readonly string[])[];
 }
 

@@ -35,7 +35,7 @@ function memberOf(field: Field): JsonObject {
 }
 
 /** Attributes of ours, functions among them: shown to nobody. */
-const OURS: ReadonlySet<string> = new Set(['custom_validator', 'secret']);
+const OURS: ReadonlySet<string> = new Set(['custom_validator', 'secret', 'costly']);
 
 function fieldOf(field: Partial<Field>): JsonObject {
   const shown: [string, JsonValue][] = [];

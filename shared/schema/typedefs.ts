@@ -72,6 +72,9 @@ export const port = defineField({ type: 'integer', between: [0, 65_535] });
 /** Milliseconds. */
 export const timeout = defineField({ type: 'integer', between: [0, 2_147_483_646] });
 
+/** Regexes in one route: each takes up to some 30 ms to compile. */
+export const REGEXES_MAX = 250;
+
 const NO_EMPTY_SEGMENTS = { pattern: '//', err: 'must not have empty segments' } as const;
 
 export const path = defineField({
@@ -127,6 +130,7 @@ export const hosts = defineField({
 
 export const routerPaths = defineField({
   type: 'array',
+  costly: { starts_with: '~', max: REGEXES_MAX },
   elements: {
     type: 'string',
     match_any: {

@@ -38,6 +38,9 @@ export interface RecordShape {
 /** Deepest nesting of a value that no definition describes (`json`). */
 export const JSON_DEPTH_MAX = 32;
 
+/** Errors told of one list, and unknown names of one record: nobody reads half a million. */
+export const ERRORS_MAX = 100;
+
 export const REQUIRED = 'required field missing';
 export const UNKNOWN = 'unknown field';
 
@@ -73,9 +76,8 @@ export function readRecord(
     entries.push([name, reading.value]);
     if (reading.error !== null) errors[name] = reading.error;
   }
-  for (const name of Object.keys(given)) {
-    if (!Object.hasOwn(shape.fields, name)) errors[name] = UNKNOWN;
-  }
+  const unknown = Object.keys(given).filter((name) => !Object.hasOwn(shape.fields, name));
+  for (const name of unknown.slice(0, ERRORS_MAX)) errors[name] = UNKNOWN;
   const value = Object.fromEntries(entries);
   const context = { shape, entity: value, errors, updating: mode.updating, matches: matchError };
   runEntityChecks(shape.checks, context);
@@ -159,17 +161,30 @@ function readList(field: ListField, given: unknown, mode: ReadMode): Reading {
   if (!Array.isArray(list)) {
     return failed(given, field.type === 'set' ? 'expected a set' : 'expected an array');
   }
+  const excess = costlyError(field, list);
+  if (excess !== null) return failed(given, excess);
   const items: readonly unknown[] = field.type === 'set' ? [...new Set<unknown>(list)] : list;
   const values: JsonValue[] = [];
   const errors: JsonValue[] = [];
+  let told = 0;
   for (const [index, item] of items.entries()) {
     const reading = readMember(field.elements, item, mode);
     values.push(reading.value);
     if (reading.error === null) continue;
     while (errors.length < index) errors.push(null);
     errors.push(reading.error);
+    told += 1;
+    if (told === ERRORS_MAX) break;
   }
   return { value: values, error: errors.length === 0 ? null : errors };
+}
+
+/** Before any member is looked at: too many of those that are costly to check. */
+function costlyError({ costly }: ListField, list: readonly unknown[]): string | null {
+  if (costly === undefined) return null;
+  const { starts_with: start, max } = costly;
+  const count = list.filter((item) => typeof item === 'string' && item.startsWith(start)).length;
+  return count <= max ? null : `at most ${max} may start with ${start}`;
 }
 
 /** Members of lists and maps are never null, whatever their field says. */

@@ -51,10 +51,8 @@ async function revoke(context: AdminContext, request: AdminRequest): Promise<Adm
 }
 
 async function mint(context: AdminContext, request: AdminRequest): Promise<AdminResponse> {
-  const fieldOf = (path: readonly string[]) =>
-    path.length === 1
-      ? (Object.entries(JOIN_TOKEN_REQUEST).find(([name]) => name === path[0])?.[1] ?? null)
-      : null;
+  const fieldOf = (name: string) =>
+    Object.entries(JOIN_TOKEN_REQUEST).find(([key]) => key === name)?.[1] ?? null;
   const input = await readArguments(request.raw, context.bodyMax, fieldOf);
   const parsed = parseRecord(JOIN_TOKEN_REQUEST, input);
   if (!parsed.ok) throw schemaViolation(parsed.violations);

@@ -3,28 +3,31 @@
  * address, and PUT changes an existing one instead of creating.
  */
 import { must } from '#shared/base/assert.ts';
+import { normalizeTarget } from '#shared/entities/target.ts';
 import type { EntityDefinition } from '#shared/schema/field.ts';
-import type { AdminContext, AdminRequest, Endpoint } from '../context.ts';
+import type { AnyEntity } from '#shared/schema/infer.ts';
+import type { Page } from '../../store/store.ts';
+import type { AdminContext, AdminRequest, AdminResponse, Endpoint } from '../context.ts';
 import { Crud, type Parent } from '../crud.ts';
 import { notFound } from '../errors.ts';
-import { isUuid } from '../pagination.ts';
+import { isUuid, numberOffset, pageSize } from '../pagination.ts';
 import { findParent } from '../routes.ts';
 
-const LIST_MAX = 1000;
+const PAGE_SIZE = 1000;
 
 export function targetEndpoints(): Endpoint[] {
   return [
     {
       path: '/upstreams/:0/targets',
       methods: {
-        GET: async (context, request) => list(context, request, 'targets'),
+        GET: newestFirst,
         POST: async (context, request) =>
           new Crud(context, request, definition(context)).create(await upstream(context, request)),
       },
     },
     {
       path: '/upstreams/:0/targets/all',
-      methods: { GET: async (context, request) => list(context, request, 'targets/all') },
+      methods: { GET: all },
     },
     {
       path: '/upstreams/:0/targets/:1',
@@ -51,13 +54,34 @@ function upstream(context: AdminContext, request: AdminRequest): Promise<Parent>
   return findParent(context, request, parent, 'upstream');
 }
 
-async function list(context: AdminContext, request: AdminRequest, name: string) {
+async function all(context: AdminContext, request: AdminRequest): Promise<AdminResponse> {
   const parent = await upstream(context, request);
-  const path = `/upstreams/${request.params[0] ?? ''}/${name}`;
-  return new Crud(context, request, definition(context)).list(path, parent);
+  return new Crud(context, request, definition(context)).list(`${path(request)}/all`, parent);
 }
 
-/** Finds a target by id or by its `host:port`, then does the work by id. */
+/** Kong's order, in which an offset is a number of targets. */
+async function newestFirst(context: AdminContext, request: AdminRequest): Promise<AdminResponse> {
+  const parent = await upstream(context, request);
+  const size = pageSize(request.query.get('size'));
+  const start = numberOffset(request.query.get('offset'));
+  const targets = (await readAll(context, request, parent)).toSorted(newerFirst);
+  const crud = new Crud(context, request, definition(context));
+  const data = targets.slice(start, start + size).map((target) => crud.show(target));
+  if (start + size >= targets.length) return { status: 200, body: { data, next: null } };
+  const offset = String(start + size);
+  return { status: 200, body: { data, next: `${path(request)}?offset=${offset}`, offset } };
+}
+
+function path(request: AdminRequest): string {
+  return `/upstreams/${encodeURIComponent(request.params[0] ?? '')}/targets`;
+}
+
+function newerFirst(a: AnyEntity, b: AnyEntity): number {
+  const later = Number(b['created_at']) - Number(a['created_at']);
+  return later === 0 ? Number(a.id < b.id) - Number(a.id > b.id) : later;
+}
+
+/** Finds a target by id or by its address, in any spelling; then does the work by id. */
 async function one<T>(
   context: AdminContext,
   request: AdminRequest,
@@ -67,29 +91,28 @@ async function one<T>(
   const crud = new Crud(context, request, definition(context));
   const segment = request.params[1] ?? '';
   if (isUuid(segment)) return work(crud, segment, parent);
-  const id = await idByAddress(context, request, parent, segment);
-  if (id === null) throw notFound();
-  return work(crud, id, parent);
+  const address = normalizeTarget(segment);
+  const targets = await readAll(context, request, parent);
+  const found = targets.find((target) => target['target'] === address);
+  if (found === undefined) throw notFound();
+  return work(crud, found.id, parent);
 }
 
-async function idByAddress(
+async function readAll(
   context: AdminContext,
   request: AdminRequest,
   parent: Parent,
-  address: string,
-): Promise<string | null> {
+): Promise<AnyEntity[]> {
+  const targets: AnyEntity[] = [];
   let after: string | null = null;
   do {
-    const page = await context.store.list(definition(context), request.workspace, {
-      size: LIST_MAX,
+    const page: Page = await context.store.list(definition(context), request.workspace, {
+      size: PAGE_SIZE,
       after,
       where: parent,
     });
-    const found = page.rows.find(
-      (row) => row['target'] === address || row['target'] === `${address}:8000`,
-    );
-    if (found) return found.id;
+    targets.push(...page.rows);
     after = page.next;
   } while (after !== null);
-  return null;
+  return targets;
 }
