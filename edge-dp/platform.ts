@@ -1,7 +1,7 @@
 /** The ports as workerd fills them. */
+import { MemoryCounters } from '#shared/platform/memory-counters.ts';
 import { waitUntil } from 'cloudflare:workers';
 import type { Clock, Logger, LogLevel, Platform, Random } from '#shared/platform/platform.ts';
-import { IsolateCounters } from './counters.ts';
 import { edgeCrypto } from './crypto.ts';
 import { FetchTransport } from './transport.ts';
 
@@ -51,6 +51,9 @@ export function edgeLogger(name: string, least: LogLevel): Logger {
   };
 }
 
+/** An isolate has 128 MB for everything; a counter takes some 150 bytes. */
+const COUNTERS_MAX = 50_000;
+
 /** One per isolate: everything in it outlives a single request. */
 export function createPlatform(logger: Logger): Platform {
   return {
@@ -58,7 +61,7 @@ export function createPlatform(logger: Logger): Platform {
     random: edgeRandom,
     crypto: edgeCrypto,
     transport: new FetchTransport(edgeClock),
-    counters: new IsolateCounters(edgeClock),
+    counters: new MemoryCounters(edgeClock, COUNTERS_MAX),
     logger,
     // The runtime finds the request in progress by itself.
     background: (work) => waitUntil(work),

@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import type { Clock, Logger } from '#shared/platform/platform.ts';
+import type { Logger } from '#shared/platform/platform.ts';
 import type { AccessLogEntry } from '#shared/proxy/log-entry.ts';
 import { AccessLog, PENDING_LENGTH_MAX, type LineSink } from './access-log.ts';
-import { MemoryCounters } from './counters.ts';
 
 const ENTRY: AccessLogEntry = {
   request_id: '0'.repeat(32),
@@ -72,35 +71,5 @@ describe('the access log', () => {
     log.write(ENTRY);
     log.flush();
     expect(sink.text.split('\n')).toHaveLength(count - log.dropped + 2);
-  });
-});
-
-describe('counters in memory', () => {
-  function started(countMax: number) {
-    let nowMs = 1_000_000;
-    const clock: Clock = { now: () => nowMs, monotonic: () => nowMs, setTimer: () => () => {} };
-    const counters = new MemoryCounters(clock, countMax);
-    return { counters, now: () => nowMs, advance: (ms: number) => (nowMs += ms) };
-  }
-
-  it('never hold more than their bound: the first one made gives way', () => {
-    const { counters, now } = started(3);
-    for (const key of ['a', 'b', 'c', 'd']) counters.increment(key, 1, now() + 1000);
-
-    expect(counters.size).toBe(3);
-    expect(['a', 'b', 'c', 'd'].map((key) => counters.read(key))).toEqual([0, 1, 1, 1]);
-  });
-
-  it('drop what has expired, a part at a time', () => {
-    const { counters, now, advance } = started(100_000);
-    for (let i = 0; i < 50_000; i += 1) counters.increment(`k${i}`, 1, now() + 1000);
-    advance(1000);
-
-    counters.sweep();
-    const afterOne = counters.size;
-    for (let i = 0; i < 3; i += 1) counters.sweep();
-
-    expect(afterOne).toBe(30_000);
-    expect(counters.size).toBe(0);
   });
 });

@@ -1,10 +1,14 @@
 /** What the request path gets on Node. */
 import { nodeClock } from '#shared/platform/node/clock.ts';
 import { nodeCrypto } from '#shared/platform/node/crypto.ts';
+import { MemoryCounters } from '#shared/platform/memory-counters.ts';
 import { nodeRandom } from '#shared/platform/node/random.ts';
 import type { Logger, Platform } from '#shared/platform/platform.ts';
-import { MemoryCounters } from './counters.ts';
 import { NodeTransport } from './transport.ts';
+
+/** Rate-limit counters held at a time, some 150 MB of them. */
+const COUNTERS_MAX = 1_000_000;
+const SWEEP_INTERVAL_MS = 1000;
 
 export interface NodePlatform extends Platform {
   /** Waits for background work, at most so long, and lets go of timers and connections. */
@@ -13,8 +17,9 @@ export interface NodePlatform extends Platform {
 
 export function createPlatform(logger: Logger): NodePlatform {
   const transport = new NodeTransport();
-  const counters = new MemoryCounters(nodeClock);
-  counters.startSweeping();
+  const counters = new MemoryCounters(nodeClock, COUNTERS_MAX);
+  const sweeper = setInterval(() => counters.sweep(), SWEEP_INTERVAL_MS);
+  sweeper.unref();
   const work = new Set<Promise<unknown>>();
   return {
     clock: nodeClock,
@@ -32,7 +37,7 @@ export function createPlatform(logger: Logger): NodePlatform {
       work.add(tracked);
     },
     async close(deadlineMs) {
-      counters.stopSweeping();
+      clearInterval(sweeper);
       await settledWithin([...work], deadlineMs);
       transport.close();
     },

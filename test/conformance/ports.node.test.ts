@@ -7,7 +7,7 @@ import { afterAll } from 'vitest';
 import { nodeCrypto } from '#shared/platform/node/crypto.ts';
 import type { Clock } from '#shared/platform/platform.ts';
 import { FileConfigStore } from '../../node-dp/config-store.ts';
-import { MemoryCounters } from '../../node-dp/counters.ts';
+import { MemoryCounters } from '#shared/platform/memory-counters.ts';
 import { NodeTransport } from '../../node-dp/transport.ts';
 import { startEchoUpstream } from '../support/echo-upstream.ts';
 import { configStoreSuite } from './config-store.suite.ts';
@@ -28,7 +28,7 @@ counterStoreSuite('memory', () => {
     setTimer: () => () => {},
   };
   return {
-    counters: new MemoryCounters(clock),
+    counters: new MemoryCounters(clock, 1000),
     now: () => nowMs,
     advance: (ms) => {
       nowMs += ms;

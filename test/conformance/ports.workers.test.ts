@@ -3,7 +3,7 @@ import { runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { inject } from 'vitest';
 import type { Clock, ConfigStore } from '#shared/platform/platform.ts';
-import { IsolateCounters } from '../../edge-dp/counters.ts';
+import { MemoryCounters } from '#shared/platform/memory-counters.ts';
 import { edgeCrypto } from '../../edge-dp/crypto.ts';
 import { HubStore } from '../../edge-dp/hub-store.ts';
 import { edgeClock } from '../../edge-dp/platform.ts';
@@ -23,7 +23,7 @@ counterStoreSuite('isolate', () => {
     setTimer: () => () => {},
   };
   return {
-    counters: new IsolateCounters(clock),
+    counters: new MemoryCounters(clock, 1000),
     now: () => nowMs,
     advance: (ms) => {
       nowMs += ms;

@@ -99,8 +99,7 @@ describe('a start that cannot be', () => {
   it.each(['HEADGATE_CLUSTER_LISTEN', 'HEADGATE_PROXY_LISTEN', 'HEADGATE_EDGE_LISTEN'])(
     'npm start names the port that %s wants, and leaves nothing running',
     async (setting) => {
-      const taken = { [setting]: `127.0.0.1:${takenPort}` };
-      const { code, lines } = await refusal('dev', taken);
+      const { code, lines } = await refusal('dev', { [setting]: `127.0.0.1:${takenPort}` });
       expect(lines).toEqual([expect.stringMatching(new RegExp(`${setting}.*${takenPort}.*taken`))]);
       expect(code).toBe(1);
     },

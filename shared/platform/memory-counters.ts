@@ -1,11 +1,13 @@
-/** The CounterStore port in the process' own memory, bounded. */
-import type { Clock, CounterStore } from '#shared/platform/platform.ts';
+/**
+ * The CounterStore port in memory: a Node process's counters, and those of one isolate. Bounded: when
+ * it is full, what has expired goes, and then what was made first, the likeliest to end soon.
+ */
+import type { Clock, CounterStore } from './platform.ts';
 
-/** Counters held at a time. The one made first makes room: it is the likeliest to end soon. */
-export const COUNTERS_MAX = 1_000_000;
-const SWEEP_INTERVAL_MS = 1000;
-/** Looked at per sweep, so that a sweep never holds requests up for long. */
-const SWEEP_COUNT_MAX = 20_000;
+/** Looked at per sweep, so that no request and no timer holds others up for long. */
+export const SWEEP_COUNT_MAX = 20_000;
+/** Looked at when there is no room for one more. */
+const ROOM_COUNT_MAX = 64;
 
 interface Counter {
   value: number;
@@ -13,13 +15,13 @@ interface Counter {
 }
 
 export class MemoryCounters implements CounterStore {
-  readonly #clock: Clock;
+  readonly #clock: Pick<Clock, 'now'>;
   readonly #countMax: number;
   readonly #counters = new Map<string, Counter>();
   #cursor: Iterator<[string, Counter]> | null = null;
-  #stopSweep: (() => void) | null = null;
 
-  constructor(clock: Clock, countMax: number = COUNTERS_MAX) {
+  /** @param countMax  counters held at a time; one takes some 150 bytes */
+  constructor(clock: Pick<Clock, 'now'>, countMax: number) {
     this.#clock = clock;
     this.#countMax = countMax;
   }
@@ -38,31 +40,17 @@ export class MemoryCounters implements CounterStore {
       known.value += amount;
       return known.value;
     }
-    if (this.#counters.size >= this.#countMax) this.#evictFirst();
+    if (this.#counters.size >= this.#countMax) this.#makeRoom();
     this.#counters.set(key, { value: amount, expiresAtMs });
     return amount;
   }
 
-  /** Starts to drop what has expired, a part of the counters at a time. */
-  startSweeping(): void {
-    this.#stopSweep ??= this.#clock.setTimer(SWEEP_INTERVAL_MS, () => {
-      this.#stopSweep = null;
-      this.sweep();
-      this.startSweeping();
-    });
-  }
-
-  stopSweeping(): void {
-    this.#stopSweep?.();
-    this.#stopSweep = null;
-  }
-
   /** Looks at the next part of the counters and drops those that have expired. */
-  sweep(): void {
+  sweep(countMax: number = SWEEP_COUNT_MAX): void {
     const now = this.#clock.now();
     // A Map's iterator stays valid while entries come and go.
     this.#cursor ??= this.#counters.entries();
-    for (let i = 0; i < SWEEP_COUNT_MAX; i += 1) {
+    for (let i = 0; i < countMax; i += 1) {
       const next = this.#cursor.next();
       if (next.done === true) {
         this.#cursor = null;
@@ -73,16 +61,18 @@ export class MemoryCounters implements CounterStore {
     }
   }
 
+  #makeRoom(): void {
+    this.sweep(ROOM_COUNT_MAX);
+    if (this.#counters.size < this.#countMax) return;
+    const first = this.#counters.keys().next();
+    if (first.done !== true) this.#counters.delete(first.value);
+  }
+
   #live(key: string): Counter | null {
     const counter = this.#counters.get(key);
     if (counter === undefined) return null;
     if (counter.expiresAtMs > this.#clock.now()) return counter;
     this.#counters.delete(key);
     return null;
-  }
-
-  #evictFirst(): void {
-    const first = this.#counters.keys().next();
-    if (first.done !== true) this.#counters.delete(first.value);
   }
 }
