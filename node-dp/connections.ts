@@ -94,13 +94,31 @@ function createConnector(target: Target): buildConnector.connector {
       if (isDone) return;
       isDone = true;
       clearTimeout(timer);
-      if (error === null) callback(null, socket);
-      else callback(error, null);
+      if (error !== null) return callback(error, null);
+      callback(null, socket);
+      tolerateContinue(socket);
     };
     socket.once(readyEvent, () => done(null));
     socket.on('error', done);
     socket.once('close', () => done(new Error('closed while connecting')));
   };
+}
+
+/**
+ * undici 8 breaks a connection off on a `100 Continue` it did not ask for. Some servers send one all
+ * the same, and a proxy may have nothing against it (RFC 9110 section 15.2): the parser is told of
+ * another interim response in its place. Without that parser, all stays as undici has it.
+ */
+function tolerateContinue(socket: Socket): void {
+  const key = Object.getOwnPropertySymbols(socket).find(
+    ({ description }) => description === 'parser',
+  );
+  const parser: unknown = key === undefined ? null : Reflect.get(socket, key);
+  if (typeof parser !== 'object' || parser === null || !('onHeadersComplete' in parser)) return;
+  const { onHeadersComplete } = parser;
+  if (typeof onHeadersComplete !== 'function') return;
+  parser.onHeadersComplete = (status: number, ...rest: unknown[]): unknown =>
+    onHeadersComplete.call(parser, status === 100 ? 102 : status, ...rest);
 }
 
 /** Opens TLS connections that resume the session of the one before. */

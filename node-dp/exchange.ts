@@ -13,6 +13,9 @@ import { WriteStalledError } from './upload.ts';
 
 type Controller = Dispatcher.DispatchController;
 
+/** Interim responses (1xx) before the one that counts. */
+const INTERIM_MAX = 32;
+
 /** The response as handed out: the body may still turn from a stream into bytes, see `settleBody`. */
 interface Head extends UpstreamResponse {
   body: Body;
@@ -34,6 +37,7 @@ export class Exchange implements Dispatcher.DispatchHandler, Flow {
   #aborted: Error | null = null;
   #head: Head | null = null;
   #download: Download | null = null;
+  #interimCount = 0;
   #isOver = false;
 
   constructor(abort: Abort, waiting: Waiting) {
@@ -51,8 +55,10 @@ export class Exchange implements Dispatcher.DispatchHandler, Flow {
   }
 
   onResponseStart(controller: Controller, status: number): void {
-    // Interim responses are hop-by-hop until something asks for them.
-    if (status < 200) return;
+    if (status < 200) {
+      this.#passInterim();
+      return;
+    }
     const headers = readHeaders(controller.rawHeaders);
     const problem = headProblem(status, headers);
     if (problem !== null) throw new InvalidResponseError(problem);
@@ -61,6 +67,12 @@ export class Exchange implements Dispatcher.DispatchHandler, Flow {
     const head: Head = { status, headers, body: this.#download };
     this.#head = head;
     this.#waiting.resolve(head);
+  }
+
+  /** Interim responses are not passed on, as nothing asks for them. Each restarts the read timeout. */
+  #passInterim(): void {
+    this.#interimCount += 1;
+    if (this.#interimCount > INTERIM_MAX) throw new InvalidResponseError('interim responses');
   }
 
   onResponseData(_controller: Controller, chunk: Uint8Array): void {

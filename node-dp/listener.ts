@@ -9,6 +9,7 @@ import type { GatewayRequest, GatewayResponse } from '#shared/http/message.ts';
 import type { Body } from '#shared/http/body.ts';
 import type { Random } from '#shared/platform/platform.ts';
 import type { Listen } from '#shared/settings/listen.ts';
+import { type ClientConnection, connectionOf, PIPELINED_MAX, Turn } from './client-connection.ts';
 import { refusalText, writeRawRefusal } from './refusal.ts';
 import {
   announcesBody,
@@ -31,6 +32,7 @@ import { ResponseWriter } from './response.ts';
 export const HEAD_BYTES_MAX = 16 * 1024;
 const HEAD_TIMEOUT_MS = 10_000;
 const KEEP_ALIVE_MS = 60_000;
+const SEND_IDLE_MS = 60_000;
 const TLS_HANDSHAKE_MS = 10_000;
 const CHECK_INTERVAL_MS = 1000;
 const BACKLOG = 4096;
@@ -48,6 +50,8 @@ export interface ListenerOptions {
   readonly random: Random;
   /** Longest silence of a client in the middle of a body. Default 30 s. */
   readonly bodyIdleMs?: number;
+  /** Longest time a client may take nothing of a response. Default 60 s, as nginx' `send_timeout`. */
+  readonly sendIdleMs?: number;
   handle(request: GatewayRequest): MaybePromise<GatewayResponse>;
   /** Hears of every answer, refusals included. */
   onResponse?: ((status: number) => void) | undefined;
@@ -155,110 +159,115 @@ export class Listener {
     server.on('checkContinue', (message, response) => this.#accept(message, response));
     server.on('checkExpectation', (message, response) => this.#accept(message, response));
     server.on('clientError', (error, socket) => this.#malformed(error, socket as Socket));
-    server.on('connect', (_message, socket) => writeRawRefusal(socket, 405, this.#requestId()));
+    server.on('connect', (_message, socket) => this.#connect(socket as Socket));
+    server.setTimeout(this.#options.sendIdleMs ?? SEND_IDLE_MS, (socket) => this.#quiet(socket));
   }
 
+  /** Begins with a request when those before it on its connection are over. */
   #accept(message: IncomingMessage, response: ServerResponse): void {
+    const connection = connectionOf(message.socket);
+    if (connection.isClosing) return;
+    const turn = new Turn(message, response);
+    if (connection.current === null) this.#begin(connection, turn);
+    else if (connection.waiting.length < PIPELINED_MAX) connection.waiting.push(turn);
+    else message.socket.destroy();
+  }
+
+  #begin(connection: ClientConnection, turn: Turn): void {
+    connection.current = turn;
+    this.#inFlight += 1;
+    turn.response.on('close', () => this.#over(connection, turn));
+    const { message } = turn;
     const headers = new HeaderList(message.rawHeaders);
     const refusal = refusalOf(message, headers);
     if (refusal !== null) {
-      this.#refuse(message, response, refusal);
+      this.#refuse(turn, refusal);
       return;
     }
     const target = originTarget(message.url ?? '', headers);
-    if (target === null) {
-      this.#refuse(message, response, { status: 400, reason: 'target form' });
-      return;
-    }
-    if (!announcesBody(headers)) {
-      this.#handle(message, response, new NodeRequest(message, target, headers, null));
-      return;
-    }
-    this.#acceptWithBody(message, response, target, headers);
+    if (target === null) this.#refuse(turn, { status: 400, reason: 'target form' });
+    else if (announcesBody(headers)) this.#beginWithBody(turn, target, headers);
+    else this.#handle(turn, new NodeRequest(message, target, headers, null));
   }
 
-  #acceptWithBody(
-    message: IncomingMessage,
-    response: ServerResponse,
-    target: string,
-    headers: HeaderList,
-  ): void {
+  #beginWithBody(turn: Turn, target: string, headers: HeaderList): void {
+    const { message, response } = turn;
     const declared = headers.get('content-length');
     const length = declared === null ? null : Number(declared);
     const expectsContinue = headers.has('expect');
     const idleMs = this.#options.bodyIdleMs ?? BODY_IDLE_MS;
     const start = (body: Body): void =>
-      this.#handle(message, response, new NodeRequest(message, target, headers, body));
+      this.#handle(turn, new NodeRequest(message, target, headers, body));
+    const onIdle = (): void => this.#refuse(turn, { status: 408, reason: 'body idle' });
     if (length !== null && length <= BUFFERED_BODY_BYTES_MAX && !expectsContinue) {
-      // Counted from its head on: a stop waits for a request that is still arriving.
-      this.#inFlight += 1;
       readWhole(message, { length, idleMs }, (body, isIdle) => {
         if (body !== null) start(body);
-        else if (isIdle) this.#idle(message, response);
-        this.#left();
+        else if (isIdle) onIdle();
       });
       return;
     }
-    const onIdle = (): void => this.#idle(message, response);
     start(new RequestBody({ message, response, length, expectsContinue, idleMs, onIdle }));
   }
 
-  #handle(message: IncomingMessage, response: ServerResponse, request: NodeRequest): void {
-    this.#inFlight += 1;
-    let writer: ResponseWriter | null = null;
-    let isClosed = false;
-    response.on('close', () => {
-      isClosed = true;
-      if (!response.writableFinished) request.fireAbort();
-      writer?.closed();
-      this.#left();
-    });
-    const write = (answer: GatewayResponse): void => {
-      writer = this.#write(message, response, request, answer);
-      if (isClosed) writer.closed();
-    };
+  #handle(turn: Turn, request: NodeRequest): void {
+    turn.request = request;
+    const write = (answer: GatewayResponse): void => this.#write(turn, request, answer);
     const answer = this.#options.handle(request);
     // The gateway never rejects; should it, the connection must not hang.
-    if (isPromise(answer)) answer.then(write, () => response.destroy());
+    if (isPromise(answer)) answer.then(write, () => turn.response.destroy());
     else write(answer);
   }
 
-  #write(
-    message: IncomingMessage,
-    response: ServerResponse,
-    request: NodeRequest,
-    answer: GatewayResponse,
-  ): ResponseWriter {
-    const body = request.body;
+  #write(turn: Turn, request: NodeRequest, answer: GatewayResponse): void {
+    const { message, response } = turn;
+    const { body } = request;
     const owesContinue = body instanceof RequestBody && !body.isFlowing;
     const writer = new ResponseWriter(response, answer, {
       method: request.method,
       httpVersion: request.httpVersion,
       // A client that was never told to continue may or may not send its body.
-      mustClose: this.#isDraining || owesContinue,
+      mustClose: this.#isDraining || owesContinue || connectionOf(message.socket).isLast,
       requestHeaders: request.headers,
     });
+    turn.writer = writer;
     // Answered already (408), or gone: what is left is to tell the gateway so.
     if (response.destroyed || response.headersSent) {
       if (answer.body !== null && !(answer.body instanceof Uint8Array)) answer.body.cancel();
-      return writer;
+      if (response.closed) writer.closed();
+      return;
     }
     this.#options.onResponse?.(answer.status);
     if (body instanceof RequestBody) {
       body.abandon();
       if (body.consumed) response.once('finish', () => discard(message));
     }
-    writer.start();
-    return writer;
+    try {
+      writer.start();
+    } catch {
+      // A field that cannot be sent, out of somebody's configuration.
+      this.#refuse(turn, { status: 500, reason: 'response head' });
+    }
   }
 
-  #left(): void {
+  /** The response is sent, or the client has gone. */
+  #over(connection: ClientConnection, turn: Turn): void {
+    if (!turn.response.writableFinished) turn.request?.fireAbort();
+    turn.writer?.closed();
     this.#inFlight -= 1;
     if (this.#inFlight === 0) this.#onIdle?.();
+    connection.current = null;
+    const { socket } = turn.message;
+    const next = connection.waiting.shift();
+    if (socket.destroyed) connection.waiting.length = 0;
+    else if (next !== undefined) this.#begin(connection, next);
+    else if (connection.isClosing) socket.destroySoon();
   }
 
   /** Answers what never gets to the gateway, and closes: the rest of the stream is in doubt. */
-  #refuse(message: IncomingMessage, response: ServerResponse, refusal: Refusal): void {
+  #refuse({ message, response }: Turn, refusal: Refusal): void {
+    const connection = connectionOf(message.socket);
+    connection.isClosing = true;
+    connection.waiting.length = 0;
     if (response.headersSent || response.destroyed) {
       response.destroy();
       return;
@@ -277,24 +286,30 @@ export class Listener {
     response.end(text);
   }
 
-  #idle(message: IncomingMessage, response: ServerResponse): void {
-    this.#refuse(message, response, { status: 408, reason: 'body idle' });
-  }
-
   /** What the parser itself refused; there is no request object to answer through. */
   #malformed(error: Error, socket: Socket): void {
     const code = 'code' in error ? error.code : null;
-    const status = code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : 400;
-    const isTooLarge = code === 'HPE_HEADER_OVERFLOW';
-    // Node's own record of the response on this socket: bytes of ours in the middle of it would be
-    // read as part of it.
-    const current: ServerResponse | null | undefined = Reflect.get(socket, '_httpMessage');
-    if (code === 'ECONNRESET' || current?.headersSent === true) {
+    const connection = connectionOf(socket);
+    if (code !== 'ECONNRESET' && connection.endsAfterCurrent()) return;
+    // Bytes of ours in the middle of a response would be read as part of it.
+    if (code === 'ECONNRESET' || connection.current?.response.headersSent === true) {
       socket.destroy();
       return;
     }
+    const status = code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : 400;
     this.#options.onResponse?.(status);
+    const isTooLarge = code === 'HPE_HEADER_OVERFLOW';
     writeRawRefusal(socket, isTooLarge ? 494 : status, this.#requestId());
+  }
+
+  #connect(socket: Socket): void {
+    if (!connectionOf(socket).endsAfterCurrent()) writeRawRefusal(socket, 405, this.#requestId());
+  }
+
+  /** Nothing went in or out for a while. */
+  #quiet(socket: Socket): void {
+    // Waiting for an upstream is no fault of the client's. Not taking what is there for it is.
+    if (connectionOf(socket).current === null || socket.writableLength > 0) socket.destroy();
   }
 
   #requestId(): string {

@@ -11,6 +11,7 @@ const TEXTS: Readonly<Record<number, string>> = {
   414: 'URI too long',
   417: 'Expectation failed',
   494: 'Request header or cookie too large',
+  500: 'An unexpected error occurred',
   501: 'Not implemented',
   505: 'HTTP version not supported',
 };

@@ -1,58 +1,13 @@
 /** A downstream request: `node:http`'s message as the core sees it, and what a proxy must refuse. */
 import type { IncomingMessage } from 'node:http';
-import type { Socket } from 'node:net';
-import { TLSSocket } from 'node:tls';
 import type { HeaderList } from '#shared/http/headers.ts';
 import type { Body } from '#shared/http/body.ts';
 import type { DownstreamTls, GatewayRequest } from '#shared/http/message.ts';
 import type { Abort } from '#shared/platform/platform.ts';
+import { connectionOf, type ClientConnection } from './client-connection.ts';
 
 export const TARGET_LENGTH_MAX = 8 * 1024;
 export const HEADER_COUNT_MAX = 100;
-
-/** What is true of every request on one connection. */
-export interface ConnectionFacts {
-  readonly scheme: 'http' | 'https';
-  readonly peerAddress: string;
-  readonly peerPort: number;
-  readonly localPort: number;
-  readonly tls: DownstreamTls | null;
-}
-
-const factsBySocket = new WeakMap<Socket, ConnectionFacts>();
-
-export function factsOf(socket: Socket): ConnectionFacts {
-  const known = factsBySocket.get(socket);
-  if (known !== undefined) return known;
-  const facts = readFacts(socket);
-  factsBySocket.set(socket, facts);
-  return facts;
-}
-
-function readFacts(socket: Socket): ConnectionFacts {
-  const isTls = socket instanceof TLSSocket;
-  return {
-    scheme: isTls ? 'https' : 'http',
-    peerAddress: unmapped(socket.remoteAddress ?? ''),
-    peerPort: socket.remotePort ?? 0,
-    localPort: socket.localPort ?? 0,
-    tls: isTls ? readTls(socket) : null,
-  };
-}
-
-function readTls(socket: TLSSocket): DownstreamTls {
-  // Node's type leaves out the name that the client asked for; `false` means none.
-  const name = (socket as { servername?: string | false | null }).servername;
-  return {
-    serverName: typeof name === 'string' && name !== '' ? name : null,
-    version: socket.getProtocol() ?? 'unknown',
-  };
-}
-
-/** `::ffff:10.0.0.1` is 10.0.0.1 as a dual-stack socket reports it. */
-function unmapped(address: string): string {
-  return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
-}
 
 export class NodeRequest implements GatewayRequest, Abort {
   readonly method: string;
@@ -62,7 +17,7 @@ export class NodeRequest implements GatewayRequest, Abort {
   readonly body: Body;
   readonly sendInterim = null;
   readonly upgrade = null;
-  readonly #facts: ConnectionFacts;
+  readonly #connection: ClientConnection;
   #isAborted = false;
   #onAbort: (() => void)[] | null = null;
 
@@ -72,27 +27,27 @@ export class NodeRequest implements GatewayRequest, Abort {
     this.httpVersion = message.httpVersion === '1.0' ? '1.0' : '1.1';
     this.headers = headers;
     this.body = body;
-    this.#facts = factsOf(message.socket);
+    this.#connection = connectionOf(message.socket);
   }
 
   get scheme(): 'http' | 'https' {
-    return this.#facts.scheme;
+    return this.#connection.scheme;
   }
 
   get peerAddress(): string {
-    return this.#facts.peerAddress;
+    return this.#connection.peerAddress;
   }
 
   get peerPort(): number {
-    return this.#facts.peerPort;
+    return this.#connection.peerPort;
   }
 
   get localPort(): number {
-    return this.#facts.localPort;
+    return this.#connection.localPort;
   }
 
   get tls(): DownstreamTls | null {
-    return this.#facts.tls;
+    return this.#connection.tls;
   }
 
   /** The request is its own signal: one object less per request. */
@@ -132,7 +87,7 @@ function noop(): void {}
 
 /** Why a request is not let in. */
 export interface Refusal {
-  readonly status: 400 | 408 | 414 | 417 | 501 | 505;
+  readonly status: 400 | 408 | 414 | 417 | 500 | 501 | 505;
   readonly reason: string;
 }
 
@@ -164,7 +119,9 @@ export function refusalOf(message: IncomingMessage, headers: HeaderList): Refusa
   if (headers.size > HEADER_COUNT_MAX) return bad('too many header fields');
   const seen = duplicateSingleton(headers);
   if (seen !== null) return bad(`duplicate ${seen}`);
-  if (version === '1.1' && !headers.has('host')) return bad('no host');
+  const host = headers.get('host');
+  if (host === null ? version === '1.1' : !isHost(host)) return bad('no host');
+  if (!isLength(headers.get('content-length'))) return bad('content-length');
   const coding = headers.get('transfer-encoding');
   if (coding !== null) {
     if (coding.trim().toLowerCase() !== 'chunked') return BAD_FRAMING;
@@ -190,6 +147,18 @@ function duplicateSingleton(headers: HeaderList): string | null {
   return null;
 }
 
+/** RFC 3986 section 3.2.2, without userinfo; empty for a target without authority. */
+function isHost(host: string): boolean {
+  return /^[\w.\-~!$&'()*+,;=:%[\]]*$/.test(host);
+}
+
+/** Beyond this many digits a number would not be what stands there. */
+function isLength(length: string | null): boolean {
+  return length === null || length.length <= LENGTH_DIGITS_MAX;
+}
+
+const LENGTH_DIGITS_MAX = 15;
+
 const ABSOLUTE = /^https?:\/\/([^/?#]*)(.*)$/i;
 
 /**
@@ -201,7 +170,7 @@ export function originTarget(target: string, headers: HeaderList): string | null
   const match = ABSOLUTE.exec(target);
   const authority = match?.[1] ?? '';
   // Userinfo in an authority has no business in HTTP.
-  if (match === null || authority === '' || authority.includes('@')) return null;
+  if (match === null || authority === '' || !isHost(authority)) return null;
   headers.set('Host', authority);
   const rest = match[2] ?? '';
   return rest.startsWith('/') ? rest : `/${rest}`;

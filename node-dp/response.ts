@@ -4,9 +4,7 @@ import type { Body, BodySink, BodyStream } from '#shared/http/body.ts';
 import type { HeaderList } from '#shared/http/headers.ts';
 import type { GatewayResponse } from '#shared/http/message.ts';
 import { runFilters } from '#shared/proxy/body-filter.ts';
-
-/** A client that takes nothing for this long is given up. As nginx' `send_timeout`. */
-const SEND_IDLE_MS = 60_000;
+import { fieldValue } from './field-value.ts';
 
 /** What the writer must know of the request. */
 export interface WriteOptions {
@@ -25,7 +23,6 @@ export class ResponseWriter implements BodySink {
   #bytesSent = 0;
   #isComplete = false;
   #isClosed = false;
-  #sendTimer: NodeJS.Timeout | null = null;
 
   constructor(response: ServerResponse, gateway: GatewayResponse, options: WriteOptions) {
     this.#response = response;
@@ -46,7 +43,7 @@ export class ResponseWriter implements BodySink {
     if (isStream(body)) {
       this.#writeHead(filters.length === 0 ? body.length : null);
       this.#stream = body;
-      this.#response.on('drain', () => this.#drained());
+      this.#response.on('drain', () => body.resume());
       body.pipe(this);
       return;
     }
@@ -71,7 +68,6 @@ export class ResponseWriter implements BodySink {
   end(trailers: HeaderList | null): void {
     const rest = this.#filter(EMPTY, true);
     if (rest !== null) this.#send(rest);
-    this.#stopTimer();
     if (this.#response.destroyed) return;
     this.#isComplete = true;
     if (trailers !== null && this.#takesTrailers()) this.#response.addTrailers(pairsOf(trailers));
@@ -80,7 +76,6 @@ export class ResponseWriter implements BodySink {
 
   /** Broken off upstream: the client must see that it is not whole, so never a clean end. */
   abort(): void {
-    this.#stopTimer();
     this.#response.destroy();
   }
 
@@ -88,7 +83,6 @@ export class ResponseWriter implements BodySink {
   closed(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.#stopTimer();
     const complete = this.#isComplete && this.#response.writableFinished;
     if (!complete) this.#stream?.cancel();
     this.#gateway.onFinish({ complete, bytesSent: this.#bytesSent });
@@ -102,21 +96,7 @@ export class ResponseWriter implements BodySink {
   #send(bytes: Uint8Array): boolean {
     if (this.#response.destroyed) return false;
     this.#bytesSent += bytes.length;
-    const wantsMore = this.#response.write(bytes);
-    if (!wantsMore && this.#sendTimer === null) {
-      this.#sendTimer = setTimeout(() => this.#response.destroy(), SEND_IDLE_MS);
-    }
-    return wantsMore;
-  }
-
-  #drained(): void {
-    this.#stopTimer();
-    this.#stream?.resume();
-  }
-
-  #stopTimer(): void {
-    if (this.#sendTimer !== null) clearTimeout(this.#sendTimer);
-    this.#sendTimer = null;
+    return this.#response.write(bytes);
   }
 
   #filter(chunk: Uint8Array, last: boolean): Uint8Array | null {
@@ -145,7 +125,7 @@ export class ResponseWriter implements BodySink {
       if (name === 'content-length') {
         if (length !== undefined) continue;
       } else if (CONNECTION_FIELDS.has(name)) continue;
-      flat.push(headers.nameAt(i), headers.valueAt(i));
+      flat.push(headers.nameAt(i), fieldValue(headers.valueAt(i)));
     }
     if (typeof length === 'number') flat.push('Content-Length', String(length));
     if (this.#options.mustClose) flat.push('Connection', 'close');

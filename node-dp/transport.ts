@@ -7,6 +7,7 @@ import {
 } from '#shared/platform/platform.ts';
 import { ConnectionPool } from './connections.ts';
 import { Exchange } from './exchange.ts';
+import { fieldValue } from './field-value.ts';
 import { Upload } from './upload.ts';
 
 export interface TransportLimits {
@@ -161,7 +162,7 @@ function outgoingHeaders(request: UpstreamRequest): string[] {
   const flat: string[] = [];
   for (let i = 0; i < headers.size; i += 1) {
     if (CONNECTION_FIELDS.has(headers.lowerNameAt(i))) continue;
-    flat.push(headers.nameAt(i), headers.valueAt(i));
+    flat.push(headers.nameAt(i), fieldValue(headers.valueAt(i)));
   }
   if (body !== null && !(body instanceof Uint8Array) && body.length !== null) {
     flat.push('content-length', String(body.length));
