@@ -26,6 +26,11 @@ export interface NormalizedTarget {
   readonly forward: string;
   /** Raw, byte for byte, without `?`; null when there was no `?`. */
   readonly query: string | null;
+  /**
+   * What lenient upstreams would take the path for: decoded once more or twice, `;` parameters cut
+   * off, `\\` for `/`. Whoever gives a path to a route must see that none of them is another's.
+   */
+  readonly lenientPaths: readonly string[];
 }
 
 export type TargetResult =
@@ -83,7 +88,7 @@ export function normalizeTarget(target: string, options: TargetOptions): TargetR
     query = target.slice(end + 1);
   }
   const raw = query === null ? target : target.slice(0, end);
-  if (!special) return { ok: true, path: raw, forward: raw, query };
+  if (!special) return { ok: true, path: raw, forward: raw, query, lenientPaths: NONE };
   return normalizeSpecial(raw, query, options.allowOdd);
 }
 
@@ -126,7 +131,8 @@ function normalizeSpecial(raw: string, query: string | null, allowOdd: boolean):
   const path = removeDotSegments(decoded, allowOdd);
   if (path === null) return refuse('ambiguous');
   if (!allowOdd && hasHiddenDots(path)) return refuse('ambiguous');
-  return { ok: true, path, forward: escapePath(path), query };
+  const lenientPaths = allowOdd ? NONE : readLeniently(path);
+  return { ok: true, path, forward: escapePath(path), query, lenientPaths };
 }
 
 function decodeUnreserved(raw: string, allowOdd: boolean): string | TargetResult {
@@ -230,12 +236,38 @@ function decodeLenient(text: string): string {
   );
 }
 
+const NONE: readonly string[] = [];
+
+function readLeniently(path: string): readonly string[] {
+  if (!/[%;\\]/.test(path)) return NONE;
+  const readings = new Set<string>();
+  const once = decodeAscii(path);
+  const cutFirst = decodeAscii(cutParameters(path));
+  for (const text of [path, once, decodeAscii(once), cutFirst, decodeAscii(cutFirst)]) {
+    for (const reading of [text, cutParameters(text)]) {
+      readings.add(removeDotSegments(reading.replaceAll('\\', '/'), true) ?? reading);
+    }
+  }
+  readings.delete(path);
+  return [...readings];
+}
+
+function decodeAscii(text: string): string {
+  return text.replace(/%([0-7][0-9a-f])/gi, (_, hex: string) =>
+    String.fromCharCode(Number.parseInt(hex, 16)),
+  );
+}
+
+function cutParameters(path: string): string {
+  return path.replace(/;[^/]*/g, '');
+}
+
 function makeClasses(): Uint8Array {
   const classes = new Uint8Array(128);
   classes.fill(FORBIDDEN, 0, 0x21);
   classes[0x7f] = FORBIDDEN;
   classes['#'.charCodeAt(0)] = FORBIDDEN;
-  for (const char of '%"<>\\^`{|}') classes[char.charCodeAt(0)] = SPECIAL;
+  for (const char of '%;"<>\\^`{|}') classes[char.charCodeAt(0)] = SPECIAL;
   return classes;
 }
 

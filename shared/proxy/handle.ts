@@ -80,6 +80,7 @@ function accept(ctx: Exchange, options: HandleOptions): void {
   if (!target.ok) throw new GatewayError('bad_request');
   ctx.path = target.path;
   ctx.forwardPath = target.forward;
+  ctx.lenientPaths = target.lenientPaths;
   ctx.query = target.query;
   ctx.upstreamQuery = target.query;
 }
@@ -101,7 +102,7 @@ function route(ctx: Exchange, tables: Tables): MaybePromise<GatewayResponse> {
 
 function matchRoute(ctx: Exchange, tables: Tables): RouteTable {
   const { request, client } = ctx;
-  const match = tables.router.match({
+  const facts = {
     method: request.method,
     host: request.headers.get('host'),
     path: ctx.path,
@@ -109,9 +110,15 @@ function matchRoute(ctx: Exchange, tables: Tables): RouteTable {
     port: request.localPort,
     headers: request.headers,
     sni: request.tls === null ? null : request.tls.serverName,
-  });
+  };
+  const match = tables.router.match(facts);
   const routed = match === null ? undefined : tables.routes.get(match.entry);
-  if (routed === undefined || client === null) throw new GatewayError('no_route');
+  if (match === null || routed === undefined || client === null) throw new GatewayError('no_route');
+  for (const path of ctx.lenientPaths) {
+    const other = tables.router.match({ ...facts, path });
+    // Let in by this route's plugins, it would be served as what another route guards.
+    if (other !== null && other.entry !== match.entry) throw new GatewayError('bad_request');
+  }
   ctx.match = match;
   ctx.routed = routed;
   return routed;

@@ -42,6 +42,8 @@ export class Exchange implements RequestContext {
   path = '/';
   /** The path as it goes upstream: escaped, normalised. */
   forwardPath = '/';
+  /** What lenient upstreams would take the path for. */
+  lenientPaths: readonly string[] = [];
   query: string | null = null;
   upstreamQuery: string | null = null;
   upstreamBody: Body;
