@@ -2,6 +2,7 @@
 import { Hono, type Context } from 'hono';
 import { SERVER_TOKEN } from '#shared/base/product.ts';
 import type { Logger } from '#shared/platform/platform.ts';
+import type { EntityDefinition } from '#shared/schema/field.ts';
 import { StoreError } from '../store/errors.ts';
 import type { AccessGuard } from './access.ts';
 import type { AdminContext, AdminRequest, AdminResponse, Endpoint, Method } from './context.ts';
@@ -24,21 +25,25 @@ type AdminEnv = { Bindings: AdminBindings };
 const METHODS: readonly Method[] = ['DELETE', 'GET', 'PATCH', 'POST', 'PUT'];
 const JSON_TYPE = 'application/json; charset=utf-8';
 
+/** Every path there is; of two that match, the first one answers. */
+export function adminEndpoints(entities: ReadonlyMap<string, EntityDefinition>): Endpoint[] {
+  return [
+    ...informationEndpoints(),
+    ...schemaEndpoints(),
+    ...clusteringEndpoints(),
+    ...consumerEndpoints(),
+    ...targetEndpoints(),
+    ...generatedEndpoints(entities),
+  ];
+}
+
 export function createAdminApp(
   context: AdminContext,
   guard: AccessGuard,
   logger: Logger,
 ): Hono<AdminEnv> {
   const app = new Hono<AdminEnv>({ strict: false });
-  const endpoints = [
-    ...informationEndpoints(),
-    ...schemaEndpoints(),
-    ...clusteringEndpoints(),
-    ...consumerEndpoints(),
-    ...targetEndpoints(),
-    ...generatedEndpoints(context.registry.entities),
-  ];
-  for (const endpoint of endpoints) {
+  for (const endpoint of adminEndpoints(context.registry.entities)) {
     // `all`, because a method that a known path lacks is a 405 and not a 404.
     app.all(endpoint.path, (c) =>
       answer(c, guard, logger, (name) => run(endpoint, context, c, name)),
