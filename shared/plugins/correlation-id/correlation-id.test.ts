@@ -39,6 +39,12 @@ describe('correlation-id', () => {
     expect(test.upstream.headers.get('x-trace')).not.toBe('');
   });
 
+  it('sends the id on although Connection names it', async () => {
+    const test = setUp({ header_name: 'X-Trace' });
+    await test.get('/a', { 'x-trace': 'mine', connection: 'x-trace' });
+    expect(test.upstream.headers.get('x-trace')).toBe('mine');
+  });
+
   it('tells the client only when told to', async () => {
     expect((await setUp().get('/a')).headers.has('kong-request-id')).toBe(false);
     const test = setUp({ echo_downstream: true });

@@ -28,8 +28,9 @@ export const correlationIdHandler: PluginHandler<CorrelationIdConfig, Correlatio
   access(ctx, prepared) {
     if (prepared.headerName === null) return;
     let id = ctx.request.headers.get(prepared.lowerName);
-    if (id === null || id === '') {
-      id = prepared.generate(ctx);
+    if (id === null || id === '') id = prepared.generate(ctx);
+    // Also where a client's Connection field had taken it away: upstreams correlate by it.
+    if (ctx.upstreamHeaders.get(prepared.lowerName) !== id) {
       ctx.upstreamHeaders.set(prepared.headerName, id);
     }
     if (prepared.isEchoed) ctx.shared.set(SHARED_KEY, id);

@@ -9,10 +9,16 @@ import type { PluginHandler } from '../plugin.ts';
 import { argumentValues, withoutArgument } from './arguments.ts';
 import type { KeyAuthConfig } from './schema.ts';
 
+interface KeyName {
+  /** As configured. */
+  readonly name: string;
+  /** The header's spellings, the first first: `api_key` also takes `api-key`, as in Kong. */
+  readonly headers: readonly string[];
+}
+
 export interface KeyAuth {
   readonly config: KeyAuthConfig;
-  /** As configured, with the header's spelling beside it. */
-  readonly names: readonly { readonly name: string; readonly header: string }[];
+  readonly names: readonly KeyName[];
   /** Value of WWW-Authenticate in refusals. */
   readonly challenge: string;
 }
@@ -36,7 +42,7 @@ export const keyAuthHandler: PluginHandler<KeyAuthConfig, KeyAuth> = {
     }
     return {
       config,
-      names: config.key_names.map((name) => ({ name, header: name.toLowerCase() })),
+      names: config.key_names.map((name) => ({ name, headers: headersFor(name.toLowerCase()) })),
       challenge: realm === null ? 'Key' : `Key realm="${realm.replace(/["\\]/g, '\\$&')}"`,
     };
   },
@@ -79,9 +85,10 @@ type Found = { readonly refusal: null; readonly key: string } | { readonly refus
 function findKey(ctx: RequestContext, prepared: KeyAuth): Found {
   const { config } = prepared;
   const body = config.key_in_body ? readBody(ctx) : null;
-  for (const { name, header } of prepared.names) {
+  for (const keyName of prepared.names) {
+    const { name } = keyName;
     let values: readonly (string | true)[] = [];
-    if (config.key_in_header) values = ctx.request.headers.getAll(header);
+    if (config.key_in_header) values = headerValues(ctx, keyName);
     if (values.length === 0 && config.key_in_query && ctx.query !== null) {
       values = argumentValues(ctx.query, name);
     }
@@ -89,14 +96,26 @@ function findKey(ctx: RequestContext, prepared: KeyAuth): Found {
     if (values.length > 1) return { refusal: DUPLICATE_KEY };
     const [key] = values;
     if (typeof key !== 'string') continue;
-    if (config.hide_credentials) hide(ctx, body, name, header);
+    if (config.hide_credentials) hide(ctx, body, keyName);
     return key === '' ? { refusal: NO_KEY } : { refusal: null, key };
   }
   return { refusal: NO_KEY };
 }
 
-function hide(ctx: RequestContext, body: ReadBody | null, name: string, header: string): void {
-  ctx.upstreamHeaders.remove(header);
+function headersFor(name: string): readonly string[] {
+  return name.includes('_') ? [name, name.replaceAll('_', '-')] : [name];
+}
+
+function headerValues(ctx: RequestContext, { headers }: KeyName): readonly string[] {
+  for (const header of headers) {
+    const values = ctx.request.headers.getAll(header);
+    if (values.length > 0) return values;
+  }
+  return [];
+}
+
+function hide(ctx: RequestContext, body: ReadBody | null, { name, headers }: KeyName): void {
+  for (const header of headers) ctx.upstreamHeaders.remove(header);
   if (ctx.upstreamQuery !== null) ctx.upstreamQuery = withoutArgument(ctx.upstreamQuery, name);
   if (body === null || body.values(name).length === 0) return;
   const bytes = utf8(body.without(name));
@@ -104,9 +123,12 @@ function hide(ctx: RequestContext, body: ReadBody | null, name: string, header: 
   ctx.upstreamHeaders.set('Content-Length', String(bytes.length));
 }
 
+/** Stands for values that are refused unread. */
+const SEVERAL: readonly true[] = [true, true];
+
 /** A body of which arguments can be had. */
 interface ReadBody {
-  values(name: string): (string | true)[];
+  values(name: string): readonly (string | true)[];
   without(name: string): string;
 }
 
@@ -138,7 +160,8 @@ function readJson(text: string): ReadBody | null {
   return {
     values: (name) => {
       const member = members.get(name);
-      if (Array.isArray(member)) return member.map(String);
+      // A list or an object is no key, whatever is in it.
+      if (typeof member === 'object' && member !== null) return SEVERAL;
       return typeof member === 'string' ? [member] : [];
     },
     without: (name) => {

@@ -113,6 +113,25 @@ describe('key-auth', () => {
     expect(sentHeaders.get('content-length')).toBe(String(left.length));
   });
 
+  it.each(['["ann-key"]', '["ann-key","b"]', '{"a":"ann-key"}', '[]'])(
+    'takes a JSON member %s for no single key',
+    async (member) => {
+      const { test } = setUp({ key_in_body: true });
+      const headers = { 'content-type': 'application/json' };
+      const body = utf8(`{"apikey":${member}}`);
+      const got = await test.send(request('/', { method: 'POST', body, headers }));
+      expect([got.status, message(got)]).toEqual([401, 'Duplicate API key found']);
+    },
+  );
+
+  it('takes a dash in the header for an underscore in the name, and hides both', async () => {
+    const { test } = setUp({ key_names: ['api_key'], hide_credentials: true });
+    expect((await test.get('/', { 'api-key': 'ann-key' })).status).toBe(200);
+    expect(test.upstream.headers.has('api-key')).toBe(false);
+    expect((await test.get('/', { api_key: 'ann-key' })).status).toBe(200);
+    expect((await test.get('/', { api_key: 'no', 'api-key': 'ann-key' })).status).toBe(401);
+  });
+
   it.each([
     ['of another type', 'text/plain', 'apikey=ann-key'],
     ['that is no object', 'application/json', '["apikey"]'],

@@ -46,7 +46,8 @@ function castValue(value: string, type: string | undefined): JsonValue {
 }
 
 /**
- * Applies the edits to the object's own members: remove, rename, replace, add, append.
+ * Applies the edits to the object's own members: remove, rename, replace, add, append. A member that
+ * is `false` counts as missing for replace and add, as in Kong.
  *
  * @returns the new text; the old one when it is JSON but no object; null when it is no JSON
  */
@@ -67,15 +68,22 @@ export function editJson(text: string, edits: Edits): string | null {
     members.delete(name);
     members.set(newName, moved);
   }
-  for (const edit of edits.replace) if (members.has(edit.name)) members.set(edit.name, edit.value);
-  for (const edit of edits.add) if (!members.has(edit.name)) members.set(edit.name, edit.value);
+  for (const edit of edits.replace) if (isThere(members, edit)) members.set(edit.name, edit.value);
+  for (const edit of edits.add) if (!isThere(members, edit)) members.set(edit.name, edit.value);
   for (const edit of edits.append) members.set(edit.name, appended(members.get(edit.name), edit));
   return writeObject(members);
 }
 
+function isThere(members: ReadonlyMap<string, unknown>, { name }: ValueEdit): boolean {
+  return (members.get(name) ?? members.has(name)) !== false;
+}
+
+/** Kong keeps texts and lists, and puts a new list in the place of a number, a boolean or null. */
 function appended(current: unknown, edit: ValueEdit): unknown {
-  if (current === undefined) return [edit.value];
-  return Array.isArray(current) ? [...(current as unknown[]), edit.value] : [current, edit.value];
+  if (Array.isArray(current)) return [...(current as unknown[]), edit.value];
+  // Kong gives an object a member `1`; nobody can want that.
+  const isKept = typeof current === 'string' || (typeof current === 'object' && current !== null);
+  return isKept ? [current, edit.value] : [edit.value];
 }
 
 function writeObject(members: ReadonlyMap<string, unknown>): string {

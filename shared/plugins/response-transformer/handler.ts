@@ -64,21 +64,25 @@ function readBodyEdits(config: ResponseTransformerConfig): Edits | null {
   return Object.values(edits).some((list) => list.length > 0) ? edits : null;
 }
 
-/** Remove, rename, replace, add, append: each sees what those before it left. */
+/**
+ * Remove, rename, replace, add, append. Whether there is a field is asked of the response as it came:
+ * one that was removed is not added, and is replaced. Two edits of one field are read as in Kong.
+ */
 function editHeaders(headers: HeaderList, prepared: ResponseTransformer): void {
+  const before = headers.clone();
   for (const name of prepared.removeHeaders) headers.remove(name);
   for (const { name, value } of prepared.renameHeaders) {
-    const values = headers.getAll(name.toLowerCase());
+    const values = before.getAll(name.toLowerCase());
     if (values.length === 0 || value === '') continue;
     headers.remove(name.toLowerCase());
     headers.remove(value.toLowerCase());
     for (const each of values) headers.append(value, each);
   }
   for (const { name, value } of prepared.replaceHeaders) {
-    if (value !== '' && headers.has(name.toLowerCase())) headers.set(name, value);
+    if (value !== '' && before.has(name.toLowerCase())) headers.set(name, value);
   }
   for (const { name, value } of prepared.addHeaders) {
-    if (value !== '' && !headers.has(name.toLowerCase())) headers.append(name, value);
+    if (value !== '' && !before.has(name.toLowerCase())) headers.set(name, value);
   }
   for (const { name, value } of prepared.appendHeaders) {
     if (value !== '') headers.append(name, value);

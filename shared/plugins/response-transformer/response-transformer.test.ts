@@ -59,6 +59,21 @@ describe('response-transformer on headers', () => {
     expect(headers.get('x-absent')).toBe('a:b');
   });
 
+  it('asks the response as it came whether a field is there', async () => {
+    const removed = { remove: { headers: ['X-Gone'] } };
+    const added = await headersOf({ ...removed, add: { headers: ['X-Gone:new'] } });
+    expect(added.has('x-gone')).toBe(false);
+    const replaced = await headersOf({ ...removed, replace: { headers: ['X-Gone:new'] } });
+    expect(replaced.get('x-gone')).toBe('new');
+    const renamed = await headersOf({ ...removed, rename: { headers: ['X-Gone:X-New'] } });
+    expect(renamed.get('x-new')).toBe('x');
+    const over = await headersOf({
+      rename: { headers: ['X-There:X-New'] },
+      add: { headers: ['X-New:added'] },
+    });
+    expect(over.getAll('x-new')).toEqual(['added']);
+  });
+
   it('appends', async () => {
     const headers = await headersOf({ append: { headers: ['X-There:too'] } });
     expect(headers.getAll('x-there')).toEqual(['was', 'too']);
@@ -66,6 +81,26 @@ describe('response-transformer on headers', () => {
 });
 
 describe('response-transformer on JSON', () => {
+  it('takes false for missing, and appends to texts and lists only', async () => {
+    const got = await transform(
+      {
+        replace: { json: ['off:1'] },
+        add: { json: ['no:1', 'null:1'] },
+        append: { json: ['count:b', 'flag:b', 'nothing:b', 'text:b'] },
+      },
+      { off: false, no: false, null: null, count: 5, flag: true, nothing: null, text: 'a' },
+    );
+    expect(got.json()).toEqual({
+      off: false,
+      no: '1',
+      null: null,
+      count: ['b'],
+      flag: ['b'],
+      nothing: ['b'],
+      text: ['a', 'b'],
+    });
+  });
+
   it('removes, renames, replaces, adds and appends, in that order', async () => {
     const got = await transform(
       {
@@ -75,11 +110,11 @@ describe('response-transformer on JSON', () => {
         add: { json: ['added:yes', 'kept:no'] },
         append: { json: ['list:b', 'text:b', 'fresh:b'] },
       },
-      { secret: 1, old: 2, kept: false, list: ['a'], text: 'a' },
+      { secret: 1, old: 2, kept: null, list: ['a'], text: 'a' },
     );
     expect(got.json()).toEqual({
       new: 'replaced',
-      kept: false,
+      kept: null,
       added: 'yes',
       list: ['a', 'b'],
       text: ['a', 'b'],
