@@ -150,13 +150,18 @@ function refuseMalformedPath(c: Context<AdminEnv>): void {
 
 function failed(error: unknown, c: Context<AdminEnv>, logger: Logger): AdminResponse {
   if (error instanceof AdminError) return { status: error.status, body: error.body };
+  const where = { method: c.req.method, path: c.req.path.slice(0, 500) };
   if (error instanceof StoreError) {
     const known = storeFailure(error.failure);
+    if (known.status >= 500) {
+      // The answer does not say what is wrong with the database; whoever runs it has to know.
+      const cause = error.cause instanceof Error ? error.cause.message : null;
+      logger.log('error', 'database failed', { ...where, error: error.message, cause });
+    }
     return { status: known.status, body: known.body };
   }
   logger.log('error', 'admin request failed', {
-    method: c.req.method,
-    path: c.req.path.slice(0, 500),
+    ...where,
     error: error instanceof Error ? (error.stack ?? error.message) : String(error),
   });
   return { status: 500, body: { message: 'An unexpected error occurred' } };

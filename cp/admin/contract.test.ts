@@ -324,3 +324,20 @@ describe('an id', () => {
     });
   });
 });
+
+describe('a database that is gone', () => {
+  it('is a 503 to the client and a line in the log', async () => {
+    const broken = await openTestAdmin();
+    await broken.close();
+    for (const [method, path] of [
+      ['GET', '/services'],
+      ['PUT', '/services/x'],
+    ] as const) {
+      const answer = await broken.call(method, path, method === 'GET' ? undefined : { host: 'h' });
+      expect(answer.status).toBe(503);
+      expect(answer.body).toEqual({ message: 'The database cannot be reached' });
+    }
+    expect(broken.errors).toHaveLength(2);
+    expect(broken.errors[1]).toMatch(/^database failed .*"method":"PUT","path":"\/services\/x"/);
+  });
+});

@@ -1,8 +1,10 @@
 /** The Admin API over an embedded database, without a socket: for tests. */
 import { randomUUID } from 'node:crypto';
+import { must } from '#shared/base/assert.ts';
+import type { Logger } from '#shared/platform/platform.ts';
 import { REGISTRY } from '#shared/registry.ts';
 import type { JsonObject } from '#shared/schema/field.ts';
-import { openTestStore, silent } from '../../test/support/pglite.ts';
+import { openTestStore } from '../../test/support/pglite.ts';
 import type { Store } from '../store/store.ts';
 import { AccessGuard } from './access.ts';
 import { createAdminApp } from './app.ts';
@@ -18,18 +20,35 @@ export interface Answer {
 
 export interface TestAdmin {
   readonly store: Store;
+  /** What was logged as an error. */
+  readonly errors: readonly string[];
   /** Bodies that are no text are sent as JSON. */
   call(method: string, path: string, body?: unknown, headers?: object): Promise<Answer>;
   close(): Promise<void>;
 }
 
-export async function openTestAdmin({ bodyMax = 1024 * 1024 } = {}): Promise<TestAdmin> {
-  const test = await openTestStore(REGISTRY.entities);
+interface TestAdminOptions {
+  readonly bodyMax?: number;
+  /** Another database than an embedded one; closed by whoever opened it. */
+  readonly store?: Store;
+}
+
+export async function openTestAdmin(options: TestAdminOptions = {}): Promise<TestAdmin> {
+  const { bodyMax = 1024 * 1024 } = options;
+  const test = options.store === undefined ? await openTestStore(REGISTRY.entities) : null;
+  const store = options.store ?? must(test, 'one of the two').store;
   const guard = new AccessGuard({ token: null, hosts: [], origins: [] });
-  const app = createAdminApp(contextOf(test.store, bodyMax), guard, silent);
+  const errors: string[] = [];
+  const logger: Logger = {
+    log(level, message, fields) {
+      if (level === 'error') errors.push(`${message} ${JSON.stringify(fields)}`);
+    },
+  };
+  const app = createAdminApp(contextOf(store, bodyMax), guard, logger);
   return {
-    store: test.store,
-    close: () => test.close(),
+    store,
+    errors,
+    close: async () => test?.close(),
     async call(method, path, body, headers = {}) {
       const isRaw = typeof body === 'string' || body instanceof Uint8Array;
       const request = new Request(`http://127.0.0.1:8001${path}`, {

@@ -4,15 +4,7 @@ import type { EntityDefinition, JsonObject } from '#shared/schema/field.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
 import type { Db } from './db.ts';
 import { encodeEntity, type EncodedEntity, type RowKeys } from './entity-codec.ts';
-import {
-  EntityReader,
-  type ListQuery,
-  type Page,
-  planFor,
-  type Plans,
-  type Reader,
-  workspaceOf,
-} from './entity-reader.ts';
+import { EntityReader, planFor, type Plans, type Reader, workspaceOf } from './entity-reader.ts';
 import { StoreError, toEntityError } from './errors.ts';
 import type { PendingChanges } from './pending-changes.ts';
 import { type ForeignColumn, foreignId, quoted, type TablePlan } from './sql.ts';
@@ -39,36 +31,18 @@ export interface EntityTxOptions {
   readonly changes: PendingChanges;
 }
 
-export class EntityTx implements WriteTx {
+export class EntityTx extends EntityReader implements WriteTx {
   readonly #db: Db;
   readonly #plans: Plans;
   readonly #keys: RowKeys;
   readonly #changes: PendingChanges;
-  readonly #reader: Reader;
 
   constructor(options: EntityTxOptions) {
+    super({ ...options, forUpdate: true });
     this.#db = options.db;
     this.#plans = options.plans;
     this.#keys = options.keys;
     this.#changes = options.changes;
-    this.#reader = new EntityReader({ ...options, forUpdate: true });
-  }
-
-  get(definition: EntityDefinition, ws: string, id: string): Promise<AnyEntity | null> {
-    return this.#reader.get(definition, ws, id);
-  }
-
-  getBy(
-    definition: EntityDefinition,
-    ws: string,
-    field: string,
-    value: string,
-  ): Promise<AnyEntity | null> {
-    return this.#reader.getBy(definition, ws, field, value);
-  }
-
-  list(definition: EntityDefinition, ws: string, query: ListQuery): Promise<Page> {
-    return this.#reader.list(definition, ws, query);
   }
 
   async insert(definition: EntityDefinition, ws: string, entity: AnyEntity): Promise<void> {

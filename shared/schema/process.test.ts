@@ -2,8 +2,9 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { must } from '../base/assert.ts';
 import { REGISTRY } from '../registry.ts';
-import type { EntityDefinition, JsonObject } from './field.ts';
+import type { JsonObject } from './field.ts';
 import { defineEntity, type AnyEntity } from './infer.ts';
+import { ID, OTHER_ID, accepted, definition, deps, inserted } from './process.fixture.ts';
 import {
   processInsert,
   processUpdate,
@@ -11,29 +12,8 @@ import {
   showEntity,
   validateEntity,
   violationMessage,
-  type ProcessDeps,
   type Processed,
 } from './process.ts';
-
-const ID = '11111111-1111-4111-8111-111111111111';
-const OTHER_ID = '22222222-2222-4222-8222-222222222222';
-
-function deps(nowSeconds = 1_700_000_000.25): ProcessDeps {
-  return { nowSeconds, uuid: () => ID, randomText: (length) => 'r'.repeat(length) };
-}
-
-function definition(name: string): EntityDefinition {
-  return must(REGISTRY.entities.get(name), name);
-}
-
-function inserted(name: string, input: JsonObject, nowSeconds?: number): AnyEntity {
-  return accepted(processInsert(definition(name), input, REGISTRY, deps(nowSeconds)));
-}
-
-function accepted(processed: Processed): AnyEntity {
-  expect(processed).toMatchObject({ ok: true });
-  return must(processed.ok ? processed.entity : null, 'accepted');
-}
 
 function refused(processed: Processed): string | null {
   return processed.ok ? null : violationMessage(processed.violations);

@@ -1,34 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { must } from '../base/assert.ts';
 import { REGISTRY } from '../registry.ts';
-import type { EntityDefinition, JsonObject } from './field.ts';
+import type { JsonObject } from './field.ts';
 import type { AnyEntity } from './infer.ts';
-import {
-  processInsert,
-  showEntity,
-  validateEntity,
-  type ProcessDeps,
-  type Processed,
-} from './process.ts';
-
-const ID = '11111111-1111-4111-8111-111111111111';
-const OTHER_ID = '22222222-2222-4222-8222-222222222222';
-
-function deps(nowSeconds = 1_700_000_000.25): ProcessDeps {
-  return { nowSeconds, uuid: () => ID, randomText: (length) => 'r'.repeat(length) };
-}
-
-function definition(name: string): EntityDefinition {
-  return must(REGISTRY.entities.get(name), name);
-}
-
-function accepted(processed: Processed): AnyEntity {
-  return must(processed.ok ? processed.entity : null, 'accepted');
-}
-
-function inserted(name: string, input: JsonObject, nowSeconds?: number): AnyEntity {
-  return accepted(processInsert(definition(name), input, REGISTRY, deps(nowSeconds)));
-}
+import { OTHER_ID, definition, inserted } from './process.fixture.ts';
+import { showEntity, validateEntity } from './process.ts';
 
 describe('a complete entity', () => {
   it('is checked without anything being filled in', () => {

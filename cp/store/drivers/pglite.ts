@@ -69,11 +69,22 @@ class PgliteDb implements Db {
 
   async tx<T>(fn: (db: Db) => Promise<T>, options: TxOptions = {}): Promise<T> {
     assertOutsideTx(this);
-    return this.#pglite.transaction(async (tx) => {
-      const isolation = options.isolation ?? 'read committed';
-      await tx.query(`SET TRANSACTION ISOLATION LEVEL ${isolation}`);
-      return runBody(this, (text, params) => run(tx, text, params), fn);
-    });
+    let isOfBody = false;
+    try {
+      return await this.#pglite.transaction(async (tx) => {
+        const isolation = options.isolation ?? 'read committed';
+        await tx.query(`SET TRANSACTION ISOLATION LEVEL ${isolation}`);
+        try {
+          return await runBody(this, (text, params) => run(tx, text, params), fn);
+        } catch (error) {
+          isOfBody = true;
+          throw error;
+        }
+      });
+    } catch (error) {
+      // What the body throws comes out as it is; the rest is a database that is closed or broken.
+      throw isOfBody ? error : toDbError(error);
+    }
   }
 
   async listen(channel: string, fn: (payload: string) => void): Promise<() => Promise<void>> {
