@@ -168,6 +168,8 @@ describe('a listener refuses, without asking the gateway,', () => {
     const answer = await sendRaw(port, get('Accept: application/json\r\nExpect: tea\r\n'));
 
     expect(answer.text).toMatch(/\{\n {2}"message":"[^"]+",\n {2}"request_id":"[0-9a-f]{32}"\n\}/);
+    const html = await sendRaw(port, get('Accept: text/html\r\nExpect: tea\r\n'));
+    expect(html.text).toContain('<p>Expectation failed.</p>');
   });
 });
 

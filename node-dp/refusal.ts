@@ -2,6 +2,7 @@
 import { STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { SERVER_TOKEN } from '#shared/base/product.ts';
+import { CONTENT_TYPES, errorFormat, errorText } from '#shared/http/error-response.ts';
 
 /** nginx' own statuses and their texts as Kong words them; 494 is sent as 400. */
 const TEXTS: Readonly<Record<number, string>> = {
@@ -16,20 +17,15 @@ const TEXTS: Readonly<Record<number, string>> = {
   505: 'HTTP version not supported',
 };
 
-/** The body for a status, in the format that `Accept` asks for; plain text when it says nothing. */
+/** The body for a status, in the format that `Accept` asks for; plain text when there is none. */
 export function refusalText(
   status: number,
   accept: string | null,
   requestId: string,
 ): { type: string; text: string } {
+  const format = accept === null ? 'plain' : errorFormat([accept]);
   const message = TEXTS[status] ?? 'Bad request';
-  if (accept !== null && /application\/|\*\/\*/.test(accept)) {
-    return {
-      type: 'application/json; charset=utf-8',
-      text: `{\n  "message":"${message}",\n  "request_id":"${requestId}"\n}`,
-    };
-  }
-  return { type: 'text/plain; charset=utf-8', text: `${message}\nrequest_id: ${requestId}\n` };
+  return { type: CONTENT_TYPES[format], text: errorText(format, message, requestId) };
 }
 
 /** Straight to the socket, for want of a response object. */

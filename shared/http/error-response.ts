@@ -11,7 +11,7 @@ export interface ErrorFacts {
 
 export type ErrorFormat = 'json' | 'html' | 'plain' | 'xml';
 
-const CONTENT_TYPES: Readonly<Record<ErrorFormat, string>> = {
+export const CONTENT_TYPES: Readonly<Record<ErrorFormat, string>> = {
   json: 'application/json; charset=utf-8',
   html: 'text/html; charset=utf-8',
   plain: 'text/plain; charset=utf-8',
