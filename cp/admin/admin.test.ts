@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { JsonObject } from '#shared/schema/field.ts';
-import { type Answer, openTestAdmin, type TestAdmin } from './test-admin.ts';
+import { type Answer, openTestAdmin, type TestAdmin } from './admin.suite.ts';
 
 const BODY_MAX = 64 * 1024;
 

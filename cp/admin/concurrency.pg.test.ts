@@ -8,7 +8,7 @@ import { startPostgres } from '../../test/support/postgres.ts';
 import { openPg } from '../store/drivers/pg.ts';
 import { openStoreOn } from '../store/open-store.ts';
 import type { Store } from '../store/store.ts';
-import { openTestAdmin, type TestAdmin } from './test-admin.ts';
+import { openTestAdmin, type TestAdmin } from './admin.suite.ts';
 
 const KEK = Buffer.alloc(32, 7).toString('base64');
 const WRITERS = 30;

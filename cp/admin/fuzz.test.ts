@@ -2,7 +2,7 @@ import { randomInt } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { REGISTRY } from '#shared/registry.ts';
 import { SeededRandom } from '../../test/support/seeded-random.ts';
-import { openTestAdmin, type TestAdmin } from './test-admin.ts';
+import { openTestAdmin, type TestAdmin } from './admin.suite.ts';
 
 const REQUESTS = Number(process.env['REQUESTS'] ?? 2500);
 const REQUEST_MS_MAX = 2000;

@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openTestAdmin, type TestAdmin } from './test-admin.ts';
+import { openTestAdmin, type TestAdmin } from './admin.suite.ts';
 
 const FOLDER = fileURLToPath(
   new URL('../../../shared/corpora/json-test-suite/test_parsing', import.meta.url),

@@ -1,9 +1,9 @@
 /** From a path segment to an entity: by id, or by the definition's endpoint key. */
 import type { EntityDefinition, JsonObject, JsonValue } from '#shared/schema/field.ts';
+import { isUuid } from '#shared/schema/attributes.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
 import type { Reader } from '../store/store.ts';
-import { AdminError, foreignUnresolved, invalidPrimaryKey, invalidUnique } from './errors.ts';
-import { isUuid } from './pagination.ts';
+import { foreignUnresolved, invalidPrimaryKey, invalidUnique } from './errors.ts';
 
 /** How an entity is named in a path. */
 export type Key = { readonly id: string } | { readonly field: string; readonly value: string };
@@ -14,10 +14,8 @@ export function keyOf(definition: EntityDefinition, segment: string): Key {
   const field = definition.endpoint_key;
   if (field === undefined) throw invalidPrimaryKey();
   const declared = definition.fields[field];
-  const text = segment.includes('\u0000')
-    ? 'must not contain a NUL character'
-    : // The endpoint key is a text field, so its validator takes a text.
-      (declared?.custom_validator?.(segment as never) ?? null);
+  // The endpoint key is a text field, so its validator takes a text.
+  const text = declared?.custom_validator?.(segment as never) ?? null;
   if (text !== null) throw invalidUnique(field, text);
   return { field, value: segment };
 }
@@ -79,12 +77,7 @@ function uniqueKey(parent: EntityDefinition, given: JsonObject): [string, string
   for (const [name, field] of Object.entries(parent.fields)) {
     if (!field.unique || !Object.hasOwn(given, name)) continue;
     const value = given[name];
-    if (typeof value === 'string' && value !== '') {
-      if (value.includes('\u0000')) {
-        throw new AdminError(400, { message: `${name} must not contain a NUL character` });
-      }
-      return [name, value];
-    }
+    if (typeof value === 'string' && value !== '') return [name, value];
   }
   return null;
 }

@@ -1,4 +1,5 @@
 /** Pages of a collection: `size`, the opaque `offset`, and the tag filter. */
+import { isUuid } from '#shared/schema/attributes.ts';
 import type { ListQuery } from '../store/store.ts';
 import { invalidOffset, invalidOption, invalidSize } from './errors.ts';
 
@@ -67,8 +68,4 @@ function tagFilter(text: string | null): NonNullable<ListQuery['tags']> | null {
     throw invalidOption('tags', `cannot query more than ${TAGS_MAX} tags`);
   }
   return isAll ? { all: tags } : { any: tags };
-}
-
-export function isUuid(text: string): boolean {
-  return /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i.test(text);
 }

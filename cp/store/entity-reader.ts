@@ -1,5 +1,6 @@
 /** Reads entities over any handle: the pool, or a transaction (with or without locking rows). */
 import { must } from '#shared/base/assert.ts';
+import { isUuid } from '#shared/schema/attributes.ts';
 import type { EntityDefinition } from '#shared/schema/field.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
 import type { Db, Param } from './db.ts';
@@ -49,8 +50,6 @@ export interface ReaderOptions {
   readonly forUpdate: boolean;
 }
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
-
 export class EntityReader implements Reader {
   readonly #db: Db;
   readonly #plans: Plans;
@@ -65,7 +64,7 @@ export class EntityReader implements Reader {
   }
 
   async get(definition: EntityDefinition, ws: string, id: string): Promise<AnyEntity | null> {
-    if (!UUID.test(id)) return null;
+    if (!isUuid(id)) return null;
     const plan = planFor(this.#plans, definition);
     return this.#one(plan, `${plan.select} AND id = $2`, [workspaceOf(plan, ws), id]);
   }

@@ -4,7 +4,7 @@ import { must } from '../base/assert.ts';
 import { REGISTRY } from '../registry.ts';
 import type { JsonObject } from './field.ts';
 import { defineEntity, type AnyEntity } from './infer.ts';
-import { ID, OTHER_ID, accepted, definition, deps, inserted } from './process.fixture.ts';
+import { ID, OTHER_ID, accepted, definition, deps, inserted } from './process.cases.ts';
 import {
   processInsert,
   processUpdate,

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { REGISTRY } from '../registry.ts';
 import type { JsonObject } from './field.ts';
 import type { AnyEntity } from './infer.ts';
-import { OTHER_ID, accepted, definition, deps, inserted } from './process.fixture.ts';
+import { OTHER_ID, accepted, definition, deps, inserted } from './process.cases.ts';
 import {
   processInsert,
   processUpdate,

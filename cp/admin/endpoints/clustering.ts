@@ -1,10 +1,10 @@
 /** `/clustering/*`: the data planes, and the tokens by which they join. */
+import { isUuid } from '#shared/schema/attributes.ts';
 import { defineFields } from '#shared/schema/infer.ts';
 import { parseRecord } from '#shared/schema/parse.ts';
 import { readArguments } from '../arguments.ts';
 import type { AdminContext, AdminRequest, AdminResponse, Endpoint } from '../context.ts';
 import { notFound, schemaViolation } from '../errors.ts';
-import { isUuid } from '../pagination.ts';
 
 /** Body of `POST /clustering/join-tokens`. */
 const JOIN_TOKEN_REQUEST = defineFields({

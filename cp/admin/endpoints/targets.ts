@@ -4,13 +4,14 @@
  */
 import { must } from '#shared/base/assert.ts';
 import { normalizeTarget } from '#shared/entities/target.ts';
+import { isUuid } from '#shared/schema/attributes.ts';
 import type { EntityDefinition } from '#shared/schema/field.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
 import type { Page } from '../../store/store.ts';
 import type { AdminContext, AdminRequest, AdminResponse, Endpoint } from '../context.ts';
 import { Crud, type Parent } from '../crud.ts';
 import { notFound } from '../errors.ts';
-import { isUuid, numberOffset, pageSize } from '../pagination.ts';
+import { numberOffset, pageSize } from '../pagination.ts';
 import { findParent } from '../routes.ts';
 
 const PAGE_SIZE = 1000;

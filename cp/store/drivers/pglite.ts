@@ -42,12 +42,7 @@ export async function openPglite(folder: string | null, logger: Logger): Promise
   }
 }
 
-/** From a `dumpDataDir` of a prepared database; for tests, where it saves seconds. */
-export async function loadPglite(dump: Blob): Promise<Db> {
-  return new PgliteDb(await create({ loadDataDir: dump }), () => {});
-}
-
-function create(where: { dataDir?: string; loadDataDir?: Blob }): Promise<PGlite> {
+function create(where: { dataDir?: string }): Promise<PGlite> {
   return PGlite.create({ ...where, parsers: { [INT8]: Number } });
 }
 
