@@ -1,8 +1,8 @@
 /** The parts of `npm start` in their order: control plane, tokens, data planes. */
-import { accessSync, constants, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { writeFileAtomic } from '#shared/platform/node/files.ts';
+import { ensurePrivateDir, writeFileAtomic } from '#shared/platform/node/files.ts';
 import { folderFailure, StartError } from '#shared/platform/node/start-error.ts';
 import type { DevSettings } from '#shared/settings/dev.ts';
 import { parseListens } from '#shared/settings/listen.ts';
@@ -35,7 +35,7 @@ export class DevStack {
   }
 
   async start(): Promise<void> {
-    this.#checkDataDir();
+    await this.#checkDataDir();
     await this.#startControlPlane();
     const [node, edge] = await Promise.all([this.#startNode(), this.#startEdge()]);
     this.#addresses = { ...this.#addresses, ...node, ...edge };
@@ -79,9 +79,9 @@ export class DevStack {
     ].join('\n');
   }
 
-  #checkDataDir(): void {
+  async #checkDataDir(): Promise<void> {
     try {
-      mkdirSync(this.#dataDir, { recursive: true, mode: 0o700 });
+      await ensurePrivateDir(this.#dataDir);
       accessSync(this.#dataDir, constants.W_OK);
     } catch (error) {
       throw folderFailure(this.#dataDir, error);

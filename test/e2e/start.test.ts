@@ -109,9 +109,11 @@ describe('a start that cannot be', () => {
     const file = join(folder, 'a-file');
     await writeFile(file, '');
     for (const command of ['cp', 'dp', 'dev'] as const) {
-      const { code, lines } = await refusal(command, { HEADGATE_DATA_DIR: join(file, 'data') });
-      expect(lines, command).toEqual([expect.stringMatching(/HEADGATE_DATA_DIR.*a-file/)]);
-      expect(code).toBe(1);
+      for (const path of [join(file, 'data'), '/proc/headgate/data']) {
+        const { code, lines } = await refusal(command, { HEADGATE_DATA_DIR: path });
+        expect(lines, command).toEqual([expect.stringContaining(`HEADGATE_DATA_DIR is "${path}`)]);
+        expect(code).toBe(1);
+      }
     }
   });
 

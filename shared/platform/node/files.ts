@@ -57,9 +57,35 @@ async function syncFolder(folder: string): Promise<void> {
 
 /** Makes a folder (and its parents) that only the owner may enter; tightens one that is there. */
 export async function ensurePrivateDir(path: string): Promise<void> {
-  await mkdir(path, { recursive: true, mode: PRIVATE_DIR_MODE });
+  await makeFolder(path);
   const { mode } = await stat(path);
   if ((mode & 0o077) !== 0) await chmod(path, PRIVATE_DIR_MODE);
+}
+
+/**
+ * Level by level: Node's own recursive `mkdir` never returns where a folder cannot be made although
+ * its parent is there (as under /proc).
+ */
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: PRIVATE_DIR_MODE });
+  } catch (error) {
+    const code = errorCode(error);
+    if (code === 'EEXIST' && (await stat(path)).isDirectory()) return;
+    const parent = dirname(path);
+    if (code !== 'ENOENT' || parent === path || (await exists(parent))) throw error;
+    await makeFolder(parent);
+    await makeFolder(path);
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 export interface Lock {
