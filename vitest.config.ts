@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs';
 import { defineConfig } from 'vitest/config';
 
-// Test files by what they need: `.test.ts` nothing, `.pg.test.ts` a PostgreSQL server,
+// Test files by what they need: `.test.ts` nothing, `.db.test.ts` the embedded database (some seconds
+// of its own), `.pg.test.ts` and `.neon.test.ts` a PostgreSQL server, `.slow.test.ts` time,
 // `.workers.test.ts` workerd, `test/e2e/` whole processes.
 const unit = {
   test: {
@@ -13,9 +14,19 @@ const unit = {
       'infra/**/*.test.ts',
       'test/compat/**/*.test.ts',
     ],
-    exclude: ['**/*.pg.test.ts', '**/*.neon.test.ts', '**/*.workers.test.ts', '**/*.slow.test.ts'],
+    exclude: ['pg', 'neon', 'db', 'workers', 'slow'].map((need) => `**/*.${need}.test.ts`),
     environment: 'node',
     testTimeout: 20_000,
+  },
+};
+
+const embedded = {
+  test: {
+    name: 'embedded',
+    include: ['cp/**/*.db.test.ts'],
+    environment: 'node',
+    testTimeout: 20_000,
+    hookTimeout: 30_000,
   },
 };
 
@@ -54,6 +65,6 @@ const workers = existsSync(new URL('./vitest.workers.config.ts', import.meta.url
 
 export default defineConfig({
   test: {
-    projects: [unit, servers, whole, tidy, ...workers],
+    projects: [unit, embedded, servers, whole, tidy, ...workers],
   },
 });

@@ -41,6 +41,8 @@ const SERVER_OPTIONS = {
   keepAliveTimeout: 60_000,
 } as const;
 const CONNECTIONS_MAX = 12_000;
+/** What is in flight may take so long to end once the listeners stop. */
+export const STOP_MS_MAX = 3_000;
 
 export async function openListeners(
   settings: ControlPlaneSettings,
@@ -230,7 +232,15 @@ function start(server: Server, listen: Listen, name: string): Promise<number> {
 
 function stop(server: Server): Promise<void> {
   return new Promise((resolve) => {
-    server.close(() => resolve());
+    const timer = setTimeout(() => server.closeAllConnections(), STOP_MS_MAX);
+    server.close(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+    // A client that keeps its connection busy would never let go of it.
+    server.prependListener('request', (_request, response) => {
+      response.setHeader('connection', 'close');
+    });
     server.closeIdleConnections();
   });
 }
