@@ -22,8 +22,9 @@ import {
   type Peer,
 } from './peers.ts';
 
-const PORTS = { upstream: 9301, nginx: 9310, plain: 9311, full: 9312, log: 9313 };
+const PORTS = { upstream: 9301, nginx: 9310, bare: 9314, plain: 9311, full: 9312, log: 9313 };
 const MAIN = fileURLToPath(new URL('../../node-dp/main.ts', import.meta.url));
+const BARE = fileURLToPath(new URL('./bare-proxy.ts', import.meta.url));
 
 interface Target {
   readonly peer: Peer;
@@ -71,6 +72,7 @@ async function startAll(): Promise<Target[]> {
   const everything = full(cluster, PORTS.upstream);
   return [
     { peer: await keep(startNginxProxy(folder, PORTS.nginx, PORTS.upstream)), load },
+    { peer: await bareProxy(), load },
     { peer: await dataPlane('dp: 1 route', PORTS.plain, { cluster, records }), load },
     {
       peer: await dataPlane('dp: 1000 routes, key-auth, rate-limiting', PORTS.full, {
@@ -84,6 +86,12 @@ async function startAll(): Promise<Target[]> {
       load,
     },
   ];
+}
+
+/** The runtime's own cost, to read the others by. */
+function bareProxy(): Promise<Peer> {
+  const command = [process.execPath, BARE, String(PORTS.bare), `127.0.0.1:${PORTS.upstream}`];
+  return keep(startPinned('node:http + undici, bare', PORTS.bare, PROXY_CORE, command, {}));
 }
 
 async function keep(starting: Promise<Peer>): Promise<Peer> {
