@@ -341,3 +341,24 @@ describe('a database that is gone', () => {
     expect(broken.errors[1]).toMatch(/^database failed .*"method":"PUT","path":"\/services\/x"/);
   });
 });
+
+describe('a plugin configuration that no data plane can run yet', () => {
+  it('is refused when it is written, and changes nothing', async () => {
+    const before = await version();
+    const limited = (config: object) =>
+      call('POST', '/plugins', { name: 'rate-limiting', config: { minute: 5, ...config } });
+
+    for (const policy of ['cluster', 'redis']) {
+      const answer = await limited({ policy, redis: { host: 'redis.test' } });
+      expect(answer.status).toBe(400);
+      expect(answer.body).toMatchObject({
+        code: 2,
+        message: `schema violation (config.policy: '${policy}' is not supported yet; allowed: local)`,
+      });
+    }
+    const secret = await limited({ redis: { password: 'a-secret-of-redis' } });
+    expect(secret.body).toMatchObject({ code: 2, fields: { config: { redis: {} } } });
+
+    expect(await version()).toBe(before);
+  });
+});

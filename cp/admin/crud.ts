@@ -192,11 +192,16 @@ export class Crud {
     return made;
   }
 
-  /** What only the rows of other entities can tell. */
+  /** What the schema cannot tell: what no data plane runs yet, and the rows of other entities. */
   async #check(tx: Reader, made: AnyEntity, given: JsonObject): Promise<void> {
+    if (this.#definition.name !== 'plugins') return;
+    const { entities, plugins } = this.#context.registry;
+    const plugin = plugins.get(String(made['name']));
+    // A valid entity holds a configuration of its plugin's own shape.
+    const missing = plugin?.unsupported?.(made['config'] as never) ?? null;
+    if (missing !== null) throw schemaViolation({ config: missing });
     // As in Kong: a default that does not fit says nothing.
-    if (this.#definition.name !== 'plugins' || (given['protocols'] ?? null) === null) return;
-    const { entities } = this.#context.registry;
+    if ((given['protocols'] ?? null) === null) return;
     const error = await protocolsError(tx, entities, this.#request.workspace, made);
     if (error !== null) throw schemaViolation({ protocols: error });
   }

@@ -1,5 +1,6 @@
 /** A plugin as data, and the registry of all that can be configured. */
 import type { EntityDefinition, RecordField, Subschema } from './field.ts';
+import type { Violations } from './violations.ts';
 
 /** Kong's names, in the order they run. */
 export type Phase = 'rewrite' | 'access' | 'header_filter' | 'body_filter' | 'log';
@@ -23,6 +24,11 @@ export interface PluginDefinition extends Subschema {
   readonly protects: boolean;
   /** Overrides of the plugin entity's own fields (`consumer`, `protocols`, …) and `config`. */
   readonly fields: { readonly config: RecordField } & EntityDefinition['fields'];
+  /**
+   * Ours. What of a valid configuration cannot be run or kept yet, by field: refused when it is
+   * written (decision 28), rather than closing its scope when a data plane builds it.
+   */
+  readonly unsupported?: (config: never) => Violations | null;
   /** Entities that come with it (`keyauth_credentials`). */
   readonly entities?: readonly EntityDefinition[];
 }

@@ -2,6 +2,7 @@
 import type { EntityCheck } from '../../schema/field.ts';
 import { defineField, defineFields, type RecordOf } from '../../schema/infer.ts';
 import { headerName, path, protocolsHttp } from '../../schema/typedefs.ts';
+import type { Violations } from '../../schema/violations.ts';
 import { definePlugin } from '../plugin.ts';
 import { redis, REDIS_SHORTHANDS } from './redis.ts';
 
@@ -79,6 +80,7 @@ export const rateLimiting = definePlugin({
       shorthand_fields: REDIS_SHORTHANDS,
     },
   },
+  unsupported,
   entity_checks: [
     { at_least_one_of: PERIODS.map((period) => `config.${period}`) },
     needs('policy', 'redis', 'redis.host'),
@@ -98,6 +100,15 @@ function needs(field: string, value: string, companion: string): EntityCheck {
       then_match: { required: true },
     },
   };
+}
+
+/** Counters shared by several nodes do not exist yet, nor does a place for their password. */
+function unsupported(limits: RateLimitingConfig): Violations | null {
+  if (limits.policy === 'cluster' || limits.policy === 'redis') {
+    return { policy: `'${limits.policy}' is not supported yet; allowed: local` };
+  }
+  if (limits.redis.password === null) return null;
+  return { redis: { password: 'cannot be kept yet: no policy that uses it is supported' } };
 }
 
 /** A longer period cannot allow less than a shorter one. */
