@@ -10,6 +10,7 @@ import { CONTROL_PLANE_SETTINGS } from '#shared/settings/control-plane.ts';
 import { DATA_PLANE_SETTINGS } from '#shared/settings/data-plane.ts';
 import { ALL_SETTING_NAMES } from '#shared/settings/names.ts';
 import { parseSettings } from '#shared/settings/settings.ts';
+import { hasOpenssl } from '../test/support/openssl.ts';
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url));
 const read = (file: string): string => readFileSync(join(ROOT, file), 'utf8');
@@ -82,7 +83,7 @@ describe('the container files', () => {
   });
 });
 
-describe('the development certificates', () => {
+describe.skipIf(!hasOpenssl())('the development certificates', () => {
   it('are signed by their own CA, for the names asked for, and private', () => {
     const folder = mkdtempSync(join(tmpdir(), 'headgate-certs-'));
     try {

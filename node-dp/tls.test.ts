@@ -10,20 +10,11 @@ import type { GatewayRequest, GatewayResponse } from '#shared/http/message.ts';
 import { nodeRandom } from '#shared/platform/node/random.ts';
 import { UpstreamError, type UpstreamRequest } from '#shared/platform/platform.ts';
 import { readAll } from '../test/conformance/transport.suite.ts';
+import { hasOpenssl } from '../test/support/openssl.ts';
 import { Listener, type TlsFiles } from './listener.ts';
 import { NodeTransport } from './transport.ts';
 
-const hasOpenssl = ((): boolean => {
-  try {
-    execFileSync('openssl', ['version'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    console.warn('skipped: TLS tests need openssl (apt-get install -y openssl)');
-    return false;
-  }
-})();
-
-describe.skipIf(!hasOpenssl)('over TLS', () => {
+describe.skipIf(!hasOpenssl())('over TLS', () => {
   const folder = mkdtempSync(join(tmpdir(), 'headgate-tls-'));
   const seen: GatewayRequest[] = [];
   let listener: Listener;
