@@ -60,7 +60,6 @@ async function assemble(
   const assembly = new Assembly(head.manifest, held?.tree ?? ConfigTree.empty(crypto), crypto);
   while (!assembly.isSettled) {
     // The ids of the next level stand in the nodes of this one.
-    // oxlint-disable-next-line no-await-in-loop
     if (!(await fetchSome(assembly, sources))) return mismatch('tree nodes are not to be had');
   }
   const assembled = assembly.finish();
@@ -72,7 +71,6 @@ async function fetchSome(assembly: Assembly, sources: readonly NodeSource[]): Pr
   for (const source of sources) {
     let progress = false;
     // A later source is only asked for what the ones before it do not have.
-    // oxlint-disable-next-line no-await-in-loop
     for (const { id, text } of await nodesFrom(source, assembly.missing(NODES_COUNT_MAX))) {
       progress = assembly.add(id, text) || progress;
     }

@@ -96,7 +96,6 @@ describe('the configuration cache', () => {
 
     for (let i = 0; i < kills; i += 1) {
       // A different moment of the save each time.
-      // oxlint-disable-next-line no-await-in-loop -- one kill after the other
       await killDuringSave(i * 3);
     }
   });

@@ -53,7 +53,6 @@ it('swaps tables under load, and every response is of one version', async () => 
   const client = async (): Promise<void> => {
     while (performance.now() < end) {
       // A client sends one request after the other.
-      // oxlint-disable-next-line no-await-in-loop
       seen.push(await ask(gateway.port, agent));
     }
   };

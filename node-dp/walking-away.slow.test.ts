@@ -44,7 +44,6 @@ it.each<[string, string, (socket: Socket) => Promise<unknown>]>([
       socket.on('error', () => {});
       socket.write(head);
       // One client after the other.
-      // oxlint-disable-next-line no-await-in-loop
       await meanwhile(socket);
       if (count % 2 === 0) socket.destroy();
       else socket.resetAndDestroy();

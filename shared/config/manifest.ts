@@ -143,7 +143,6 @@ async function findSigner(
     const publicKey = publicKeyOf(key);
     if (publicKey === null) continue;
     // One after the other: nearly always the first key is the one.
-    // oxlint-disable-next-line no-await-in-loop
     if (await verifyText(DOMAIN.manifest, candidate, publicKey, crypto)) return key.id;
   }
   return null;

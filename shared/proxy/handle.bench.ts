@@ -63,7 +63,6 @@ async function measure(name: string, config: TestConfig, hasLog = false): Promis
   for (let round = 0; round <= ROUNDS; round++) {
     const start = performance.now();
     for (let i = 0; i < REQUESTS; i++) {
-      // oxlint-disable-next-line no-await-in-loop
       const response = await gateway.handle(request('/api/items/42?q=1', { headers: HEADERS }));
       if (response.status !== 200) throw new Error(`status ${response.status}`);
       response.onFinish(outcome);

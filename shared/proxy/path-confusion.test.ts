@@ -76,7 +76,6 @@ describe('a protected path', () => {
 
     for (const target of targets) {
       // In order, as the last request sent is looked at.
-      // oxlint-disable-next-line no-await-in-loop
       if ((await gateway.send(request(target))).status !== 200) continue;
       passedCount += 1;
       const forwarded = gateway.upstream.target.split('?', 1)[0] ?? '';

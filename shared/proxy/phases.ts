@@ -50,7 +50,6 @@ export async function runLog(ctx: Exchange): Promise<void> {
     if (instance === null || instance.state !== 'ready') continue;
     try {
       // One after the other: a plugin may build on what an earlier one left in `shared`.
-      // oxlint-disable-next-line no-await-in-loop
       await step.handler.log?.(ctx, instance.prepared);
     } catch (error) {
       report(ctx, step.name, 'log', error);

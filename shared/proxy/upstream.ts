@@ -52,8 +52,6 @@ export async function proxy(ctx: Exchange, to: ServiceTable): Promise<GatewayRes
     const attempt = { host: peer.host, port: peer.port, started_at: clock.now(), state: 'ok' };
     ctx.tries.push(attempt);
     try {
-      // Tries follow one another by nature.
-      // oxlint-disable-next-line no-await-in-loop
       const response = await transport.send(requestTo(ctx, to, peer, target));
       ctx.answeredMonotonic = clock.monotonic();
       ctx.proxied = true;

@@ -28,7 +28,6 @@ export class Saver<T> {
     for (let next = this.#waiting; next !== null; next = this.#waiting) {
       this.#waiting = null;
       // One after the other is what this is for.
-      // oxlint-disable-next-line no-await-in-loop
       const ok = await this.#saveNow(next.value);
       for (const resolve of next.heard) resolve(ok);
     }

@@ -130,7 +130,6 @@ async function measure(targets: readonly Target[]): Promise<Figure[]> {
   const rounds = number('BENCH_ROUNDS', 5);
   for (let round = 0; round <= rounds; round += 1) {
     for (const [i, { peer, load }] of targets.entries()) {
-      // oxlint-disable-next-line no-await-in-loop -- one at a time is what is measured
       const taken = await sample(peer, load);
       if (round > 0) samples[i]?.push(taken);
     }

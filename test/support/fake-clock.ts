@@ -47,7 +47,6 @@ export class FakeClock implements Clock {
       this.#nowMs = Math.max(this.#nowMs, timer.atMs);
       timer.fn();
       // Timers fire one after the other: what one sets off comes before the next.
-      // oxlint-disable-next-line no-await-in-loop
       await settle();
     }
     this.#nowMs = untilMs;
@@ -59,7 +58,6 @@ export class FakeClock implements Clock {
     await settle();
     while (!isSo()) {
       if (this.#nowMs >= deadlineMs) throw new Error(`still not so after ${limitMs} ms`);
-      // oxlint-disable-next-line no-await-in-loop
       await this.advance(stepMs);
     }
   }
@@ -77,7 +75,6 @@ export class FakeClock implements Clock {
 /** Lets all promises that can resolve do so. */
 export async function settle(): Promise<void> {
   for (let round = 0; round < 3; round++) {
-    // oxlint-disable-next-line no-await-in-loop
     await new Promise<void>((resolve) => setImmediate(resolve));
   }
 }

@@ -150,7 +150,6 @@ export class RawPeer {
         if (frame?.type === type) return frame as FrameOf<T>;
       }
       if (this.isClosed) throw new Error(`closed while waiting for ${type}`);
-      // oxlint-disable-next-line no-await-in-loop
       await new Promise<void>((resolve) => (this.#wake = resolve));
     }
   }

@@ -15,7 +15,6 @@ function setUp(config: JsonObject): TestGateway {
 async function statuses(test: TestGateway, count: number, headers = {}): Promise<number[]> {
   const seen: number[] = [];
   // One after the other: order is what is tested.
-  // oxlint-disable-next-line no-await-in-loop
   for (let i = 0; i < count; i++) seen.push((await test.get('/', headers)).status);
   return seen;
 }
@@ -75,7 +74,6 @@ describe('rate-limiting', () => {
     const test = setUp({ second: 1, hour: 3 });
     const seen: number[] = [];
     for (let i = 0; i < 4; i++) {
-      // oxlint-disable-next-line no-await-in-loop
       seen.push(...(await statuses(test, 2)));
       test.platform.clock.advance(1000);
     }

@@ -173,7 +173,6 @@ describe('a body that cannot be edited', () => {
 
   it('is not shown when something was to be taken out of it', async () => {
     for (const test of [setUp(hiding, large), setUp(hiding, 'zipped', gzip)]) {
-      // oxlint-disable-next-line no-await-in-loop
       const got = await test.get('/');
       expect(got.status).toBe(500);
       expect(got.json()).toMatchObject({ message: 'An unexpected error occurred' });
