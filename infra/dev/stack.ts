@@ -21,6 +21,7 @@ export class DevStack {
   readonly #env: Environment;
   readonly #dataDir: string;
   readonly #children: Child[] = [];
+  #controlPlane: Child | null = null;
   #fail: (message: string) => void = () => {};
   #addresses = { admin: '', cluster: '', proxy: '', status: '', edge: '' };
 
@@ -47,9 +48,9 @@ export class DevStack {
 
   /** Data planes first, so that none of them logs a lost control plane. */
   async stop(): Promise<void> {
-    const [controlPlane, ...dataPlanes] = this.#children;
+    const dataPlanes = this.#children.filter((child) => child !== this.#controlPlane);
     await Promise.all(dataPlanes.map((child) => child.stop()));
-    await controlPlane?.stop();
+    await this.#controlPlane?.stop();
   }
 
   banner(): string {
@@ -89,7 +90,9 @@ export class DevStack {
   }
 
   async #startControlPlane(): Promise<void> {
-    const addresses = await this.#run('control plane', 'headgate.mjs', ['cp'], {});
+    const starting = this.#run('control plane', 'headgate.mjs', ['cp'], {});
+    this.#controlPlane = this.#children[0] ?? null;
+    const addresses = await starting;
     const admin = addresses['admin']?.[0];
     const cluster = addresses['cluster']?.[0];
     if (admin === undefined || cluster === undefined) {
@@ -137,10 +140,17 @@ export class DevStack {
       program,
       args,
       env: { ...this.#env, ...env },
-      onDeath: (message) => this.#fail(`${name} died: ${message}`),
+      onDeath: (message) => this.#mourn(child, name, message),
     });
     this.#children.push(child);
     return child.ready();
+  }
+
+  /** The others go on: that they do is what the product is about. */
+  #mourn(child: Child, name: string, message: string): void {
+    this.#children.splice(this.#children.indexOf(child), 1);
+    console.error(`headgate: the ${name} died (${message}); the rest goes on, Ctrl-C stops it`);
+    if (this.#children.length === 0) this.#fail('nothing is left running');
   }
 
   /** Mints a token and writes it where only this user can read it. */

@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AdminClient } from '../support/admin-client.ts';
 import { answers } from '../support/cluster.ts';
+import { eventually } from '../support/eventually.ts';
 import { type Echo, startEcho } from '../support/echo.ts';
 import { Program, startProgram } from '../support/program.ts';
 
@@ -164,6 +165,16 @@ describe('npm start', () => {
     return { program, urls };
   }
 
+  /** Pid of the child that runs a command. */
+  async function childOf(pid: number, command: string): Promise<number> {
+    const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8');
+    for (const child of children.trim().split(' ')) {
+      const words = (await readFile(`/proc/${child}/cmdline`, 'utf8')).split('\0');
+      if (words.includes(command)) return Number(child);
+    }
+    throw new Error(`no child runs ${command}`);
+  }
+
   /** Resident memory of a process and all below it, in bytes. */
   async function memoryOf(pid: number): Promise<number> {
     const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8');
@@ -210,7 +221,12 @@ describe('npm start', () => {
       '/clustering/data-planes',
     );
     expect(planes['data']).toHaveLength(2);
-    await again.program.kill('SIGINT');
+
+    process.kill(await childOf(again.program.pid, 'cp'), 'SIGKILL');
+    await eventually('a word about it', () => again.program.errors.includes('control plane died'));
+    await answers(again.urls['node'] ?? '', '/example', 200);
+    await answers(again.urls['edge'] ?? '', '/example', 200);
+    expect((await again.program.kill('SIGINT')).code).toBe(0);
   }, 120_000);
 
   it('says in one line that the data plane belongs to a control plane that was deleted', async () => {
