@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { HEADGATE_VERSION } from '#shared/base/product.ts';
 import { isTest, read, ROOT, sourceFiles, trackedFiles, withoutComments } from './tree.ts';
@@ -96,6 +96,12 @@ describe('the tree', () => {
     );
     expect(missing).toEqual([]);
     expect(folders.size).toBeGreaterThanOrEqual(4);
+  });
+
+  it('can run what it calls a command', () => {
+    const scripts = trackedFiles().filter((file) => read(file).startsWith('#!'));
+    expect(scripts).toContain('headgate.mjs');
+    expect(scripts.filter((file) => (statSync(ROOT + file).mode & 0o111) === 0)).toEqual([]);
   });
 
   it('says the same version everywhere', () => {
