@@ -1,4 +1,3 @@
-/* oxlint-disable no-await-in-loop -- a connection is read and written in order */
 /**
  * An upstream that tells what it was sent, and misbehaves on request.
  *
