@@ -206,8 +206,10 @@ describe('npm start', () => {
     console.log(`all of it: ${Math.round(bytes / 1048576)} MiB`);
     expect(bytes).toBeLessThan(1.5 * 1024 ** 3);
 
-    const mode = (await stat(join(folder, 'dev', 'dp.join-token')).catch(() => null))?.mode ?? 0;
-    expect(mode & 0o077).toBe(0);
+    for (const name of ['dp', 'edge']) {
+      const { mode } = await stat(join(folder, 'dev', `${name}.join-token`));
+      expect(mode & 0o077, name).toBe(0);
+    }
     const stoppedAt = performance.now();
     const { code } = await program.kill('SIGINT');
     expect(performance.now() - stoppedAt).toBeLessThan(5_000);
