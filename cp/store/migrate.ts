@@ -9,6 +9,10 @@
 import type { Logger } from '#shared/platform/platform.ts';
 import type { Db } from './db.ts';
 import { init } from './migrations/0001-init.ts';
+import { entities } from './migrations/0002-entities.ts';
+import { secrets } from './migrations/0003-secrets.ts';
+import { access } from './migrations/0004-access.ts';
+import { transactions } from './migrations/0005-transactions.ts';
 
 export interface Migration {
   /** 1, 2, 3 … without a gap. */
@@ -20,7 +24,7 @@ export interface Migration {
   readonly statements: readonly string[];
 }
 
-export const MIGRATIONS: readonly Migration[] = [init];
+export const MIGRATIONS: readonly Migration[] = [init, entities, secrets, access, transactions];
 
 /** Key of the advisory lock that migrations and everything made once at the first start take. */
 export const START_LOCK = 4_801_720_313;
