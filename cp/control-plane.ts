@@ -14,7 +14,6 @@ import type { ControlPlaneSettings } from '#shared/settings/control-plane.ts';
 import { AccessGuard } from './admin/access.ts';
 import { createAdminApp } from './admin/app.ts';
 import { publicConfiguration } from './admin/configuration.ts';
-import type { AdminContext } from './admin/context.ts';
 import { randomText } from './admin/random-text.ts';
 import { ServerStatus } from './admin/server-status.ts';
 import { Publisher } from './changes/publisher.ts';
@@ -23,6 +22,8 @@ import { NodeRegistry } from './nodes/registry.ts';
 import { openStore, type OpenedStore } from './store/open-store.ts';
 import { attachSync, type Sync } from './sync/server.ts';
 
+/** Of the derived key that makes entity tags; it never rotates. */
+const TAG_KEY_GENERATION = 1;
 /** How often expired rows are removed; reads never show them anyway. */
 const SWEEP_INTERVAL_MS = 60_000;
 
@@ -92,6 +93,8 @@ async function serve(
       registry: REGISTRY,
       nodes,
       bodyMax: settings.HEADGATE_ADMIN_BODY_MAX,
+      allowUnsupported: settings.HEADGATE_ALLOW_UNSUPPORTED_PLUGINS,
+      tagKey: keyring.groupSecret('entity-tags', TAG_KEY_GENERATION),
       information,
       processDeps: () => ({ nowSeconds: Date.now() / 1000, uuid: nodeRandom.uuid, randomText }),
     },
@@ -123,7 +126,11 @@ async function serve(
   };
 }
 
-function adminRole(context: AdminContext, settings: ControlPlaneSettings, logger: Logger): Role {
+function adminRole(
+  context: Parameters<typeof createAdminApp>[0],
+  settings: ControlPlaneSettings,
+  logger: Logger,
+): Role {
   const guard = new AccessGuard({
     token: settings.HEADGATE_ADMIN_TOKEN,
     hosts: settings.HEADGATE_ADMIN_HOSTS,

@@ -8,7 +8,6 @@ import { openTestStore } from '../../test/support/pglite.ts';
 import type { Store } from '../store/store.ts';
 import { AccessGuard } from './access.ts';
 import { createAdminApp } from './app.ts';
-import type { AdminContext } from './context.ts';
 
 export interface Answer {
   readonly status: number;
@@ -29,12 +28,12 @@ export interface TestAdmin {
 
 interface TestAdminOptions {
   readonly bodyMax?: number;
+  readonly allowUnsupported?: boolean;
   /** Another database than an embedded one; closed by whoever opened it. */
   readonly store?: Store;
 }
 
 export async function openTestAdmin(options: TestAdminOptions = {}): Promise<TestAdmin> {
-  const { bodyMax = 1024 * 1024 } = options;
   const test = options.store === undefined ? await openTestStore(REGISTRY.entities) : null;
   const store = options.store ?? must(test, 'one of the two').store;
   const guard = new AccessGuard({ token: null, hosts: [], origins: [] });
@@ -44,7 +43,7 @@ export async function openTestAdmin(options: TestAdminOptions = {}): Promise<Tes
       if (level === 'error') errors.push(`${message} ${JSON.stringify(fields)}`);
     },
   };
-  const app = createAdminApp(contextOf(store, bodyMax), guard, logger);
+  const app = createAdminApp(contextOf(store, options), guard, logger);
   return {
     store,
     errors,
@@ -72,7 +71,7 @@ export async function openTestAdmin(options: TestAdminOptions = {}): Promise<Tes
   };
 }
 
-function contextOf(store: Store, bodyMax: number): AdminContext {
+function contextOf(store: Store, options: TestAdminOptions): Parameters<typeof createAdminApp>[0] {
   return {
     store,
     registry: REGISTRY,
@@ -81,7 +80,9 @@ function contextOf(store: Store, bodyMax: number): AdminContext {
       revoke: async () => false,
       mintJoinToken: async () => null,
     },
-    bodyMax,
+    bodyMax: options.bodyMax ?? 1024 * 1024,
+    allowUnsupported: options.allowUnsupported ?? false,
+    tagKey: new Uint8Array(32),
     information: {
       hostname: 'test',
       nodeId: randomUUID(),

@@ -1,5 +1,6 @@
 /** The Admin API as one hono app: routing, the guard, and the only place that turns errors into answers. */
 import { Hono, type Context } from 'hono';
+import { must } from '#shared/base/assert.ts';
 import { SERVER_TOKEN } from '#shared/base/product.ts';
 import type { Logger } from '#shared/platform/platform.ts';
 import type { EntityDefinition } from '#shared/schema/field.ts';
@@ -14,13 +15,26 @@ import { targetEndpoints } from './endpoints/targets.ts';
 import { AdminError, methodNotAllowed, notFound, storeFailure } from './errors.ts';
 import { ARGUMENT_COUNT_MAX, tooManyArguments } from './form.ts';
 import { generatedEndpoints } from './routes.ts';
+import { firstSegments, resolveWorkspace, type WorkspacePath } from './workspace-path.ts';
 
 /** What the server knows of a connection and hono does not. */
 export interface AdminBindings {
   readonly peer: string;
 }
 
-type AdminEnv = { Bindings: AdminBindings };
+export interface AdminApp {
+  fetch(request: Request, bindings: AdminBindings): Promise<Response>;
+}
+
+/** What is known once a request was let in: hono routes by `path`. */
+interface Routed extends AdminBindings {
+  readonly where: WorkspacePath;
+  /** Name of whoever asks. */
+  readonly actor: string;
+}
+
+type AdminEnv = { Bindings: Routed & { readonly respond: Respond } };
+type Respond = (work: () => Promise<AdminResponse> | AdminResponse) => Promise<Response>;
 
 const METHODS: readonly Method[] = ['DELETE', 'GET', 'PATCH', 'POST', 'PUT'];
 const JSON_TYPE = 'application/json; charset=utf-8';
@@ -38,37 +52,62 @@ export function adminEndpoints(entities: ReadonlyMap<string, EntityDefinition>):
 }
 
 export function createAdminApp(
-  context: AdminContext,
+  options: Omit<AdminContext, 'reserved'>,
   guard: AccessGuard,
   logger: Logger,
-): Hono<AdminEnv> {
-  const app = new Hono<AdminEnv>({ strict: false });
-  for (const endpoint of adminEndpoints(context.registry.entities)) {
+): AdminApp {
+  const { entities } = options.registry;
+  const endpoints = adminEndpoints(entities);
+  const reserved = firstSegments(endpoints.map(({ path }) => path));
+  const context: AdminContext = { ...options, reserved };
+  const workspaces = must(entities.get('workspaces'), 'workspaces are defined');
+  const app = new Hono<AdminEnv>({ getPath });
+  for (const endpoint of endpoints) {
     // `all`, because a method that a known path lacks is a 405 and not a 404.
-    app.all(endpoint.path, (c) =>
-      answer(c, guard, logger, (name) => run(endpoint, context, c, name)),
-    );
+    app.all(endpoint.path, (c) => c.env.respond(() => run(endpoint, context, c)));
   }
-  app.notFound((c) => answer(c, guard, logger, () => Promise.reject(notFound())));
-  return app;
+  app.notFound((c) => c.env.respond(() => Promise.reject(notFound())));
+  return {
+    fetch: async (request, bindings) => {
+      const respond = responder(request, guard, logger);
+      let routed: Routed;
+      try {
+        // Before anything else: not even which paths exist is told to whoever may not come in.
+        const actor = guard.check(request, bindings.peer);
+        const path = wellFormedPath(request);
+        const where = await resolveWorkspace(path, reserved, workspaces, context.store);
+        routed = { ...bindings, where, actor };
+      } catch (error) {
+        return respond(() => Promise.reject(error));
+      }
+      return app.fetch(request, { ...routed, respond });
+    },
+  };
+}
+
+/** Of the API, without the workspace. */
+function getPath(_request: Request, options?: { env?: Routed }): string {
+  return options?.env?.where.path ?? '/';
 }
 
 async function run(
   endpoint: Endpoint,
   context: AdminContext,
   c: Context<AdminEnv>,
-  name: string,
 ): Promise<AdminResponse> {
-  if (c.req.method === 'OPTIONS') return options(endpoint, c);
+  if (c.req.method === 'OPTIONS') return describeMethods(endpoint, c);
   const method = (c.req.method === 'HEAD' ? 'GET' : c.req.method) as Method;
   const handler = Object.hasOwn(endpoint.methods, method) ? endpoint.methods[method] : undefined;
   if (handler === undefined) throw methodNotAllowed();
+  const { where, actor, peer } = c.env;
   const request: AdminRequest = {
     raw: c.req.raw,
     query: queryOf(c),
     params: parameters(endpoint, c),
-    workspace: context.store.defaultWorkspace(),
-    actor: { name, source: c.env.peer },
+    workspace: where.workspace,
+    workspaceName: where.workspaceName,
+    pathPrefix: where.prefix,
+    actor: { name: actor, source: peer },
   };
   return handler(context, request);
 }
@@ -90,7 +129,7 @@ function parameters(endpoint: Endpoint, c: Context<AdminEnv>): string[] {
   return params;
 }
 
-function options(endpoint: Endpoint, c: Context<AdminEnv>): AdminResponse {
+function describeMethods(endpoint: Endpoint, c: Context<AdminEnv>): AdminResponse {
   const methods: string[] = METHODS.filter((method) => endpoint.methods[method] !== undefined);
   if (methods.includes('GET')) methods.push('HEAD');
   const allow = [...methods, 'OPTIONS'].toSorted().join(', ');
@@ -103,54 +142,56 @@ function options(endpoint: Endpoint, c: Context<AdminEnv>): AdminResponse {
   return { status: 204, body: null, headers };
 }
 
-async function answer(
-  c: Context<AdminEnv>,
-  guard: AccessGuard,
-  logger: Logger,
-  work: (actor: string) => Promise<AdminResponse>,
-): Promise<Response> {
+/** Turns what a handler answers or throws into a response. */
+function responder(request: Request, guard: AccessGuard, logger: Logger): Respond {
   const startedAt = performance.now();
-  let result: AdminResponse;
-  try {
-    // Before anything else: not even which paths exist is told to whoever may not come in.
-    const actor = guard.check(c.req.raw, c.env.peer);
-    refuseMalformedPath(c);
-    result = await work(actor);
-  } catch (error) {
-    result = failed(error, c, logger);
-  }
-  const headers = new Headers(result.headers);
-  headers.set('Server', SERVER_TOKEN);
-  headers.set('X-Kong-Admin-Latency', String(Math.round(performance.now() - startedAt)));
-  const origin = c.req.header('origin');
-  if (origin !== undefined) headers.set('Vary', 'Origin');
-  if (origin !== undefined && guard.isAllowedOrigin(origin, c.req.raw)) {
-    headers.set('Access-Control-Allow-Origin', origin);
-    headers.set('Access-Control-Allow-Credentials', 'true');
-  }
-  if (result.body === null) {
-    if (result.status !== 204) headers.set('Content-Length', '0');
-    return new Response(null, { status: result.status, headers });
-  }
-  const text = JSON.stringify(result.body);
-  headers.set('Content-Type', JSON_TYPE);
-  headers.set('Content-Length', String(Buffer.byteLength(text)));
-  const body = c.req.method === 'HEAD' ? null : text;
-  return new Response(body, { status: result.status, headers });
+  return async (work) => {
+    let result: AdminResponse;
+    try {
+      result = await work();
+    } catch (error) {
+      result = failed(error, request, logger);
+    }
+    const headers = new Headers(result.headers);
+    headers.set('Server', SERVER_TOKEN);
+    headers.set('X-Kong-Admin-Latency', String(Math.round(performance.now() - startedAt)));
+    setCors(headers, request, guard);
+    const { body, status } = result;
+    if (body === null) {
+      if (status !== 204 && status !== 304) headers.set('Content-Length', '0');
+      return new Response(null, { status, headers });
+    }
+    const text = typeof body === 'string' ? body : JSON.stringify(body);
+    if (!headers.has('Content-Type')) headers.set('Content-Type', JSON_TYPE);
+    headers.set('Content-Length', String(Buffer.byteLength(text)));
+    return new Response(request.method === 'HEAD' ? null : text, { status, headers });
+  };
 }
 
-/** Left as it is, `%zz` would name an entity that no client can mean. */
-function refuseMalformedPath(c: Context<AdminEnv>): void {
+function setCors(headers: Headers, request: Request, guard: AccessGuard): void {
+  const origin = request.headers.get('origin');
+  if (origin === null) return;
+  headers.set('Vary', 'Origin');
+  if (!guard.isAllowedOrigin(origin, request)) return;
+  headers.set('Access-Control-Allow-Origin', origin);
+  headers.set('Access-Control-Allow-Credentials', 'true');
+}
+
+/** The path as it was sent, a slash at its end aside. Left as it is, `%zz` would name an entity that no client can mean. */
+function wellFormedPath(request: Request): string {
+  const { pathname } = new URL(request.url);
   try {
-    decodeURIComponent(new URL(c.req.url).pathname);
+    decodeURIComponent(pathname);
+    return pathname.length > 1 && pathname.endsWith('/') ? pathname.slice(0, -1) : pathname;
   } catch {
     throw new AdminError(400, { message: 'The path is not percent-encoded UTF-8' });
   }
 }
 
-function failed(error: unknown, c: Context<AdminEnv>, logger: Logger): AdminResponse {
+function failed(error: unknown, request: Request, logger: Logger): AdminResponse {
   if (error instanceof AdminError) return { status: error.status, body: error.body };
-  const where = { method: c.req.method, path: c.req.path.slice(0, 500) };
+  const path = new URL(request.url).pathname.slice(0, 500);
+  const where = { method: request.method, path };
   if (error instanceof StoreError) {
     const known = storeFailure(error.failure);
     if (known.status >= 500) {

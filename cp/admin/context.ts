@@ -24,6 +24,12 @@ export interface AdminContext {
   readonly nodes: NodeAdministration;
   /** Longest request body, in bytes. */
   readonly bodyMax: number;
+  /** `HEADGATE_ALLOW_UNSUPPORTED_PLUGINS` */
+  readonly allowUnsupported: boolean;
+  /** First segments of the API's own paths: no workspace can be called so. */
+  readonly reserved: ReadonlySet<string>;
+  /** Keys the entity tags; the same on every control plane of the cluster. */
+  readonly tagKey: Uint8Array;
   /** Parts of `GET /` and `GET /status` that only the process knows. */
   readonly information: Information;
   /** Fresh time, ids and random text for one write. */
@@ -48,13 +54,16 @@ export interface AdminRequest {
   readonly params: readonly string[];
   /** Workspace id. */
   readonly workspace: string;
+  readonly workspaceName: string;
+  /** `/{workspace}` when the path began with one, else empty: what `next` must begin with. */
+  readonly pathPrefix: string;
   readonly actor: Actor;
 }
 
-/** What a handler answers; `body` null means none. */
+/** What a handler answers; `body` null means none, a text is sent as it is (name its type). */
 export interface AdminResponse {
   readonly status: number;
-  readonly body: JsonObject | null;
+  readonly body: JsonObject | string | null;
   readonly headers?: Readonly<Record<string, string>>;
 }
 

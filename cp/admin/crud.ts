@@ -1,33 +1,24 @@
 /**
  * The generated handlers: what every kind of entity can do, read off its definition. Reads go to the
- * store as they are; a write is one transaction in which the current row is locked, the input becomes
- * an entity, and rows and change are written.
+ * store as they are; a write is one transaction (`commit.ts`) in which the current row is locked, the
+ * input becomes an entity, and rows and change are written (`writer.ts`).
  */
 import type { EntityDefinition, Field, Fields, JsonObject } from '#shared/schema/field.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
-import {
-  processInsert,
-  processUpdate,
-  processUpsert,
-  type Processed,
-  showEntity,
-  ttlError,
-} from '#shared/schema/process.ts';
+import { showEntity } from '#shared/schema/process.ts';
+import { rulesOf } from '../rules/rules.ts';
 import { foreignId } from '../store/sql.ts';
-import { type Reader, StoreError, type WriteTx } from '../store/store.ts';
+import { type Reader, StoreError } from '../store/store.ts';
 import { readArguments } from './arguments.ts';
+import { commit } from './commit.ts';
 import type { AdminContext, AdminRequest, AdminResponse } from './context.ts';
-import { entityNotFound, invalidOption, notFound, schemaViolation } from './errors.ts';
-import { find, type Key, keyObject, keyOf, resolveForeignKeys } from './lookup.ts';
+import { checkConditions, entityTag, isKnown } from './entity-tag.ts';
+import { entityNotFound, notFound } from './errors.ts';
+import { find, type Key, keyObject, keyOf } from './lookup.ts';
 import { encodeOffset, pageQuery } from './pagination.ts';
-import { protocolsError } from './plugin-protocols.ts';
+import { type EntityWriter, type Parent, ruleContext } from './writer.ts';
 
-/** The entity above in a nested path, already found. */
-export interface Parent {
-  /** The child's foreign field (`service`). */
-  readonly field: string;
-  readonly id: string;
-}
+export type { Parent } from './writer.ts';
 
 /** The entity whose foreign field a path follows. */
 export interface Child {
@@ -48,7 +39,7 @@ export class Crud {
     this.#definition = definition;
   }
 
-  /** @param path  of the collection, percent-encoded, for `next` */
+  /** @param path  of the collection, percent-encoded, without the workspace, for `next` */
   async list(path: string, parent: Parent | null): Promise<AdminResponse> {
     const args = this.#request.query;
     // Kong takes a tag filter on nested collections and ignores it.
@@ -58,7 +49,7 @@ export class Crud {
       ...query,
       ...where,
     });
-    const data = page.rows.map((row) => this.show(row));
+    const data = await this.showAll(page.rows);
     if (page.next === null) return { status: 200, body: { data, next: null } };
     const offset = encodeOffset(page.next);
     const next = new URLSearchParams({ offset });
@@ -68,29 +59,27 @@ export class Crud {
         if (value !== null) next.set(name, value);
       }
     }
-    return { status: 200, body: { data, next: `${path}?${next}`, offset } };
+    const { pathPrefix } = this.#request;
+    return { status: 200, body: { data, next: `${pathPrefix}${path}?${next}`, offset } };
   }
 
   async get(segment: string, parent: Parent | null): Promise<AdminResponse> {
-    const { store } = this.#context;
+    const { store, tagKey } = this.#context;
     const key = keyOf(this.#definition, segment);
     const entity = await find(store, this.#definition, this.#request.workspace, key);
     if (entity === null || !isChild(entity, parent)) throw notFound();
-    return this.#answer(200, entity);
+    if (isKnown(this.#request.raw.headers, entityTag(entity, tagKey))) {
+      return { status: 304, body: null, headers: this.#tagOf(entity) };
+    }
+    return this.#answer(200, entity, store);
   }
 
   async create(parent: Parent | null): Promise<AdminResponse> {
     const input = await this.#input(null);
-    const entity = await this.#write(async (tx) => {
-      const given = await this.#prepare(tx, input, parent);
-      const made = accepted(
-        processInsert(this.#definition, given, this.#context.registry, this.#context.processDeps()),
-      );
-      await this.#check(tx, made, given);
-      await tx.insert(this.#definition, this.#request.workspace, made);
-      return made;
+    return this.#commit(async (writer) => {
+      const made = await writer.insert(this.#definition, input, parent);
+      return this.#answer(201, made, writer.tx);
     });
-    return this.#answer(201, entity);
   }
 
   /** PUT: creates or replaces. The path decides which entity it is. */
@@ -98,16 +87,17 @@ export class Crud {
     const key = keyOf(this.#definition, segment);
     const input = await this.#input(null);
     const put = () =>
-      this.#write(async (tx) => {
-        const current = await find(tx, this.#definition, this.#request.workspace, key);
-        return this.#replace(tx, input, key, current, parent);
+      this.#commit(async (writer) => {
+        const current = await find(writer.tx, this.#definition, writer.ws, key);
+        this.#checkConditions(current);
+        const made = await this.#replace(writer, input, key, current, parent);
+        return this.#answer(200, made, writer.tx);
       });
-    const entity = await put().catch((error: unknown) => {
+    return put().catch((error: unknown) => {
       // Somebody else has just created it, so now there is something to replace.
       if (isCreatedMeanwhile(error, key)) return put();
       throw error;
     });
-    return this.#answer(200, entity);
   }
 
   /**
@@ -116,103 +106,61 @@ export class Crud {
    */
   async upsertOf(child: Child): Promise<AdminResponse> {
     const { definition, field } = child;
-    const { workspace } = this.#request;
     const key = keyOf(definition, child.segment);
     const input = await this.#input(null);
-    const entity = await this.#write(async (tx) => {
-      const owner = await find(tx, definition, workspace, key);
+    return this.#commit(async (writer) => {
+      const owner = await find(writer.tx, definition, writer.ws, key);
       if (owner === null) throw notFound();
       const present = foreignId(owner[field]);
       if (present !== null) {
-        const current = await tx.get(this.#definition, workspace, present);
-        return this.#replace(tx, input, { id: present }, current, null);
+        const current = await writer.tx.get(this.#definition, writer.ws, present);
+        this.#checkConditions(current);
+        const made = await this.#replace(writer, input, { id: present }, current, null);
+        return this.#answer(200, made, writer.tx);
       }
-      const { registry } = this.#context;
-      const deps = this.#context.processDeps();
-      const made = await this.#replace(tx, input, { id: deps.uuid() }, null, null);
-      const pointing = { [field]: { id: made.id } };
-      await tx.update(
-        definition,
-        workspace,
-        accepted(processUpdate(definition, pointing, owner, registry, deps)),
-      );
-      return made;
+      const id = this.#context.processDeps().uuid();
+      const made = await this.#replace(writer, input, { id }, null, null);
+      await writer.update(definition, { [field]: { id: made.id } }, owner);
+      return this.#answer(200, made, writer.tx);
     });
-    return this.#answer(200, entity);
   }
 
   async update(segment: string, parent: Parent | null): Promise<AdminResponse> {
     const key = keyOf(this.#definition, segment);
     const stored = await find(this.#context.store, this.#definition, this.#request.workspace, key);
     const input = await this.#input(stored);
-    const entity = await this.#write(async (tx) => {
-      const current = await find(tx, this.#definition, this.#request.workspace, key);
+    return this.#commit(async (writer) => {
+      const current = await find(writer.tx, this.#definition, writer.ws, key);
       if (current === null) throw parent === null ? entityNotFound(keyObject(key)) : notFound();
       if (!isChild(current, parent)) throw notFound();
-      const given = await this.#prepare(tx, input, null);
-      const { registry } = this.#context;
-      const deps = this.#context.processDeps();
-      const made = accepted(processUpdate(this.#definition, given, current, registry, deps));
-      await this.#check(tx, made, made);
-      await tx.update(this.#definition, this.#request.workspace, made);
-      return made;
+      this.#checkConditions(current);
+      const made = await writer.update(this.#definition, input, current);
+      return this.#answer(200, made, writer.tx);
     });
-    return this.#answer(200, entity);
   }
 
   /** 204 also when it was not there, but for nested paths. */
   async remove(segment: string, parent: Parent | null): Promise<AdminResponse> {
     const key = keyOf(this.#definition, segment);
-    await this.#write(async (tx) => {
-      const current = await find(tx, this.#definition, this.#request.workspace, key);
-      if (current === null || !isChild(current, parent)) {
-        if (parent !== null) throw notFound();
-        return;
-      }
-      await tx.remove(this.#definition, this.#request.workspace, current.id);
+    return this.#commit(async (writer) => {
+      const current = await find(writer.tx, this.#definition, writer.ws, key);
+      const isThere = current !== null && isChild(current, parent);
+      if (!isThere && parent !== null) throw notFound();
+      this.#checkConditions(isThere ? current : null);
+      if (isThere) await writer.remove(this.#definition, current);
+      return { status: 204, body: null };
     });
-    return { status: 204, body: null };
   }
 
   async #replace(
-    tx: WriteTx,
+    writer: EntityWriter,
     input: JsonObject,
     key: Key,
     current: AnyEntity | null,
     parent: Parent | null,
   ): Promise<AnyEntity> {
     const fixed = current === null ? keyObject(key) : { ...keyObject(key), id: current.id };
-    const given = await this.#prepare(tx, { ...input, ...fixed }, parent);
-    const { registry } = this.#context;
-    const deps = this.#context.processDeps();
-    const made = accepted(processUpsert(this.#definition, given, current, registry, deps));
-    await this.#check(tx, made, given);
-    if (current === null) await tx.insert(this.#definition, this.#request.workspace, made);
-    else await tx.update(this.#definition, this.#request.workspace, made);
-    return made;
-  }
-
-  /** What the schema cannot tell: what no data plane runs yet, and the rows of other entities. */
-  async #check(tx: Reader, made: AnyEntity, given: JsonObject): Promise<void> {
-    if (this.#definition.name !== 'plugins') return;
-    const { entities, plugins } = this.#context.registry;
-    const plugin = plugins.get(String(made['name']));
-    // A valid entity holds a configuration of its plugin's own shape.
-    const missing = plugin?.unsupported?.(made['config'] as never) ?? null;
-    if (missing !== null) throw schemaViolation({ config: missing });
-    // As in Kong: a default that does not fit says nothing.
-    if ((given['protocols'] ?? null) === null) return;
-    const error = await protocolsError(tx, entities, this.#request.workspace, made);
-    if (error !== null) throw schemaViolation({ protocols: error });
-  }
-
-  /** Forces the parent of a nested path and resolves foreign keys given by name. */
-  async #prepare(reader: Reader, input: JsonObject, parent: Parent | null): Promise<JsonObject> {
-    const lifetime = this.#definition.ttl ? ttlError(input['ttl']) : null;
-    if (lifetime !== null) throw invalidOption('ttl', lifetime);
-    const given = parent === null ? input : { ...input, [parent.field]: { id: parent.id } };
-    const { entities } = this.#context.registry;
-    return resolveForeignKeys(reader, this.#definition, entities, this.#request.workspace, given);
+    return writer.replace(this.#definition, { ...input, ...fixed }, current, parent);
   }
 
   /** @param stored  gives a form its subschema (a plugin's name) when the body does not */
@@ -232,18 +180,32 @@ export class Crud {
       : input;
   }
 
-  async #write<T>(work: (tx: WriteTx) => Promise<T>): Promise<T> {
-    const { workspace, actor } = this.#request;
-    return (await this.#context.store.write(workspace, actor, work)).value;
+  #commit(work: (writer: EntityWriter) => Promise<AdminResponse>): Promise<AdminResponse> {
+    return commit(this.#context, this.#request, work);
   }
 
-  show(entity: AnyEntity): JsonObject {
+  #checkConditions(current: AnyEntity | null): void {
+    checkConditions(this.#request.raw.headers, current, this.#context.tagKey);
+  }
+
+  #tagOf(entity: AnyEntity): Readonly<Record<string, string>> {
+    return { ETag: entityTag(entity, this.#context.tagKey) };
+  }
+
+  /** Entities as the API shows them, in order; what is stored elsewhere is read for all at once. */
+  async showAll(entities: readonly AnyEntity[], reader?: Reader): Promise<JsonObject[]> {
+    const { store, registry } = this.#context;
+    const complete = rulesOf(this.#definition.name).complete;
+    const context = ruleContext(this.#context, this.#request.workspace);
+    const rows =
+      complete === undefined ? entities : await complete(entities, reader ?? store, context);
     const { nowSeconds } = this.#context.processDeps();
-    return showEntity(this.#definition, entity, this.#context.registry, nowSeconds);
+    return rows.map((row) => showEntity(this.#definition, row, registry, nowSeconds));
   }
 
-  #answer(status: number, entity: AnyEntity): AdminResponse {
-    return { status, body: this.show(entity) };
+  async #answer(status: number, entity: AnyEntity, reader: Reader): Promise<AdminResponse> {
+    const [body = {}] = await this.showAll([entity], reader);
+    return { status, body, headers: this.#tagOf(entity) };
   }
 }
 
@@ -262,9 +224,4 @@ function isCreatedMeanwhile(error: unknown, key: Key): boolean {
 
 function own(fields: Fields | undefined, name: string): Field | null {
   return fields !== undefined && Object.hasOwn(fields, name) ? (fields[name] ?? null) : null;
-}
-
-function accepted(processed: Processed): AnyEntity {
-  if (!processed.ok) throw schemaViolation(processed.violations);
-  return processed.entity;
 }

@@ -33,7 +33,7 @@ export function apiName(definition: EntityDefinition): string {
 }
 
 function hasCollection(definition: EntityDefinition): boolean {
-  return definition.generate_admin_api !== false && definition.name !== 'workspaces';
+  return definition.generate_admin_api !== false;
 }
 
 function nestedName(definition: EntityDefinition): string {

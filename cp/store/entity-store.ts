@@ -53,9 +53,7 @@ export class EntityTx extends EntityReader implements WriteTx {
     if (plan.hasExpiry) await this.#removeExpiredRivals(plan, owner, entity.id, encoded);
     await this.#statement(plan.insert, plan, { ws: owner, entity, encoded });
     if (plan.table === 'workspaces') {
-      await this.#db.query('INSERT INTO workspace_versions (ws_id, version) VALUES ($1, 0)', [
-        entity.id,
-      ]);
+      await this.#enterWorkspace(entity.id);
     }
     this.#record(plan, owner, entity.id, 'create', encoded);
   }
@@ -204,6 +202,15 @@ export class EntityTx extends EntityReader implements WriteTx {
     }
   }
 
+  /** Served by the default group, until groups can be told what they serve. */
+  async #enterWorkspace(ws: string): Promise<void> {
+    await this.#db.query('INSERT INTO workspace_versions (ws_id, version) VALUES ($1, 0)', [ws]);
+    await this.#db.query(
+      `UPDATE groups SET workspaces = array_append(workspaces, $1::uuid) WHERE name = 'default'`,
+      [ws],
+    );
+  }
+
   /** A workspace goes only when it is empty; its counter row is what writers into it wait for. */
   async #leaveWorkspace(ws: string): Promise<void> {
     await this.#db.query('SELECT 1 FROM workspace_versions WHERE ws_id = $1 FOR UPDATE', [ws]);
@@ -218,5 +225,9 @@ export class EntityTx extends EntityReader implements WriteTx {
       throw new StoreError({ code: 'foreign_referenced', by, kind: 'workspaces' });
     }
     await this.#db.query('DELETE FROM workspace_versions WHERE ws_id = $1', [ws]);
+    await this.#db.query(
+      'UPDATE groups SET workspaces = array_remove(workspaces, $1::uuid) WHERE $1 = ANY(workspaces)',
+      [ws],
+    );
   }
 }

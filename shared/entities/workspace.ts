@@ -5,7 +5,6 @@ import { timestampSeconds, utf8Name, uuid } from '../schema/typedefs.ts';
 export const workspace = defineEntity({
   name: 'workspaces',
   endpoint_key: 'name',
-  generate_admin_api: false,
   workspaceable: false,
   wire: false,
   fields: {

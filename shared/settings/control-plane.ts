@@ -92,6 +92,13 @@ export const CONTROL_PLANE_SETTINGS = defineFields({
     between: [1024, 134217728],
     description: 'Longest body of an Admin API request, in bytes.',
   },
+  HEADGATE_ALLOW_UNSUPPORTED_PLUGINS: {
+    type: 'boolean',
+    required: true,
+    default: false,
+    description:
+      'Store plugins that no data plane can run yet. Their scope answers 503; a global one stops updates.',
+  },
   HEADGATE_CLUSTER_HOSTS: {
     type: 'array',
     required: true,

@@ -31,7 +31,8 @@ async function list(context: AdminContext, request: AdminRequest): Promise<Admin
     'custom_id',
     customId,
   );
-  return { status: 200, body: { data: found === null ? [] : [crud.show(found)], next: null } };
+  const data = await crud.showAll(found === null ? [] : [found]);
+  return { status: 200, body: { data, next: null } };
 }
 
 function definition(context: AdminContext) {

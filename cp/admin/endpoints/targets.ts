@@ -67,10 +67,11 @@ async function newestFirst(context: AdminContext, request: AdminRequest): Promis
   const start = numberOffset(request.query.get('offset'));
   const targets = (await readAll(context, request, parent)).toSorted(newerFirst);
   const crud = new Crud(context, request, definition(context));
-  const data = targets.slice(start, start + size).map((target) => crud.show(target));
+  const data = await crud.showAll(targets.slice(start, start + size));
   if (start + size >= targets.length) return { status: 200, body: { data, next: null } };
   const offset = String(start + size);
-  return { status: 200, body: { data, next: `${path(request)}?offset=${offset}`, offset } };
+  const next = `${request.pathPrefix}${path(request)}?offset=${offset}`;
+  return { status: 200, body: { data, next, offset } };
 }
 
 function path(request: AdminRequest): string {

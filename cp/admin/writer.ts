@@ -1,0 +1,144 @@
+/**
+ * What becomes of a write inside its transaction: input → foreign keys resolved → entity → rules →
+ * rows. Endpoints, bulk and `/config` all go through here, so that nothing is checked in one way of
+ * writing and not in another.
+ */
+import type { EntityDefinition, JsonObject } from '#shared/schema/field.ts';
+import type { AnyEntity } from '#shared/schema/infer.ts';
+import {
+  processInsert,
+  processUpdate,
+  processUpsert,
+  type Processed,
+  type ProcessDeps,
+  ttlError,
+} from '#shared/schema/process.ts';
+import { rulesOf, type RuleContext } from '../rules/rules.ts';
+import type { WriteTx } from '../store/store.ts';
+import type { AdminContext } from './context.ts';
+import { invalidOption, schemaViolation } from './errors.ts';
+import { resolveForeignKeys } from './lookup.ts';
+
+/** The entity above in a nested path, already found. */
+export interface Parent {
+  /** The child's foreign field (`service`). */
+  readonly field: string;
+  readonly id: string;
+}
+
+export class EntityWriter {
+  /** Reads through it lock what they read until the transaction ends. */
+  readonly tx: WriteTx;
+  readonly ws: string;
+  readonly #context: AdminContext;
+  readonly #rules: RuleContext;
+
+  constructor(tx: WriteTx, ws: string, context: AdminContext) {
+    this.tx = tx;
+    this.ws = ws;
+    this.#context = context;
+    this.#rules = ruleContext(context, ws);
+  }
+
+  /** @throws AdminError, StoreError */
+  async insert(
+    definition: EntityDefinition,
+    input: JsonObject,
+    parent: Parent | null,
+  ): Promise<AnyEntity> {
+    return this.#make(definition, input, null, parent);
+  }
+
+  /** Replaces `current` or, when it is null, inserts. @throws AdminError, StoreError */
+  async replace(
+    definition: EntityDefinition,
+    input: JsonObject,
+    current: AnyEntity | null,
+    parent: Parent | null,
+  ): Promise<AnyEntity> {
+    return this.#make(definition, input, current, parent);
+  }
+
+  /** Merges the input into `current`. @throws AdminError, StoreError */
+  async update(
+    definition: EntityDefinition,
+    input: JsonObject,
+    current: AnyEntity,
+  ): Promise<AnyEntity> {
+    const given = await this.#prepare(definition, input, null);
+    const { registry } = this.#context;
+    const processed = processUpdate(definition, given, current, registry, this.#deps());
+    const made = await this.#check(definition, accepted(processed), given, current);
+    await this.tx.update(definition, this.ws, made);
+    await rulesOf(definition.name).afterWrite?.(made, given, this.tx, this.#rules);
+    return made;
+  }
+
+  /** @throws AdminError, StoreError `foreign_referenced` */
+  async remove(definition: EntityDefinition, current: AnyEntity): Promise<void> {
+    await rulesOf(definition.name).beforeRemove?.(current, this.tx, this.#rules);
+    await this.tx.remove(definition, this.ws, current.id);
+  }
+
+  async #make(
+    definition: EntityDefinition,
+    input: JsonObject,
+    current: AnyEntity | null,
+    parent: Parent | null,
+  ): Promise<AnyEntity> {
+    const given = await this.#prepare(definition, input, parent);
+    const { registry } = this.#context;
+    const deps = this.#deps();
+    const processed =
+      current === null
+        ? processInsert(definition, given, registry, deps)
+        : processUpsert(definition, given, current, registry, deps);
+    const made = await this.#check(definition, accepted(processed), given, current);
+    if (current === null) await this.tx.insert(definition, this.ws, made);
+    else await this.tx.update(definition, this.ws, made);
+    await rulesOf(definition.name).afterWrite?.(made, given, this.tx, this.#rules);
+    return made;
+  }
+
+  /** Forces the parent of a nested path and resolves foreign keys given by name. */
+  async #prepare(
+    definition: EntityDefinition,
+    input: JsonObject,
+    parent: Parent | null,
+  ): Promise<JsonObject> {
+    const lifetime = definition.ttl ? ttlError(input['ttl']) : null;
+    if (lifetime !== null) throw invalidOption('ttl', lifetime);
+    const given = parent === null ? input : { ...input, [parent.field]: { id: parent.id } };
+    const { entities } = this.#context.registry;
+    return resolveForeignKeys(this.tx, definition, entities, this.ws, given);
+  }
+
+  async #check(
+    definition: EntityDefinition,
+    made: AnyEntity,
+    given: JsonObject,
+    current: AnyEntity | null,
+  ): Promise<AnyEntity> {
+    const rules = rulesOf(definition.name);
+    const violations =
+      rules.check?.(made, this.#rules) ??
+      (await rules.checkRelations?.(made, given, this.tx, this.#rules)) ??
+      null;
+    if (violations !== null) throw schemaViolation(violations);
+    return rules.derive === undefined ? made : rules.derive(made, current);
+  }
+
+  #deps(): ProcessDeps {
+    return this.#context.processDeps();
+  }
+}
+
+export function ruleContext(context: AdminContext, ws: string): RuleContext {
+  const { registry, allowUnsupported, reserved } = context;
+  return { ws, registry, allowUnsupported, reserved };
+}
+
+function accepted(processed: Processed): AnyEntity {
+  if (!processed.ok) throw schemaViolation(processed.violations);
+  return processed.entity;
+}

@@ -1,0 +1,74 @@
+/**
+ * What is true of an entity and the schema cannot say: facts that need cryptography or other rows,
+ * values derived from others, fields that are stored elsewhere. One object per kind; most kinds have
+ * none. Every way of writing (endpoints, bulk, `/config`, import) runs the same rules.
+ */
+import type { JsonObject } from '#shared/schema/field.ts';
+import type { AnyEntity } from '#shared/schema/infer.ts';
+import type { Registry } from '#shared/schema/plugin-definition.ts';
+import type { Violations } from '#shared/schema/violations.ts';
+import type { Reader, WriteTx } from '../store/store.ts';
+import { pluginRules } from './plugins.ts';
+import { workspaceRules } from './workspaces.ts';
+
+export interface RuleContext {
+  /** Workspace id. */
+  readonly ws: string;
+  readonly registry: Registry;
+  /** `HEADGATE_ALLOW_UNSUPPORTED_PLUGINS`: store what no data plane can run yet. */
+  readonly allowUnsupported: boolean;
+  /** First segments of the API's own paths: no workspace can be called so. */
+  readonly reserved: ReadonlySet<string>;
+}
+
+export interface EntityRules {
+  /** Looks at the entity alone. Also what `/schemas/{kind}/validate` runs. */
+  readonly check?: (entity: AnyEntity, context: RuleContext) => Violations | null;
+  /**
+   * Looks at other rows, in the writing transaction.
+   *
+   * @param given  what the client sent, before defaults
+   */
+  readonly checkRelations?: (
+    entity: AnyEntity,
+    given: JsonObject,
+    tx: Reader,
+    context: RuleContext,
+  ) => Promise<Violations | null>;
+  /**
+   * Last step before storing: digests, password hashes.
+   *
+   * @param current  as stored before; null when it is new
+   */
+  readonly derive?: (
+    entity: AnyEntity,
+    current: AnyEntity | null,
+  ) => AnyEntity | Promise<AnyEntity>;
+  /** After its row is written: rows of other kinds that are part of it (SNIs of a certificate). */
+  readonly afterWrite?: (
+    entity: AnyEntity,
+    given: JsonObject,
+    tx: WriteTx,
+    context: RuleContext,
+  ) => Promise<void>;
+  /** Before it is removed: what goes with it, or stands against it (`AdminError`). */
+  readonly beforeRemove?: (entity: AnyEntity, tx: WriteTx, context: RuleContext) => Promise<void>;
+  /** Adds fields that are not stored with the entity (`transient`), a page at a time. */
+  readonly complete?: (
+    entities: readonly AnyEntity[],
+    reader: Reader,
+    context: RuleContext,
+  ) => Promise<AnyEntity[]>;
+}
+
+const RULES: ReadonlyMap<string, EntityRules> = new Map([
+  ['plugins', pluginRules],
+  ['workspaces', workspaceRules],
+]);
+
+const NONE: EntityRules = {};
+
+/** @param kind  name of a definition */
+export function rulesOf(kind: string): EntityRules {
+  return RULES.get(kind) ?? NONE;
+}
