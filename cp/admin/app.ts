@@ -6,6 +6,7 @@ import type { Logger } from '#shared/platform/platform.ts';
 import type { EntityDefinition } from '#shared/schema/field.ts';
 import { StoreError } from '../store/errors.ts';
 import type { AccessGuard } from './access.ts';
+import { refuseLongTarget } from './arguments.ts';
 import type { AdminContext, AdminRequest, AdminResponse, Endpoint, Method } from './context.ts';
 import { clusteringEndpoints } from './endpoints/clustering.ts';
 import { consumerEndpoints } from './endpoints/consumers.ts';
@@ -179,7 +180,9 @@ function setCors(headers: Headers, request: Request, guard: AccessGuard): void {
 
 /** The path as it was sent, a slash at its end aside. Left as it is, `%zz` would name an entity that no client can mean. */
 function wellFormedPath(request: Request): string {
-  const { pathname } = new URL(request.url);
+  const url = new URL(request.url);
+  refuseLongTarget(url);
+  const { pathname } = url;
   try {
     decodeURIComponent(pathname);
     return pathname.length > 1 && pathname.endsWith('/') ? pathname.slice(0, -1) : pathname;

@@ -4,35 +4,68 @@ import { AdminError } from './errors.ts';
 import { type FieldOf, parseForm } from './form.ts';
 
 /** Nesting beyond it cannot be meant: no entity comes near. */
-const DEPTH_MAX = 64;
+export const DEPTH_MAX = 64;
+/** Members and elements, at all levels together, in the JSON of one entity. */
+export const VALUES_MAX = 100_000;
+/** Characters of a request's path and query together. */
+export const TARGET_LENGTH_MAX = 8192;
 /** First size of a body's buffer, which doubles as it fills. */
 const BUFFER_SIZE = 16 * 1024;
+
+const QUOTE = 0x22;
+const COMMA = 0x2c;
+const BACKSLASH = 0x5c;
+const OPEN_BRACKET = 0x5b;
+const CLOSE_BRACKET = 0x5d;
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+
+/** @throws AdminError 414 */
+export function refuseLongTarget(url: URL): void {
+  if (url.pathname.length + url.search.length <= TARGET_LENGTH_MAX) return;
+  throw new AdminError(414, {
+    message: `The path and query are longer than ${TARGET_LENGTH_MAX} characters`,
+  });
+}
 
 /**
  * Reads the body of a request.
  *
  * @param lengthMax  in bytes; a longer body is refused as soon as that is known
  * @param fieldOf    finds the field behind a form key, which gives its value a type
+ * @param valuesMax  members and elements that JSON may have at all levels together
  * @throws AdminError 400, 413, 415
  */
 export async function readArguments(
   request: Request,
   lengthMax: number,
   fieldOf: FieldOf,
+  valuesMax: number = VALUES_MAX,
 ): Promise<JsonObject> {
+  refuseEncoded(request);
   const type = request.headers.get('content-type');
   const bytes = await readBody(request, lengthMax);
   if (type === null) {
     if (bytes.length === 0) return {};
     throw new AdminError(415, null);
   }
-  if (type.startsWith('application/json')) return bytes.length === 0 ? {} : parseJson(bytes);
+  if (type.startsWith('application/json'))
+    return bytes.length === 0 ? {} : parseJson(bytes, valuesMax);
   if (type.startsWith('application/x-www-form-urlencoded')) {
     const text = decode(bytes);
     if (text === null) throw new AdminError(400, { message: 'Cannot parse form body' });
     return parseForm(text, fieldOf);
   }
   throw new AdminError(415, null);
+}
+
+/** A small compressed body can be a huge one, so none is taken. */
+function refuseEncoded(request: Request): void {
+  const encoding = request.headers.get('content-encoding');
+  if (encoding === null || /^\s*(identity)?\s*$/i.test(encoding)) return;
+  throw new AdminError(415, {
+    message: `Content-Encoding ${encoding.slice(0, 100)} is not supported; send the body as it is`,
+  });
 }
 
 async function readBody(request: Request, lengthMax: number): Promise<Uint8Array> {
@@ -69,9 +102,16 @@ function decode(bytes: Uint8Array): string | null {
 
 const badJson = () => new AdminError(400, { message: 'Cannot parse JSON body' });
 
-function parseJson(bytes: Uint8Array): JsonObject {
+function parseJson(bytes: Uint8Array, valuesMax: number): JsonObject {
   const text = decode(bytes);
-  if (text === null || depthOf(text) > DEPTH_MAX) throw badJson();
+  if (text === null) throw badJson();
+  const { depth, values } = measure(text);
+  if (depth > DEPTH_MAX) throw badJson();
+  if (values > valuesMax) {
+    throw new AdminError(400, {
+      message: `The JSON body has more than ${valuesMax} members and elements`,
+    });
+  }
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -83,19 +123,36 @@ function parseJson(bytes: Uint8Array): JsonObject {
   return value as JsonObject;
 }
 
-/** Deepest nesting of brackets outside strings; exact for valid JSON, an upper bound otherwise. */
-function depthOf(text: string): number {
+/**
+ * Deepest nesting of brackets, and members and elements at all levels, in one pass before anything
+ * is made of the text. Exact for valid JSON; what is invalid fails in `JSON.parse`.
+ */
+function measure(text: string): { depth: number; values: number } {
   let depth = 0;
   let deepest = 0;
-  let inString = false;
+  let values = 0;
+  /** Nothing but a bracket was seen of the list or object at hand. */
+  let isEmpty = false;
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i);
-    if (inString) {
-      if (code === 0x5c) i++;
-      else if (code === 0x22) inString = false;
-    } else if (code === 0x22) inString = true;
-    else if (code === 0x7b || code === 0x5b) deepest = Math.max(deepest, ++depth);
-    else if (code === 0x7d || code === 0x5d) depth--;
+    if (code <= 0x20) continue;
+    const isClosing = code === CLOSE_BRACE || code === CLOSE_BRACKET;
+    // The first of them has no comma before it.
+    if (code === COMMA || (isEmpty && !isClosing)) values++;
+    isEmpty = code === OPEN_BRACE || code === OPEN_BRACKET;
+    if (code === QUOTE) i = endOfString(text, i + 1);
+    else if (isEmpty) deepest = Math.max(deepest, ++depth);
+    else if (isClosing) depth--;
   }
-  return deepest;
+  return { depth: deepest, values };
+}
+
+/** Of the closing quote, or of the text. */
+function endOfString(text: string, start: number): number {
+  for (let i = start; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code === BACKSLASH) i++;
+    else if (code === QUOTE) return i;
+  }
+  return text.length;
 }
