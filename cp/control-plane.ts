@@ -42,7 +42,7 @@ export async function startControlPlane(
       dataDir,
     },
     kek: settings.HEADGATE_KEK,
-    entities: REGISTRY.entities,
+    registry: REGISTRY,
     logger,
   });
   try {
@@ -64,7 +64,7 @@ async function serve(
   const publisher = new Publisher({
     store,
     keyring,
-    entities: REGISTRY.entities,
+    registry: REGISTRY,
     controlPlanes: [],
     pollMs,
     ...ports,

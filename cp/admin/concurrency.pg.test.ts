@@ -22,7 +22,7 @@ function suite(createDatabase: () => Promise<string>): void {
     dataDir = await mkdtemp(`${tmpdir()}/headgate-`);
     const db = openPg({ url: await createDatabase(), isPooled: false, logger: silent });
     const database = { url: null, driver: null, dataDir };
-    const options = { database, kek: KEK, entities: REGISTRY.entities, logger: silent };
+    const options = { database, kek: KEK, registry: REGISTRY, logger: silent };
     ({ store } = await openStoreOn(db, options));
     ({ call } = await openTestAdmin({ store }));
   });

@@ -10,7 +10,8 @@ import { parseRecordText, type ConfigRecord, type RecordKey } from '#shared/conf
 import { DOMAIN } from '#shared/config/signed-text.ts';
 import { ConfigTree } from '#shared/config/tree.ts';
 import type { Crypto } from '#shared/platform/platform.ts';
-import type { EntityDefinition, JsonObject } from '#shared/schema/field.ts';
+import type { JsonObject } from '#shared/schema/field.ts';
+import type { Registry } from '#shared/schema/plugin-definition.ts';
 import type { FrameOf, Position } from '#shared/wire/frames.ts';
 import type { Keyring } from '../keys/keyring.ts';
 import type { Db } from '../store/db.ts';
@@ -30,7 +31,7 @@ const NODE_BATCH = 100;
 
 export interface PublicationDeps {
   readonly keyring: Keyring;
-  readonly entities: ReadonlyMap<string, EntityDefinition>;
+  readonly registry: Registry;
   readonly crypto: Crypto;
   /** Addresses of the control planes, passed on to nodes; empty when not known. */
   readonly controlPlanes: readonly string[];
@@ -153,7 +154,7 @@ function sliceContext(
   tx: Db,
   reader: Reader,
   group: GroupRow,
-  { keyring, entities, crypto }: PublicationDeps,
+  { keyring, registry, crypto }: PublicationDeps,
 ): SliceContext {
   const generation = group.secret_generation;
   const secrets = {
@@ -162,7 +163,7 @@ function sliceContext(
     placement: keyring.groupSecret(group.id, PLACEMENT_GENERATION),
   };
   const keys = groupKeys(secrets, crypto);
-  return { tx, reader, groupId: group.id, entities, keys, level: LEVEL, crypto };
+  return { tx, reader, groupId: group.id, registry, keys, level: LEVEL, crypto };
 }
 
 async function readSlices(

@@ -55,7 +55,7 @@ function publisher(logger: Logger = silent): Publisher {
   return new Publisher({
     store: db.store,
     keyring: db.keyring,
-    entities: REGISTRY.entities,
+    registry: REGISTRY,
     crypto: nodeCrypto,
     clock: nodeClock,
     random: nodeRandom,

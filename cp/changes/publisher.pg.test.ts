@@ -56,12 +56,12 @@ if ('missing' in postgres) {
     const opened = await openStoreOn(db, {
       database,
       kek,
-      entities: REGISTRY.entities,
+      registry: REGISTRY,
       logger: silent,
     });
     const publisher = new Publisher({
       ...opened,
-      entities: REGISTRY.entities,
+      registry: REGISTRY,
       crypto: nodeCrypto,
       clock: nodeClock,
       random: nodeRandom,

@@ -5,6 +5,7 @@
 import type { ConfigRecord, RecordKey } from '#shared/config/record.ts';
 import type { Crypto } from '#shared/platform/platform.ts';
 import type { EntityDefinition } from '#shared/schema/field.ts';
+import type { Registry } from '#shared/schema/plugin-definition.ts';
 import type { Db } from '../store/db.ts';
 import type { Reader } from '../store/store.ts';
 import { isWired, toWire, type GroupKeys } from './to-wire.ts';
@@ -18,7 +19,7 @@ export interface SliceContext {
   readonly tx: Db;
   readonly reader: Reader;
   readonly groupId: string;
-  readonly entities: ReadonlyMap<string, EntityDefinition>;
+  readonly registry: Registry;
   readonly keys: GroupKeys;
   readonly level: number;
   readonly crypto: Crypto;
@@ -54,7 +55,7 @@ export async function readWorkspace(
   const records: ConfigRecord[] = [];
   const gone: KnownRow[] = [];
   for (const { kind, entity_id: id } of changed) {
-    const def = context.entities.get(kind);
+    const def = context.registry.entities.get(kind);
     if (def === undefined || !isWired(def)) continue;
     const entity = await context.reader.get(def, ws, id);
     const before = known.get(keyOf(kind, id));
@@ -95,7 +96,7 @@ async function readAll(context: SliceContext, ws: string): Promise<SliceChange> 
   const known = await readKnown(context, ws, null);
   const gone = new Map(known);
   const records: ConfigRecord[] = [];
-  for (const def of context.entities.values()) {
+  for (const def of context.registry.entities.values()) {
     if (!isWired(def) || !def.workspaceable) continue;
     for (let after: string | null = null, isFirst = true; isFirst || after !== null;) {
       isFirst = false;
@@ -111,12 +112,12 @@ async function readAll(context: SliceContext, ws: string): Promise<SliceChange> 
 }
 
 function wire(
-  { keys, level, crypto }: SliceContext,
+  { keys, level, crypto, registry }: SliceContext,
   def: EntityDefinition,
   ws: string,
   entity: Parameters<typeof toWire>[1],
 ): ConfigRecord {
-  return toWire(def, entity, { ws, keys, level }, crypto);
+  return toWire(def, entity, { ws, keys, level, registry }, crypto);
 }
 
 async function readKnown(

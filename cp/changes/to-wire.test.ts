@@ -17,7 +17,12 @@ function keysOf(generation: number): GroupKeys {
 
 function wire(kind: string | EntityDefinition, entity: JsonObject, keys = keysOf(1)) {
   const def = typeof kind === 'string' ? must(REGISTRY.entities.get(kind), kind) : kind;
-  return toWire(def, { id: ID, ...entity }, { ws: WS, keys, level: LEVEL }, crypto);
+  return toWire(
+    def,
+    { id: ID, ...entity },
+    { ws: WS, keys, level: LEVEL, registry: REGISTRY },
+    crypto,
+  );
 }
 
 describe('the wire shape', () => {
@@ -65,6 +70,18 @@ describe('the wire shape', () => {
     };
     const record = wire(def, { a: 'hidden', b: { c: 'hidden' } });
     expect(record.body).toEqual({ id: ID, a: null, b: { c: null } });
+  });
+
+  it('lets no secret out of a plugin’s configuration', () => {
+    const config = { minute: 5, redis: { host: 'r', password: 'hidden' }, unheard: 'hidden' };
+    const record = wire('plugins', { name: 'rate-limiting', config });
+    expect(record.body['config']).toEqual({
+      minute: 5,
+      redis: { host: 'r', password: null },
+      unheard: null,
+    });
+    // Of a plugin that is not known here, nothing is known to be no secret.
+    expect(wire('plugins', { name: 'unheard', config }).body['config']).toBeNull();
   });
 
   it('leaves out what is no field of the definition', () => {

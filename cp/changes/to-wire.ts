@@ -6,14 +6,12 @@ import { assert } from '#shared/base/assert.ts';
 import { makeRecord, type ConfigRecord } from '#shared/config/record.ts';
 import { groupPepper, lookupHash } from '#shared/config/secrets.ts';
 import type { Crypto } from '#shared/platform/platform.ts';
-import type {
-  EntityDefinition,
-  Field,
-  Fields,
-  JsonObject,
-  JsonValue,
-} from '#shared/schema/field.ts';
+import type { EntityDefinition, JsonObject, JsonValue } from '#shared/schema/field.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
+import type { Registry } from '#shared/schema/plugin-definition.ts';
+import { replaceSecrets } from '#shared/schema/secret-leaves.ts';
+import { shapeOf } from '#shared/schema/subschema.ts';
+import { fieldOf, type RecordShape } from '#shared/schema/validate.ts';
 
 /** Schema levels this release writes. A level is a named, fixed down-conversion; so far there is one. */
 export const LEVEL = 1;
@@ -54,22 +52,32 @@ export function isWired(def: EntityDefinition): boolean {
   return def.wire !== false;
 }
 
+export interface WirePlace {
+  /** Workspace id. */
+  readonly ws: string;
+  readonly keys: GroupKeys;
+  /** A schema level; only `LEVEL` exists. */
+  readonly level: number;
+  /** Where the shape of a plugin's configuration is found. */
+  readonly registry: Registry;
+}
+
 /**
- * @param ws  workspace id
- * @param level  a schema level; only `LEVEL` exists
  * @throws CanonicalError when the entity has no canonical text (refused when written)
  */
 export function toWire(
   def: EntityDefinition,
   entity: AnyEntity,
-  place: { readonly ws: string; readonly keys: GroupKeys; readonly level: number },
+  place: WirePlace,
   crypto: Crypto,
 ): ConfigRecord {
   assert(isWired(def), `${def.name} is never sent`);
   assert(place.level === LEVEL, `unknown schema level ${place.level}`);
-  const { ws, keys } = place;
+  const { ws, keys, registry } = place;
   const hash: Hash = (key, value) => lookupHash(key, { kind: def.name, ws, value }, crypto);
-  const body = hideSecrets(def.fields, entity, (value) => hash(keys.pepper, value));
+  const body = hideSecrets(shapeOf(def, entity, registry), entity, (value) =>
+    hash(keys.pepper, value),
+  );
   const placement = placementOf(def, entity, (value) => hash(keys.placementKey, value));
   return makeRecord(
     { kind: def.name, ws, id: entity.id, placement },
@@ -80,29 +88,26 @@ export function toWire(
 
 type Hash = (key: Uint8Array, value: string) => string;
 
-/** Look-up secrets become their hash; what is to be sealed is left out until sealing exists. */
+/**
+ * Look-up secrets become their hash; what is to be sealed is null until sealing exists, at any depth,
+ * and so is what no shape describes.
+ */
 function hideSecrets(
-  fields: Fields,
-  record: JsonObject,
+  shape: RecordShape,
+  entity: JsonObject,
   hash: (value: string) => string,
 ): JsonObject {
   const shown: Record<string, JsonValue> = {};
-  for (const [name, field] of Object.entries(fields)) {
-    if (field.transient === true || !Object.hasOwn(record, name)) continue;
-    shown[name] = hideSecret(field, record[name] ?? null, hash);
+  for (const name of Object.keys(shape.fields)) {
+    const field = fieldOf(shape, name);
+    if (field?.transient === true || !Object.hasOwn(entity, name)) continue;
+    shown[name] = replaceSecrets(field, entity[name] ?? null, (value, kind) =>
+      kind === 'lookup' && typeof value === 'string' ? hash(value) : null,
+    );
   }
   // `ttl` of credentials is no field of the definition: it travels as the time of expiry.
-  if (Object.hasOwn(record, 'expires_at')) shown['expires_at'] = record['expires_at'] ?? null;
+  if (Object.hasOwn(entity, 'expires_at')) shown['expires_at'] = entity['expires_at'] ?? null;
   return shown;
-}
-
-function hideSecret(field: Field, value: JsonValue, hash: (value: string) => string): JsonValue {
-  if (value === null || field.secret === 'sealed') return null;
-  if (field.secret === 'lookup') return typeof value === 'string' ? hash(value) : null;
-  if (field.type === 'record' && field.abstract !== true && isObject(value)) {
-    return hideSecrets(field.fields, value, hash);
-  }
-  return value;
 }
 
 /** Where the record lies: with what it is looked up by, or looked up with (decision 6). */

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { assert, AssertionError } from '#shared/base/assert.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
 import type { EntityDefinition } from '#shared/schema/field.ts';
+import type { Registry } from '#shared/schema/plugin-definition.ts';
 import { processInsert } from '#shared/schema/process.ts';
 import type { Db } from './db.ts';
 import type { RowKeys } from './entity-codec.ts';
@@ -21,11 +22,12 @@ export function ensureDefaults(
   keys: RowKeys,
 ): Promise<string> {
   const plans = new Map([[workspace.name, planOf(workspace)]]);
+  const registry = registryOf(workspace);
   return db.tx(async (tx) => {
     // Two control planes may start at once on an empty database.
     await tx.query('SELECT pg_advisory_xact_lock($1::bigint)', [START_LOCK]);
     const changes = new PendingChanges();
-    const entities = new EntityTx({ db: tx, plans, keys, changes });
+    const entities = new EntityTx({ db: tx, plans, keys, registry, changes });
     const found = await entities.getBy(workspace, SYSTEM_WORKSPACE, 'name', DEFAULT_NAME);
     const entity = found ?? defaultWorkspace(workspace);
     if (found === null) await entities.insert(workspace, SYSTEM_WORKSPACE, entity);
@@ -39,9 +41,12 @@ export function ensureDefaults(
   });
 }
 
+function registryOf(workspace: EntityDefinition): Registry {
+  return { entities: new Map([[workspace.name, workspace]]), plugins: new Map() };
+}
+
 function defaultWorkspace(workspace: EntityDefinition): AnyEntity {
-  const registry = { entities: new Map([[workspace.name, workspace]]), plugins: new Map() };
-  const processed = processInsert(workspace, { name: DEFAULT_NAME }, registry, {
+  const processed = processInsert(workspace, { name: DEFAULT_NAME }, registryOf(workspace), {
     nowSeconds: Date.now() / 1000,
     uuid: randomUUID,
     randomText: unreachableText,

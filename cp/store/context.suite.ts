@@ -4,9 +4,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { must } from '#shared/base/assert.ts';
-import { ENTITIES } from '#shared/entities/index.ts';
 import { workspace } from '#shared/entities/workspace.ts';
 import type { Logger } from '#shared/platform/platform.ts';
+import { REGISTRY } from '#shared/registry.ts';
 import type { EntityDefinition, JsonValue } from '#shared/schema/field.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
 import type { Keyring } from '../keys/keyring.ts';
@@ -106,7 +106,7 @@ export class SuiteContext {
   async openStore(): Promise<{ store: Store; keyring: Keyring }> {
     const db = await must(this.database, 'a database').open();
     const database = { url: null, driver: null, dataDir: this.#dataDir };
-    return openStoreOn(db, { database, kek: KEK, entities: ENTITIES, logger: silent });
+    return openStoreOn(db, { database, kek: KEK, registry: REGISTRY, logger: silent });
   }
 
   async stop(): Promise<void> {

@@ -163,6 +163,38 @@ export function describeEntities(context: SuiteContext): void {
     ]);
   });
 
+  it('keeps secrets inside a configuration as ciphertext, and restores them in their places', async () => {
+    const ws = await context.workspace();
+    const redis = { host: 'r', password: 'inner-secret', username: null };
+    const config = { minute: 5, redis };
+    const use = await context.made(ws, plugin, { name: 'rate-limiting', config });
+    // Nothing is known of this one's configuration, so all of it is a secret.
+    const other = await context.made(ws, plugin, { name: 'unheard', config });
+    const bare = await context.made(ws, plugin, { name: 'key-auth', config: { key_names: ['k'] } });
+
+    for (const entity of [use, other, bare]) {
+      expect(await context.store.get(plugin, ws, entity.id)).toEqual(entity);
+    }
+    const { rows } = await context.store.db.query(
+      `SELECT doc->'config' AS config, config_cipher IS NULL AS is_clear FROM plugins
+       WHERE ws_id = $1 ORDER BY array_position($2::uuid[], id)`,
+      [ws, [use.id, other.id, bare.id]],
+    );
+    expect(rows).toEqual([
+      { config: { minute: 5, redis: { ...redis, password: null } }, is_clear: false },
+      { config: null, is_clear: false },
+      { config: { key_names: ['k'] }, is_clear: true },
+    ]);
+    const log = await context.store.db.query('SELECT doc, secrets FROM changes WHERE ws_id = $1', [
+      ws,
+    ]);
+    expect(JSON.stringify(log.rows)).not.toContain('inner-secret');
+
+    const changed = { ...use, config: { minute: 5, redis: { ...redis, password: null } } };
+    await context.store.write(ws, ACTOR, (tx) => tx.update(plugin, ws, changed));
+    expect(await context.store.get(plugin, ws, use.id)).toEqual(changed);
+  });
+
   it('keeps secrets out of every table in plain', async () => {
     const ws = await context.workspace();
     const owner = await context.made(ws, consumer, { username: 'u' });

@@ -1,10 +1,18 @@
-/** Entity ↔ row: secrets leave the document as ciphertext and come back as what they were. */
+/**
+ * Entity ↔ row: secrets leave the document as ciphertext and come back as what they were, those that
+ * stand inside a record as well. A vault reference in a secret's place is kept like a secret: what
+ * looks like one need not be one.
+ */
 import { assert } from '#shared/base/assert.ts';
 import type { JsonObject, JsonValue } from '#shared/schema/field.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
+import type { Registry } from '#shared/schema/plugin-definition.ts';
+import { putSecrets, takeSecrets } from '#shared/schema/secret-leaves.ts';
+import { shapeOf } from '#shared/schema/subschema.ts';
+import { fieldOf } from '#shared/schema/validate.ts';
 import type { Keyring } from '../keys/keyring.ts';
 import type { Param } from './db.ts';
-import { cacheKeyOf, foreignId, type TablePlan } from './sql.ts';
+import { cacheKeyOf, foreignId, type SecretColumns, type TablePlan } from './sql.ts';
 
 /** The part of the keyring that rows need. */
 export type RowKeys = Pick<Keyring, 'encrypt' | 'decrypt' | 'blindIndex'>;
@@ -21,37 +29,62 @@ export interface EncodedEntity {
   readonly secrets: JsonObject | null;
 }
 
-export function encodeEntity(plan: TablePlan, entity: AnyEntity, keys: RowKeys): EncodedEntity {
+/** @param registry  where the shape of an abstract field is found (`plugins.config`) */
+export function encodeEntity(
+  plan: TablePlan,
+  entity: AnyEntity,
+  keys: RowKeys,
+  registry: Registry,
+): EncodedEntity {
   const doc: Record<string, JsonValue> = {};
-  const secretFields = new Set(plan.secrets.map(({ field }) => field));
   for (const [field, value] of Object.entries(entity)) {
     const isKnown = Object.hasOwn(plan.definition.fields, field);
     assert(isKnown || (plan.hasExpiry && field === EXPIRES_AT), `${plan.table} have no ${field}`);
-    if (!secretFields.has(field)) doc[field] = value;
+    doc[field] = value;
   }
-  const values = new Map<string, Param>([['doc', JSON.stringify(doc)]]);
+  const values = new Map<string, Param>();
   for (const { field, column, isBlind } of plan.uniques) {
     if (!isBlind) values.set(column, scalarOf(entity[field]));
   }
   for (const { field, column } of plan.foreigns) values.set(column, foreignId(entity[field]));
   const secrets: Record<string, string> = {};
-  for (const { field, cipher, index } of plan.secrets) {
-    const value = entity[field] ?? null;
-    assert(value === null || typeof value === 'string', `${field} is not a text`);
-    const bytes = value === null ? null : keys.encrypt(plan.table, field, entity.id, value);
+  for (const column of plan.secrets) {
+    const { field, cipher, index } = column;
+    const text = takeSecret(plan, column, doc, registry);
+    const bytes = text === null ? null : keys.encrypt(plan.table, field, entity.id, text);
     values.set(cipher, bytes);
     if (bytes !== null) secrets[field] = Buffer.from(bytes).toString('base64');
     if (index === null) continue;
-    values.set(index, value === null ? null : keys.blindIndex(plan.table, field, value));
+    values.set(index, text === null ? null : keys.blindIndex(plan.table, field, text));
   }
   if (plan.hasTags) values.set('tags', tagsOf(entity));
   if (plan.hasExpiry) values.set(EXPIRES_AT, expiryOf(entity));
   if (plan.cacheKey !== null) values.set('cache_key', cacheKeyOf(plan.cacheKey, entity));
+  values.set('doc', JSON.stringify(doc));
   return {
     params: plan.columns.map((column) => values.get(column) ?? null),
     doc,
     secrets: Object.keys(secrets).length === 0 ? null : secrets,
   };
+}
+
+/** Takes what is secret of a field out of `doc`. @returns the text to encrypt; null: nothing */
+function takeSecret(
+  { definition }: TablePlan,
+  { field, isTree }: SecretColumns,
+  doc: Record<string, JsonValue>,
+  registry: Registry,
+): string | null {
+  const value = doc[field] ?? null;
+  if (!isTree) {
+    assert(value === null || typeof value === 'string', `${field} is not a text`);
+    delete doc[field];
+    return value;
+  }
+  const shape = fieldOf(shapeOf(definition, doc, registry), field);
+  const { rest, secrets } = takeSecrets(shape, value);
+  doc[field] = rest;
+  return Object.keys(secrets).length === 0 ? null : JSON.stringify(secrets);
 }
 
 export type EntityRow = { readonly id: string; readonly doc: JsonObject } & Record<string, unknown>;
@@ -60,18 +93,19 @@ export type EntityRow = { readonly id: string; readonly doc: JsonObject } & Reco
 export function decodeEntity(plan: TablePlan, row: EntityRow, keys: RowKeys): AnyEntity {
   const { doc } = row;
   const entity: Record<string, JsonValue> = {};
-  const ciphers = new Map(plan.secrets.map(({ field, cipher }) => [field, cipher]));
+  const columns = new Map(plan.secrets.map((column) => [column.field, column]));
   for (const [field, attributes] of Object.entries(plan.definition.fields)) {
-    if (attributes.transient === true && doc[field] === undefined) continue;
-    const cipher = ciphers.get(field);
-    if (cipher === undefined) {
-      const stored = doc[field];
-      entity[field] = stored === undefined ? (attributes.default ?? null) : stored;
-      continue;
-    }
-    const bytes = row[cipher];
-    entity[field] =
+    const column = columns.get(field);
+    const stored = doc[field];
+    if (attributes.transient === true && stored === undefined) continue;
+    const bytes = column === undefined ? null : row[column.cipher];
+    const text =
       bytes instanceof Uint8Array ? keys.decrypt(plan.table, field, row.id, bytes) : null;
+    if (column?.isTree === false) entity[field] = text;
+    else if (text === null)
+      entity[field] = stored === undefined ? (attributes.default ?? null) : stored;
+    // The text was made by `takeSecret`, and is authentic.
+    else entity[field] = putSecrets(stored ?? null, JSON.parse(text) as JsonObject);
   }
   if (plan.hasExpiry) entity[EXPIRES_AT] = doc[EXPIRES_AT] ?? null;
   return { ...entity, id: row.id };

@@ -2,6 +2,7 @@
 import { assert } from '#shared/base/assert.ts';
 import type { EntityDefinition, JsonObject } from '#shared/schema/field.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
+import type { Registry } from '#shared/schema/plugin-definition.ts';
 import type { Db } from './db.ts';
 import { encodeEntity, type EncodedEntity, type RowKeys } from './entity-codec.ts';
 import { EntityReader, planFor, type Plans, type Reader, workspaceOf } from './entity-reader.ts';
@@ -28,6 +29,7 @@ export interface EntityTxOptions {
   readonly db: Db;
   readonly plans: Plans;
   readonly keys: RowKeys;
+  readonly registry: Registry;
   readonly changes: PendingChanges;
 }
 
@@ -35,6 +37,7 @@ export class EntityTx extends EntityReader implements WriteTx {
   readonly #db: Db;
   readonly #plans: Plans;
   readonly #keys: RowKeys;
+  readonly #registry: Registry;
   readonly #changes: PendingChanges;
 
   constructor(options: EntityTxOptions) {
@@ -42,13 +45,14 @@ export class EntityTx extends EntityReader implements WriteTx {
     this.#db = options.db;
     this.#plans = options.plans;
     this.#keys = options.keys;
+    this.#registry = options.registry;
     this.#changes = options.changes;
   }
 
   async insert(definition: EntityDefinition, ws: string, entity: AnyEntity): Promise<void> {
     const plan = planFor(this.#plans, definition);
     this.#assertParents(plan, entity);
-    const encoded = encodeEntity(plan, entity, this.#keys);
+    const encoded = encodeEntity(plan, entity, this.#keys, this.#registry);
     const owner = workspaceOf(plan, ws);
     if (plan.hasExpiry) await this.#removeExpiredRivals(plan, owner, entity.id, encoded);
     await this.#statement(plan.insert, plan, { ws: owner, entity, encoded });
@@ -61,7 +65,7 @@ export class EntityTx extends EntityReader implements WriteTx {
   async update(definition: EntityDefinition, ws: string, entity: AnyEntity): Promise<void> {
     const plan = planFor(this.#plans, definition);
     this.#assertParents(plan, entity);
-    const encoded = encodeEntity(plan, entity, this.#keys);
+    const encoded = encodeEntity(plan, entity, this.#keys, this.#registry);
     const owner = workspaceOf(plan, ws);
     if (plan.hasExpiry) await this.#removeExpiredRivals(plan, owner, null, encoded);
     const count = await this.#statement(plan.update, plan, { ws: owner, entity, encoded });

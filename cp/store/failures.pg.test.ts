@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { must } from '#shared/base/assert.ts';
-import { ENTITIES } from '#shared/entities/index.ts';
+import { REGISTRY } from '#shared/registry.ts';
 import { service } from '#shared/entities/service.ts';
 import type { Logger } from '#shared/platform/platform.ts';
 import { startCuttingProxy } from '../../test/support/cutting-proxy.ts';
@@ -42,7 +42,7 @@ if ('missing' in postgres) {
       const db = openPg({ url, isPooled: false, logger });
       const kek = Buffer.alloc(32, 1).toString('base64');
       const database = { url, driver: null, dataDir };
-      ({ store } = await openStoreOn(db, { database, kek, entities: ENTITIES, logger }));
+      ({ store } = await openStoreOn(db, { database, kek, registry: REGISTRY, logger }));
     });
     afterEach(() => {
       proxy.cut = 'none';

@@ -1,6 +1,6 @@
 /** From settings to a store that works: database, schema, keys, defaults. */
 import type { Logger } from '#shared/platform/platform.ts';
-import type { EntityDefinition } from '#shared/schema/field.ts';
+import type { Registry } from '#shared/schema/plugin-definition.ts';
 import { must } from '#shared/base/assert.ts';
 import { type Keyring, loadKeyring } from '../keys/keyring.ts';
 import { ensureDefaults } from './bootstrap.ts';
@@ -13,8 +13,8 @@ export interface OpenStoreOptions {
   readonly database: DatabaseSettings;
   /** `HEADGATE_KEK`; null when not set. */
   readonly kek: string | null;
-  /** All definitions that are stored, in foreign-key order (`REGISTRY.entities`). */
-  readonly entities: ReadonlyMap<string, EntityDefinition>;
+  /** All definitions that are stored, in foreign-key order, and the plugins' shapes. */
+  readonly registry: Registry;
   readonly logger: Logger;
 }
 
@@ -36,12 +36,12 @@ export async function openStore(options: OpenStoreOptions): Promise<OpenedStore>
 
 /** The same over a database that is open already. */
 export async function openStoreOn(db: Db, options: OpenStoreOptions): Promise<OpenedStore> {
-  const { kek, entities, logger, database } = options;
+  const { kek, registry, logger, database } = options;
   await migrate(db, logger);
   const mayMakeKek = db.driver === 'pglite';
   const keyring = await loadKeyring(db, { kek, dataDir: database.dataDir, mayMakeKek }, logger);
-  const workspace = must(entities.get('workspaces'), 'workspaces are stored');
+  const workspace = must(registry.entities.get('workspaces'), 'workspaces are stored');
   const defaultWorkspace = await ensureDefaults(db, workspace, keyring);
-  const store = await createStore({ db, keys: keyring, entities, logger, defaultWorkspace });
+  const store = await createStore({ db, keys: keyring, registry, logger, defaultWorkspace });
   return { store, keyring };
 }

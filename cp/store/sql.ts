@@ -5,6 +5,7 @@
 import { assert } from '#shared/base/assert.ts';
 import type { EntityDefinition, Field, JsonValue } from '#shared/schema/field.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
+import { holdsSecrets, secretKind } from '#shared/schema/secret-leaves.ts';
 
 export interface ForeignColumn {
   readonly field: string;
@@ -22,6 +23,11 @@ export interface SecretColumns {
   readonly cipher: string;
   /** `<field>_index`, for what is looked up by value. */
   readonly index: string | null;
+  /**
+   * The field holds secrets rather than being one (`plugins.config`): `doc` has null in their places,
+   * and the ciphertext is of a JSON object, pointer → secret. False: the ciphertext is of the text.
+   */
+  readonly isTree: boolean;
 }
 
 export interface UniqueColumn {
@@ -76,7 +82,10 @@ export function planOf(definition: EntityDefinition): TablePlan {
 /** A key of one field is what `unique` says already (and that field may be a secret). */
 function cacheKeyFields({ name, cache_key: cacheKey = [], fields }: EntityDefinition) {
   if (cacheKey.length < 2) return null;
-  const isSecret = cacheKey.some((field) => fields[field]?.secret !== undefined);
+  const isSecret = cacheKey.some((part) => {
+    const field = fields[part];
+    return field !== undefined && holdsSecrets(field);
+  });
   assert(!isSecret, `${name}: a secret cannot be part of a composite key`);
   return cacheKey;
 }
@@ -85,7 +94,7 @@ function uniqueOf(table: string, field: string, attributes: Field): UniqueColumn
   const acrossWorkspaces = attributes.unique_across_ws === true;
   if (attributes.unique !== true && !acrossWorkspaces) return [];
   const isBlind = attributes.secret === 'lookup';
-  assert(isBlind || attributes.secret === undefined, `${field}: unique needs a blind index`);
+  assert(isBlind || !holdsSecrets(attributes), `${field}: unique needs a blind index`);
   const column = isBlind ? `${field}_index` : attributes.type === 'foreign' ? `${field}_id` : field;
   return [{ field, column, isBlind, constraint: `${table}_${field}_key`, acrossWorkspaces }];
 }
@@ -97,9 +106,11 @@ function foreignOf(field: string, attributes: Field): ForeignColumn[] {
 }
 
 function secretOf(field: string, attributes: Field): SecretColumns[] {
-  if (attributes.secret === undefined) return [];
-  const index = attributes.secret === 'lookup' ? `${field}_index` : null;
-  return [{ field, cipher: `${field}_cipher`, index }];
+  if (!holdsSecrets(attributes)) return [];
+  const isTree = attributes.type !== 'string';
+  const isLookup = secretKind(attributes) === 'lookup';
+  assert(!isLookup || !isTree, `${field}: only a text is looked up by value`);
+  return [{ field, cipher: `${field}_cipher`, index: isLookup ? `${field}_index` : null, isTree }];
 }
 
 type Shape = Omit<TablePlan, 'columns' | 'insert' | 'update' | 'select'>;

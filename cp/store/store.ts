@@ -7,6 +7,7 @@ import { must } from '#shared/base/assert.ts';
 import type { Logger } from '#shared/platform/platform.ts';
 import type { EntityDefinition } from '#shared/schema/field.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
+import type { Registry } from '#shared/schema/plugin-definition.ts';
 import type { Db } from './db.ts';
 import type { RowKeys } from './entity-codec.ts';
 import {
@@ -62,8 +63,8 @@ export interface StoreOptions {
   /** Migrated. The store closes it. */
   readonly db: Db;
   readonly keys: RowKeys;
-  /** All definitions that are stored, in foreign-key order. */
-  readonly entities: ReadonlyMap<string, EntityDefinition>;
+  /** All definitions that are stored, in foreign-key order, and the plugins' shapes. */
+  readonly registry: Registry;
   readonly logger: Logger;
   readonly defaultWorkspace: string;
 }
@@ -79,6 +80,7 @@ export async function createStore(options: StoreOptions): Promise<Store> {
 class PostgresStore implements Store {
   readonly db: Db;
   readonly #keys: RowKeys;
+  readonly #registry: Registry;
   readonly #plans: Plans;
   readonly #logger: Logger;
   readonly #defaultWorkspace: string;
@@ -91,9 +93,10 @@ class PostgresStore implements Store {
   constructor(options: StoreOptions) {
     this.db = options.db;
     this.#keys = options.keys;
+    this.#registry = options.registry;
     this.#logger = options.logger;
     this.#defaultWorkspace = options.defaultWorkspace;
-    const definitions = [...options.entities.values()];
+    const definitions = [...options.registry.entities.values()];
     this.#plans = new Map(definitions.map((definition) => [definition.name, planOf(definition)]));
     this.#reader = this.reader(options.db);
   }
@@ -194,7 +197,8 @@ class PostgresStore implements Store {
   ): Promise<Written<T> & { isChange: boolean }> {
     return this.db.tx(async (db) => {
       const changes = new PendingChanges();
-      const value = await work(new EntityTx({ db, plans: this.#plans, keys: this.#keys, changes }));
+      const parts = { plans: this.#plans, keys: this.#keys, registry: this.#registry };
+      const value = await work(new EntityTx({ db, ...parts, changes }));
       const versions = changes.count === 0 ? null : await changes.commit(db, actor, this.#waker);
       const version = versions?.get(ws) ?? (await currentVersion(db, ws));
       return { value, version, isChange: versions !== null };

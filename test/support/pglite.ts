@@ -2,6 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { REGISTRY } from '#shared/registry.ts';
 import type { EntityDefinition } from '#shared/schema/field.ts';
 import type { Logger } from '#shared/platform/platform.ts';
 import type { Keyring } from '../../cp/keys/keyring.ts';
@@ -27,7 +28,7 @@ export async function openTestStore(
   const { store, keyring } = await openStoreOn(db, {
     database,
     kek: null,
-    entities,
+    registry: { entities, plugins: REGISTRY.plugins },
     logger: silent,
   });
   return {

@@ -54,8 +54,7 @@ export class SyncEndpoint {
     const ports = { clock: nodeClock, random: nodeRandom, crypto: nodeCrypto, logger };
     const common = { store, keyring, controlPlanes: [], pollMs: 60_000, ...ports };
     const registry = new NodeRegistry({ db: store.db, keyring, ...ports });
-    const entities = REGISTRY.entities;
-    const publisher = new Publisher({ ...common, entities, logger: silent });
+    const publisher = new Publisher({ ...common, registry: REGISTRY, logger: silent });
     publisher.start();
     await publisher.flush();
     const { port = 0, hosts = [], ...more } = options;
