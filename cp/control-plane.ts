@@ -8,7 +8,9 @@ import { nodeRandom } from '#shared/platform/node/random.ts';
 import { ensurePrivateDir } from '#shared/platform/node/files.ts';
 import { folderFailure } from '#shared/platform/node/start-error.ts';
 import type { Running } from '#shared/platform/node/program.ts';
+import type { AdjustableLogger } from '#shared/platform/node/logger.ts';
 import type { Logger } from '#shared/platform/platform.ts';
+import type { ProcessDeps } from '#shared/schema/process.ts';
 import { REGISTRY } from '#shared/registry.ts';
 import type { ControlPlaneSettings } from '#shared/settings/control-plane.ts';
 import { AccessGuard } from './admin/access.ts';
@@ -18,6 +20,7 @@ import { randomText } from './admin/random-text.ts';
 import { ServerStatus } from './admin/server-status.ts';
 import { Publisher } from './changes/publisher.ts';
 import { type Role, openListeners, unmapped } from './listeners.ts';
+import { LogLevelControl } from './log-level.ts';
 import { NodeRegistry } from './nodes/registry.ts';
 import { openStore, type OpenedStore } from './store/open-store.ts';
 import { attachSync, type Sync } from './sync/server.ts';
@@ -29,7 +32,7 @@ const SWEEP_INTERVAL_MS = 60_000;
 
 export async function startControlPlane(
   settings: ControlPlaneSettings,
-  logger: Logger,
+  logger: AdjustableLogger,
 ): Promise<Running> {
   const dataDir = resolve(settings.HEADGATE_DATA_DIR);
   await ensurePrivateDir(dataDir).catch((error: unknown) => {
@@ -56,7 +59,7 @@ export async function startControlPlane(
 async function serve(
   { store, keyring }: OpenedStore,
   settings: ControlPlaneSettings,
-  logger: Logger,
+  logger: AdjustableLogger,
 ): Promise<Running> {
   const ports = { clock: nodeClock, random: nodeRandom, crypto: nodeCrypto, logger };
   const nodes = new NodeRegistry({ db: store.db, keyring, ...ports });
@@ -80,23 +83,25 @@ async function serve(
     ...ports,
   });
   const status = new ServerStatus();
-  const information = {
-    hostname: hostname(),
-    nodeId: nodes.self,
-    clusterId: keyring.clusterId,
-    configuration: publicConfiguration(settings),
-    serverStatus: () => status.report(),
-  };
+  const logLevel = new LogLevelControl({ logger, clock: nodeClock, db: store.db });
+  await logLevel.start();
   const admin = adminRole(
     {
       store,
       registry: REGISTRY,
       nodes,
+      logLevel,
       bodyMax: settings.HEADGATE_ADMIN_BODY_MAX,
       allowUnsupported: settings.HEADGATE_ALLOW_UNSUPPORTED_PLUGINS,
       tagKey: keyring.groupSecret('entity-tags', TAG_KEY_GENERATION),
-      information,
-      processDeps: () => ({ nowSeconds: Date.now() / 1000, uuid: nodeRandom.uuid, randomText }),
+      information: {
+        hostname: hostname(),
+        nodeId: nodes.self,
+        clusterId: keyring.clusterId,
+        configuration: publicConfiguration(settings),
+        serverStatus: () => status.report(),
+      },
+      processDeps,
     },
     settings,
     logger,
@@ -116,6 +121,7 @@ async function serve(
     addresses: { admin: adminUrls, cluster },
     close: async () => {
       clearInterval(sweeper);
+      await logLevel.close();
       // Nodes first: they are told to come back, and nothing new can be asked for.
       await sync.drain();
       await listeners.close();
@@ -124,6 +130,10 @@ async function serve(
       await store.close();
     },
   };
+}
+
+function processDeps(): ProcessDeps {
+  return { nowSeconds: Date.now() / 1000, uuid: nodeRandom.uuid, randomText };
 }
 
 function adminRole(

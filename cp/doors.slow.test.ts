@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadSettings } from '#shared/platform/node/env.ts';
 import type { Running } from '#shared/platform/node/program.ts';
-import type { Logger } from '#shared/platform/platform.ts';
+import { createLogger } from '#shared/platform/node/logger.ts';
 import { REGISTRY } from '#shared/registry.ts';
 import { CONTROL_PLANE_SETTINGS } from '#shared/settings/control-plane.ts';
 import { send } from '../test/support/http-client.ts';
@@ -26,11 +26,7 @@ const PATHS = [
 ];
 
 const errors: string[] = [];
-const logger: Logger = {
-  log(level, message, fields) {
-    if (level === 'error') errors.push(`${message} ${JSON.stringify(fields)}`);
-  },
-};
+const logger = createLogger({ name: 'cp', level: 'error', write: (line) => errors.push(line) });
 
 interface Door {
   readonly running: Running;

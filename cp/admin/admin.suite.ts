@@ -23,6 +23,8 @@ export interface TestAdmin {
   readonly errors: readonly string[];
   /** Bodies that are no text are sent as JSON. */
   call(method: string, path: string, body?: unknown, headers?: object): Promise<Answer>;
+  /** A GET whose answer is no JSON. */
+  text(path: string): Promise<{ readonly type: string | null; readonly text: string }>;
   close(): Promise<void>;
 }
 
@@ -48,6 +50,12 @@ export async function openTestAdmin(options: TestAdminOptions = {}): Promise<Tes
     store,
     errors,
     close: async () => test?.close(),
+    async text(path) {
+      const headers = { host: '127.0.0.1:8001' };
+      const request = new Request(`http://127.0.0.1:8001${path}`, { headers });
+      const response = await app.fetch(request, { peer: '127.0.0.1' });
+      return { type: response.headers.get('content-type'), text: await response.text() };
+    },
     async call(method, path, body, headers = {}) {
       const isRaw = typeof body === 'string' || body instanceof Uint8Array;
       const request = new Request(`http://127.0.0.1:8001${path}`, {
@@ -82,6 +90,7 @@ function contextOf(store: Store, options: TestAdminOptions): Parameters<typeof c
     },
     bodyMax: options.bodyMax ?? 1024 * 1024,
     allowUnsupported: options.allowUnsupported ?? false,
+    logLevel: { current: 'info', set: () => {}, setEverywhere: async () => {} },
     tagKey: new Uint8Array(32),
     information: {
       hostname: 'test',

@@ -10,7 +10,10 @@ import { refuseLongTarget } from './arguments.ts';
 import type { AdminContext, AdminRequest, AdminResponse, Endpoint, Method } from './context.ts';
 import { clusteringEndpoints } from './endpoints/clustering.ts';
 import { consumerEndpoints } from './endpoints/consumers.ts';
+import { debugEndpoints } from './endpoints/debug.ts';
+import { healthEndpoints } from './endpoints/health.ts';
 import { informationEndpoints } from './endpoints/information.ts';
+import { endpointsEndpoint, nodeEndpoints } from './endpoints/node.ts';
 import { schemaEndpoints } from './endpoints/schemas.ts';
 import { targetEndpoints } from './endpoints/targets.ts';
 import { AdminError, methodNotAllowed, notFound, storeFailure } from './errors.ts';
@@ -42,14 +45,18 @@ const JSON_TYPE = 'application/json; charset=utf-8';
 
 /** Every path there is; of two that match, the first one answers. */
 export function adminEndpoints(entities: ReadonlyMap<string, EntityDefinition>): Endpoint[] {
-  return [
+  const endpoints = [
     ...informationEndpoints(),
+    ...nodeEndpoints(),
+    ...debugEndpoints(),
+    ...healthEndpoints(),
     ...schemaEndpoints(),
     ...clusteringEndpoints(),
     ...consumerEndpoints(),
     ...targetEndpoints(),
     ...generatedEndpoints(entities),
   ];
+  return [endpointsEndpoint(endpoints), ...endpoints];
 }
 
 export function createAdminApp(

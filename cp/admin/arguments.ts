@@ -1,7 +1,8 @@
 /** Bodies of the Admin API, parsed strictly and once; what a field means is the schema's business. */
 import type { JsonObject } from '#shared/schema/field.ts';
 import { AdminError } from './errors.ts';
-import { type FieldOf, parseForm } from './form.ts';
+import { type FieldOf, fromArguments, parseForm } from './form.ts';
+import { parseMultipart, partValue } from './multipart.ts';
 
 /** Nesting beyond it cannot be meant: no entity comes near. */
 export const DEPTH_MAX = 64;
@@ -55,6 +56,14 @@ export async function readArguments(
     const text = decode(bytes);
     if (text === null) throw new AdminError(400, { message: 'Cannot parse form body' });
     return parseForm(text, fieldOf);
+  }
+  if (type.startsWith('multipart/form-data')) {
+    const parts = await parseMultipart(bytes, type);
+    const json = (part: Uint8Array) => parseJson(part, valuesMax);
+    return fromArguments(
+      parts.map((part) => [part.name, partValue(part, json)] as const),
+      fieldOf,
+    );
   }
   throw new AdminError(415, null);
 }

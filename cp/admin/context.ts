@@ -1,6 +1,7 @@
 /** What every handler of the Admin API is given. */
 import type { JsonObject } from '#shared/schema/field.ts';
 import type { ProcessDeps, Registry } from '#shared/schema/process.ts';
+import type { LogLevelControl } from '../log-level.ts';
 import type { Actor, Store } from '../store/store.ts';
 
 /** What the Admin API wants of the node registry. */
@@ -22,6 +23,7 @@ export interface AdminContext {
   readonly store: Store;
   readonly registry: Registry;
   readonly nodes: NodeAdministration;
+  readonly logLevel: Pick<LogLevelControl, 'current' | 'set' | 'setEverywhere'>;
   /** Longest request body, in bytes. */
   readonly bodyMax: number;
   /** `HEADGATE_ALLOW_UNSUPPORTED_PLUGINS` */
@@ -72,10 +74,18 @@ export type AdminHandler = (
   request: AdminRequest,
 ) => Promise<AdminResponse> | AdminResponse;
 
+/** `/services/{services}/routes`: an endpoint's path as it is written for people. */
+export function displayPath({ path, parameters = [] }: Endpoint): string {
+  return path.replaceAll(/:(\d)/g, (_, index: string) => `{${parameters[Number(index)] ?? index}}`);
+}
+
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
-/** One path of the Admin API: `/services/:0/routes`, and what answers there. */
+/** One path of the Admin API, and what answers there. */
 export interface Endpoint {
+  /** Parameters by position: `/services/:0/routes`. */
   readonly path: string;
+  /** Names of the parameters, in order, as Kong calls them: `['services']`. */
+  readonly parameters?: readonly string[];
   readonly methods: Readonly<Partial<Record<Method, AdminHandler>>>;
 }

@@ -163,21 +163,8 @@ export class Crud {
     return writer.replace(this.#definition, { ...input, ...fixed }, current, parent);
   }
 
-  /** @param stored  gives a form its subschema (a plugin's name) when the body does not */
-  async #input(stored: AnyEntity | null): Promise<JsonObject> {
-    const { name: kind, fields, ttl: hasTtl } = this.#definition;
-    const { plugins } = this.#context.registry;
-    const fieldOf = (name: string, args: JsonObject): Field | null => {
-      const plugin = kind === 'plugins' ? (args['name'] ?? stored?.['name']) : null;
-      const subschema = typeof plugin === 'string' ? plugins.get(plugin) : undefined;
-      return own(subschema?.fields, name) ?? own(fields, name);
-    };
-    const input = await readArguments(this.#request.raw, this.#context.bodyMax, fieldOf);
-    // No field of the entity, so a form cannot know its type; Kong takes a text in JSON too.
-    const ttl = hasTtl === true ? input['ttl'] : null;
-    return typeof ttl === 'string' && /^\d{1,15}$/.test(ttl)
-      ? { ...input, ttl: Number(ttl) }
-      : input;
+  #input(stored: AnyEntity | null): Promise<JsonObject> {
+    return readEntity(this.#context, this.#request, this.#definition, stored);
   }
 
   #commit(work: (writer: EntityWriter) => Promise<AdminResponse>): Promise<AdminResponse> {
@@ -207,6 +194,30 @@ export class Crud {
     const [body = {}] = await this.showAll([entity], reader);
     return { status, body, headers: this.#tagOf(entity) };
   }
+}
+
+/**
+ * The body of a request as an entity of that kind: what a form's texts stand for, the fields say.
+ *
+ * @param stored  gives a form its subschema (a plugin's name) when the body does not
+ * @throws AdminError 400, 413, 415
+ */
+export async function readEntity(
+  context: AdminContext,
+  request: AdminRequest,
+  definition: EntityDefinition,
+  stored: AnyEntity | null,
+): Promise<JsonObject> {
+  const { name: kind, fields, ttl: hasTtl } = definition;
+  const fieldOf = (name: string, args: JsonObject): Field | null => {
+    const plugin = kind === 'plugins' ? (args['name'] ?? stored?.['name']) : null;
+    const subschema = typeof plugin === 'string' ? context.registry.plugins.get(plugin) : undefined;
+    return own(subschema?.fields, name) ?? own(fields, name);
+  };
+  const input = await readArguments(request.raw, context.bodyMax, fieldOf);
+  // No field of the entity, so a form cannot know its type; Kong takes a text in JSON too.
+  const ttl = hasTtl === true ? input['ttl'] : null;
+  return typeof ttl === 'string' && /^\d{1,15}$/.test(ttl) ? { ...input, ttl: Number(ttl) } : input;
 }
 
 /** True when the entity lies under that parent, or no parent was named. */

@@ -14,13 +14,21 @@ const KEY_DEPTH_MAX = 16;
 export type FieldOf = (name: string, args: JsonObject) => Field | null;
 
 interface Node {
-  readonly values: string[];
+  /** Texts of a form; what a part of a multipart body held may be any JSON. */
+  readonly values: JsonValue[];
   readonly children: Map<string, Node>;
 }
 
 /** @throws AdminError 400 */
 export function parseForm(text: string, fieldOf: FieldOf): JsonObject {
-  const pairs = parsePairs(text);
+  return fromArguments(parsePairs(text), fieldOf);
+}
+
+/** @throws AdminError 400 */
+export function fromArguments(
+  pairs: readonly (readonly [key: string, value: JsonValue])[],
+  fieldOf: FieldOf,
+): JsonObject {
   const plain = Object.fromEntries(pairs.filter(([key]) => /^[a-z_]+$/.test(key)));
   const root = newNode();
   for (const [key, value] of pairs) {
@@ -102,7 +110,8 @@ function memberOf(field: Field | null, name: string): Field | null {
   return field.fields[name] ?? null;
 }
 
-function typed(raw: string, field: Field | null): JsonValue {
+function typed(raw: JsonValue, field: Field | null): JsonValue {
+  if (typeof raw !== 'string') return raw;
   if (raw === '') return null;
   if (field?.type === 'integer' || field?.type === 'number') {
     const number = Number(raw);

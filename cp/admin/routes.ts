@@ -55,6 +55,7 @@ function single(definition: EntityDefinition): Endpoint {
   const key = (request: AdminRequest) => request.params[0] ?? '';
   return {
     path: `/${apiName(definition)}/:0`,
+    parameters: [definition.name],
     methods: {
       GET: (context, request) => new Crud(context, request, definition).get(key(request), null),
       PUT: (context, request) => new Crud(context, request, definition).upsert(key(request), null),
@@ -85,6 +86,7 @@ function foreignEntity(
   };
   return {
     path: `/${apiName(definition)}/:0/${field}`,
+    parameters: [definition.name],
     methods: {
       GET: async (context, request) =>
         new Crud(context, request, parent).get(target(await child(context, request)), null),
@@ -126,6 +128,7 @@ function nestedCollection(
     findParent(context, request, parent, field);
   return {
     path: `/${apiName(parent)}/:0/${nestedName(definition)}`,
+    parameters: [parent.name],
     methods: {
       GET: async (context, request) => {
         const owner = await above(context, request);
@@ -149,6 +152,7 @@ function nestedEntity(
   const key = (request: AdminRequest) => request.params[1] ?? '';
   return {
     path: `/${apiName(parent)}/:0/${nestedName(definition)}/:1`,
+    parameters: [parent.name, definition.name],
     methods: {
       GET: async (context, request) =>
         new Crud(context, request, definition).get(key(request), await above(context, request)),

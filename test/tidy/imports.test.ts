@@ -20,6 +20,7 @@ const RULES: Readonly<Record<string, { folders: readonly string[]; packages: rea
         /^@electric-sql\/pglite/,
         /^@neondatabase\/serverless$/,
         /^ws$/,
+        /^@fastify\/busboy$/,
       ],
     },
     'node-dp': { folders: ['node-dp', 'shared'], packages: [/^node:/, /^undici$/, /^ws$/] },

@@ -4,7 +4,9 @@ import { defineFields } from '#shared/schema/infer.ts';
 import { parseRecord } from '#shared/schema/parse.ts';
 import { readArguments } from '../arguments.ts';
 import type { AdminContext, AdminRequest, AdminResponse, Endpoint } from '../context.ts';
+import type { JsonObject } from '#shared/schema/field.ts';
 import { notFound, schemaViolation } from '../errors.ts';
+import { encodeOffset, pageQuery } from '../pagination.ts';
 
 /** Body of `POST /clustering/join-tokens`. */
 const JOIN_TOKEN_REQUEST = defineFields({
@@ -33,14 +35,49 @@ const JOIN_TOKEN_REQUEST = defineFields({
 export function clusteringEndpoints(): Endpoint[] {
   return [
     { path: '/clustering/data-planes', methods: { GET: dataPlanes } },
-    { path: '/clustering/data-planes/:0', methods: { DELETE: revoke } },
+    {
+      path: '/clustering/data-planes/:0',
+      parameters: ['clustering_data_planes'],
+      methods: { GET: dataPlane, DELETE: revoke },
+    },
+    { path: '/clustering/status', methods: { GET: status } },
     { path: '/clustering/join-tokens', methods: { POST: mint } },
   ];
 }
 
-async function dataPlanes(context: AdminContext): Promise<AdminResponse> {
-  const data = await context.nodes.list();
-  return { status: 200, body: { data, next: null } };
+const PATH = '/clustering/data-planes';
+
+/** In order of id, as all collections. */
+async function dataPlanes(context: AdminContext, request: AdminRequest): Promise<AdminResponse> {
+  const { size, after } = pageQuery(request.query, false);
+  const nodes = (await context.nodes.list()).toSorted((a, b) => (idOf(a) < idOf(b) ? -1 : 1));
+  const rest = after === null ? nodes : nodes.filter((node) => idOf(node) > after);
+  const data = rest.slice(0, size);
+  const last = data.at(-1);
+  if (rest.length <= size || last === undefined) return { status: 200, body: { data, next: null } };
+  const offset = encodeOffset(idOf(last));
+  const next = `${PATH}?${new URLSearchParams({ offset })}`;
+  return { status: 200, body: { data, next, offset } };
+}
+
+async function dataPlane(context: AdminContext, request: AdminRequest): Promise<AdminResponse> {
+  const id = (request.params[0] ?? '').toLowerCase();
+  const found = (await context.nodes.list()).find((node) => node['id'] === id);
+  if (found === undefined) throw notFound();
+  return { status: 200, body: found };
+}
+
+function idOf(node: JsonObject): string {
+  return String(node['id']);
+}
+
+/** Kong's older list, by id. */
+async function status(context: AdminContext): Promise<AdminResponse> {
+  const nodes = (await context.nodes.list()).map((node): [string, JsonObject] => {
+    const { config_hash = null, hostname = null, ip = null, last_seen = null } = node;
+    return [idOf(node), { config_hash, hostname, ip, last_seen }];
+  });
+  return { status: 200, body: Object.fromEntries(nodes), headers: { Deprecation: 'true' } };
 }
 
 /** Revokes a node's identity: its session ends, and it can never come back with that key. */

@@ -1,29 +1,99 @@
-/** `/schemas/*`: the definitions in Kong's JSON form, for clients that fill in defaults. */
+/**
+ * `/schemas/*`: the definitions in Kong's JSON form, for clients that fill in defaults, and the
+ * question whether an entity would be valid.
+ */
+import type { EntityDefinition, JsonObject } from '#shared/schema/field.ts';
 import { pluginToKongSchema, toKongSchema } from '#shared/schema/to-kong-schema.ts';
-import type { Endpoint } from '../context.ts';
-import { AdminError } from '../errors.ts';
+import { must } from '#shared/base/assert.ts';
+import { processInsert } from '#shared/schema/process.ts';
+import { rulesOf } from '../../rules/rules.ts';
+import type { AdminContext, AdminRequest, AdminResponse, Endpoint } from '../context.ts';
+import { readEntity } from '../crud.ts';
+import { AdminError, schemaViolation } from '../errors.ts';
+import { ruleContext } from '../writer.ts';
 
 export function schemaEndpoints(): Endpoint[] {
   return [
     {
-      path: '/schemas/:0',
+      path: '/schemas/plugins/validate',
+      methods: { POST: (context, request) => validate(context, request, 'plugins') },
+    },
+    {
+      path: '/schemas/vaults/validate',
+      methods: { POST: (context, request) => validate(context, request, 'vaults') },
+    },
+    {
+      path: '/schemas/:0/validate',
+      parameters: ['db_entity_name'],
       methods: {
-        GET: ({ registry }, { params: [name = ''] }) => {
-          const definition = registry.entities.get(name);
-          if (!definition) throw new AdminError(404, { message: `No entity named '${name}'` });
-          return { status: 200, body: toKongSchema(definition) };
-        },
+        POST: (context, request) => validate(context, request, request.params[0] ?? ''),
+      },
+    },
+    {
+      path: '/schemas/:0',
+      parameters: ['name'],
+      methods: {
+        GET: (context, { params: [name = ''] }) => ({
+          status: 200,
+          body: toKongSchema(entityNamed(context, name)),
+        }),
       },
     },
     {
       path: '/schemas/plugins/:0',
+      parameters: ['name'],
       methods: {
-        GET: ({ registry }, { params: [name = ''] }) => {
-          const definition = registry.plugins.get(name);
-          if (!definition) throw new AdminError(404, { message: `No plugin named '${name}'` });
-          return { status: 200, body: pluginToKongSchema(definition) };
-        },
+        GET: (context, { params: [name = ''] }) => ({
+          status: 200,
+          body: pluginToKongSchema(pluginNamed(context, name)),
+        }),
+      },
+    },
+    {
+      path: '/plugins/schema/:0',
+      parameters: ['name'],
+      methods: {
+        // Deprecated in Kong, and still what go-kong asks: the configuration's fields alone.
+        GET: (context, { params: [name = ''] }) => ({
+          status: 200,
+          body: configSchema(pluginToKongSchema(pluginNamed(context, name))),
+        }),
       },
     },
   ];
+}
+
+function entityNamed({ registry }: AdminContext, name: string): EntityDefinition {
+  const definition = registry.entities.get(name);
+  if (!definition) throw new AdminError(404, { message: `No entity named '${name}'` });
+  return definition;
+}
+
+function pluginNamed({ registry }: AdminContext, name: string) {
+  const definition = registry.plugins.get(name);
+  if (!definition) throw new AdminError(404, { message: `No plugin named '${name}'` });
+  return definition;
+}
+
+function configSchema(schema: JsonObject): JsonObject {
+  const fields = schema['fields'] as readonly JsonObject[];
+  const config = fields.find((field) => Object.hasOwn(field, 'config'))?.['config'] as JsonObject;
+  const members = must(config['fields'], 'a configuration has fields');
+  return { fields: members, entity_checks: config['entity_checks'] ?? [] };
+}
+
+/** Defaults are filled in first; neither uniqueness nor other rows are looked at. */
+async function validate(
+  context: AdminContext,
+  request: AdminRequest,
+  name: string,
+): Promise<AdminResponse> {
+  const definition = entityNamed(context, name);
+  const input = await readEntity(context, request, definition, null);
+  const processed = processInsert(definition, input, context.registry, context.processDeps());
+  if (!processed.ok) throw schemaViolation(processed.violations);
+  const rules = rulesOf(definition.name);
+  const violations = rules.check?.(processed.entity, ruleContext(context, request.workspace));
+  if (violations) throw schemaViolation(violations);
+  return { status: 200, body: { message: 'schema validation successful' } };
 }

@@ -5,7 +5,7 @@
 import { must } from '#shared/base/assert.ts';
 import { normalizeTarget } from '#shared/entities/target.ts';
 import { isUuid } from '#shared/schema/attributes.ts';
-import type { EntityDefinition } from '#shared/schema/field.ts';
+import type { EntityDefinition, JsonObject } from '#shared/schema/field.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
 import type { Page } from '../../store/store.ts';
 import type { AdminContext, AdminRequest, AdminResponse, Endpoint } from '../context.ts';
@@ -20,18 +20,23 @@ export function targetEndpoints(): Endpoint[] {
   return [
     {
       path: '/upstreams/:0/targets',
+      parameters: ['upstreams'],
       methods: {
         GET: newestFirst,
         POST: async (context, request) =>
-          new Crud(context, request, definition(context)).create(await upstream(context, request)),
+          new Crud(context, request, definition(context)).create(
+            await upstreamOf(context, request),
+          ),
       },
     },
     {
       path: '/upstreams/:0/targets/all',
+      parameters: ['upstreams'],
       methods: { GET: all },
     },
     {
       path: '/upstreams/:0/targets/:1',
+      parameters: ['upstreams', 'targets'],
       methods: {
         GET: (context, request) =>
           one(context, request, (crud, id, parent) => crud.get(id, parent)),
@@ -50,32 +55,45 @@ function definition(context: AdminContext): EntityDefinition {
   return must(context.registry.entities.get('targets'), 'targets are defined');
 }
 
-function upstream(context: AdminContext, request: AdminRequest): Promise<Parent> {
+/** @throws AdminError 404 */
+export function upstreamOf(context: AdminContext, request: AdminRequest): Promise<Parent> {
   const parent = must(context.registry.entities.get('upstreams'), 'upstreams are defined');
   return findParent(context, request, parent, 'upstream');
 }
 
 async function all(context: AdminContext, request: AdminRequest): Promise<AdminResponse> {
-  const parent = await upstream(context, request);
-  return new Crud(context, request, definition(context)).list(`${path(request)}/all`, parent);
+  const parent = await upstreamOf(context, request);
+  return new Crud(context, request, definition(context)).list(path(request, 'targets/all'), parent);
 }
 
-/** Kong's order, in which an offset is a number of targets. */
 async function newestFirst(context: AdminContext, request: AdminRequest): Promise<AdminResponse> {
-  const parent = await upstream(context, request);
+  return { status: 200, body: await newestTargets(context, request, 'targets') };
+}
+
+/**
+ * A page of an upstream's targets in Kong's order, in which an offset is a number of targets.
+ *
+ * @param last  segment of the path that was asked, for `next`
+ */
+export async function newestTargets(
+  context: AdminContext,
+  request: AdminRequest,
+  last: 'targets' | 'health',
+): Promise<JsonObject> {
+  const parent = await upstreamOf(context, request);
   const size = pageSize(request.query.get('size'));
   const start = numberOffset(request.query.get('offset'));
   const targets = (await readAll(context, request, parent)).toSorted(newerFirst);
   const crud = new Crud(context, request, definition(context));
   const data = await crud.showAll(targets.slice(start, start + size));
-  if (start + size >= targets.length) return { status: 200, body: { data, next: null } };
+  if (start + size >= targets.length) return { data, next: null };
   const offset = String(start + size);
-  const next = `${request.pathPrefix}${path(request)}?offset=${offset}`;
-  return { status: 200, body: { data, next, offset } };
+  const next = `${request.pathPrefix}${path(request, last)}?offset=${offset}`;
+  return { data, next, offset };
 }
 
-function path(request: AdminRequest): string {
-  return `/upstreams/${encodeURIComponent(request.params[0] ?? '')}/targets`;
+function path(request: AdminRequest, last: string): string {
+  return `/upstreams/${encodeURIComponent(request.params[0] ?? '')}/${last}`;
 }
 
 function newerFirst(a: AnyEntity, b: AnyEntity): number {
@@ -89,7 +107,7 @@ async function one<T>(
   request: AdminRequest,
   work: (crud: Crud, id: string, parent: Parent) => Promise<T>,
 ): Promise<T> {
-  const parent = await upstream(context, request);
+  const parent = await upstreamOf(context, request);
   const crud = new Crud(context, request, definition(context));
   const segment = request.params[1] ?? '';
   if (isUuid(segment)) return work(crud, segment, parent);

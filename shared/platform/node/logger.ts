@@ -16,13 +16,26 @@ export interface LoggerOptions {
   readonly write?: (line: string) => void;
 }
 
+/** A logger whose level can be changed while the program runs. */
+export interface AdjustableLogger extends Logger {
+  /** Lines below are dropped. */
+  readonly level: LogLevel;
+  setLevel(level: LogLevel): void;
+}
+
 /** Makes a logger. Control bytes in values are escaped by JSON; nothing is interpolated. */
-export function createLogger(options: LoggerOptions): Logger {
-  const least = RANK[options.level ?? 'info'];
+export function createLogger(options: LoggerOptions): AdjustableLogger {
+  let least = options.level ?? 'info';
   const write = options.write ?? writeToStdout;
   return {
+    get level() {
+      return least;
+    },
+    setLevel(level) {
+      least = level;
+    },
     log(level, message, fields) {
-      if (RANK[level] < least) return;
+      if (RANK[level] < RANK[least]) return;
       write(`${formatLine(options.name, level, message, fields)}\n`);
     },
   };
