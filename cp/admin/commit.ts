@@ -1,5 +1,6 @@
 /** One request that writes is one transaction, and its answer is made inside it. */
 import type { AdminContext, AdminRequest, AdminResponse } from './context.ts';
+import { invalidOption } from './errors.ts';
 import { EntityWriter } from './writer.ts';
 
 /** Workspace version that a write made, or the current one when it changed nothing. */
@@ -18,7 +19,7 @@ class DryRun extends Error {
 }
 
 /**
- * Runs `work` in a transaction and answers what it answers. With `?dry_run=true` everything is done
+ * Runs `work` in a transaction and answers what it answers. With `?dry_run=true` (or `1`) everything is done
  * and checked as usual, and then rolled back.
  *
  * @param work  may run more than once; must have no effect but on the writer it gets
@@ -29,7 +30,7 @@ export async function commit(
   request: AdminRequest,
   work: (writer: EntityWriter) => Promise<AdminResponse>,
 ): Promise<AdminResponse> {
-  const isDryRun = request.query.get('dry_run') === 'true';
+  const isDryRun = readSwitch(request.query, 'dry_run');
   try {
     const { workspace, actor } = request;
     const { value, version } = await context.store.write(workspace, actor, async (tx) => {
@@ -42,6 +43,18 @@ export async function commit(
     if (!(error instanceof DryRun)) throw error;
     return withHeader(error.answer, DRY_RUN_HEADER, 'true');
   }
+}
+
+/**
+ * An argument of the query that turns something on.
+ *
+ * @throws AdminError 400: what is misspelt must not count as off
+ */
+export function readSwitch(query: URLSearchParams, name: string): boolean {
+  const value = query.get(name);
+  if (value === null || value === 'false' || value === '0') return false;
+  if (value === 'true' || value === '1') return true;
+  throw invalidOption(name, "expected 'true', '1', 'false' or '0'");
 }
 
 function withHeader(answer: AdminResponse, name: string, value: string): AdminResponse {

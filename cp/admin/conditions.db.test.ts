@@ -61,6 +61,24 @@ describe('a dry run', () => {
     expect((await admin.call('GET', '/services/dry')).status).toBe(404);
   });
 
+  it.each(['maybe', 'TRUE', '', 'yes'])('takes no %j for an answer', async (value) => {
+    const body = { name: 'unsure', host: 'a' };
+    const tried = await admin.call('POST', `/services?dry_run=${value}`, body);
+    expect([tried.status, tried.body['options']]).toEqual([
+      400,
+      { dry_run: "expected 'true', '1', 'false' or '0'" },
+    ]);
+    expect((await admin.call('GET', '/services/unsure')).status).toBe(404);
+  });
+
+  it('is asked for with 1, and not with 0', async () => {
+    const body = { name: 'numbers', host: 'a' };
+    await admin.call('POST', '/services?dry_run=1', body);
+    expect((await admin.call('GET', '/services/numbers')).status).toBe(404);
+    await admin.call('POST', '/services?dry_run=0', body);
+    expect((await admin.call('GET', '/services/numbers')).status).toBe(200);
+  });
+
   it('finds what only the database can know', async () => {
     await make('taken');
     const tried = await admin.call('POST', '/services?dry_run=true', { name: 'taken', host: 'a' });

@@ -1,22 +1,22 @@
 /**
  * The generated handlers: what every kind of entity can do, read off its definition. Reads go to the
- * store as they are; a write is one transaction (`commit.ts`) in which the current row is locked, the
- * input becomes an entity, and rows and change are written (`writer.ts`).
+ * store as they are; a write is one transaction (`commit.ts`) in which the current row is locked
+ * (`operations.ts`), the input becomes an entity, and rows and change are written (`writer.ts`).
  */
 import type { EntityDefinition, Field, Fields, JsonObject } from '#shared/schema/field.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
-import { showEntity } from '#shared/schema/process.ts';
-import { rulesOf } from '../rules/rules.ts';
 import { foreignId } from '../store/sql.ts';
 import { type Reader, StoreError } from '../store/store.ts';
 import { readArguments } from './arguments.ts';
 import { commit } from './commit.ts';
 import type { AdminContext, AdminRequest, AdminResponse } from './context.ts';
-import { checkConditions, entityTag, isKnown } from './entity-tag.ts';
-import { entityNotFound, notFound } from './errors.ts';
-import { find, type Key, keyObject, keyOf } from './lookup.ts';
+import { type Conditions, conditionsOf, entityTag, isKnown } from './entity-tag.ts';
+import { notFound } from './errors.ts';
+import { find, type Key, keyOf } from './lookup.ts';
+import { isChild, Operations } from './operations.ts';
 import { encodeOffset, pageQuery } from './pagination.ts';
-import { type EntityWriter, type Parent, ruleContext } from './writer.ts';
+import { showAll } from './show.ts';
+import type { EntityWriter, Parent } from './writer.ts';
 
 export type { Parent } from './writer.ts';
 
@@ -88,9 +88,8 @@ export class Crud {
     const input = await this.#input(null);
     const put = () =>
       this.#commit(async (writer) => {
-        const current = await find(writer.tx, this.#definition, writer.ws, key);
-        this.#checkConditions(current);
-        const made = await this.#replace(writer, input, key, current, parent);
+        const place = { definition: this.#definition, key, parent };
+        const made = await this.#on(writer).upsert(place, input, this.#conditions());
         return this.#answer(200, made, writer.tx);
       });
     return put().catch((error: unknown) => {
@@ -112,14 +111,13 @@ export class Crud {
       const owner = await find(writer.tx, definition, writer.ws, key);
       if (owner === null) throw notFound();
       const present = foreignId(owner[field]);
+      const id = present ?? this.#context.processDeps().uuid();
+      const place = { definition: this.#definition, key: { id }, parent: null };
       if (present !== null) {
-        const current = await writer.tx.get(this.#definition, writer.ws, present);
-        this.#checkConditions(current);
-        const made = await this.#replace(writer, input, { id: present }, current, null);
+        const made = await this.#on(writer).upsert(place, input, this.#conditions());
         return this.#answer(200, made, writer.tx);
       }
-      const id = this.#context.processDeps().uuid();
-      const made = await this.#replace(writer, input, { id }, null, null);
+      const made = await this.#on(writer).replace(place, input, null);
       await writer.update(definition, { [field]: { id: made.id } }, owner);
       return this.#answer(200, made, writer.tx);
     });
@@ -130,11 +128,8 @@ export class Crud {
     const stored = await find(this.#context.store, this.#definition, this.#request.workspace, key);
     const input = await this.#input(stored);
     return this.#commit(async (writer) => {
-      const current = await find(writer.tx, this.#definition, writer.ws, key);
-      if (current === null) throw parent === null ? entityNotFound(keyObject(key)) : notFound();
-      if (!isChild(current, parent)) throw notFound();
-      this.#checkConditions(current);
-      const made = await writer.update(this.#definition, input, current);
+      const place = { definition: this.#definition, key, parent };
+      const made = await this.#on(writer).update(place, input, this.#conditions());
       return this.#answer(200, made, writer.tx);
     });
   }
@@ -143,24 +138,10 @@ export class Crud {
   async remove(segment: string, parent: Parent | null): Promise<AdminResponse> {
     const key = keyOf(this.#definition, segment);
     return this.#commit(async (writer) => {
-      const current = await find(writer.tx, this.#definition, writer.ws, key);
-      const isThere = current !== null && isChild(current, parent);
-      if (!isThere && parent !== null) throw notFound();
-      this.#checkConditions(isThere ? current : null);
-      if (isThere) await writer.remove(this.#definition, current);
+      const place = { definition: this.#definition, key, parent };
+      await this.#on(writer).remove(place, this.#conditions());
       return { status: 204, body: null };
     });
-  }
-
-  async #replace(
-    writer: EntityWriter,
-    input: JsonObject,
-    key: Key,
-    current: AnyEntity | null,
-    parent: Parent | null,
-  ): Promise<AnyEntity> {
-    const fixed = current === null ? keyObject(key) : { ...keyObject(key), id: current.id };
-    return writer.replace(this.#definition, { ...input, ...fixed }, current, parent);
   }
 
   #input(stored: AnyEntity | null): Promise<JsonObject> {
@@ -171,23 +152,22 @@ export class Crud {
     return commit(this.#context, this.#request, work);
   }
 
-  #checkConditions(current: AnyEntity | null): void {
-    checkConditions(this.#request.raw.headers, current, this.#context.tagKey);
+  #on(writer: EntityWriter): Operations {
+    return new Operations(writer, this.#context.tagKey);
+  }
+
+  #conditions(): Conditions {
+    return conditionsOf(this.#request.raw.headers);
   }
 
   #tagOf(entity: AnyEntity): Readonly<Record<string, string>> {
     return { ETag: entityTag(entity, this.#context.tagKey) };
   }
 
-  /** Entities as the API shows them, in order; what is stored elsewhere is read for all at once. */
+  /** Entities as the API shows them, in order. */
   async showAll(entities: readonly AnyEntity[], reader?: Reader): Promise<JsonObject[]> {
-    const { store, registry } = this.#context;
-    const complete = rulesOf(this.#definition.name).complete;
-    const context = ruleContext(this.#context, this.#request.workspace);
-    const rows =
-      complete === undefined ? entities : await complete(entities, reader ?? store, context);
-    const { nowSeconds } = this.#context.processDeps();
-    return rows.map((row) => showEntity(this.#definition, row, registry, nowSeconds));
+    const from = reader ?? this.#context.store;
+    return showAll(this.#context, this.#request.workspace, this.#definition, entities, from);
   }
 
   async #answer(status: number, entity: AnyEntity, reader: Reader): Promise<AdminResponse> {
@@ -218,11 +198,6 @@ export async function readEntity(
   // No field of the entity, so a form cannot know its type; Kong takes a text in JSON too.
   const ttl = hasTtl === true ? input['ttl'] : null;
   return typeof ttl === 'string' && /^\d{1,15}$/.test(ttl) ? { ...input, ttl: Number(ttl) } : input;
-}
-
-/** True when the entity lies under that parent, or no parent was named. */
-function isChild(entity: AnyEntity, parent: Parent | null): boolean {
-  return parent === null || foreignId(entity[parent.field]) === parent.id;
 }
 
 /** Whether an insert under that key failed because the entity is there after all. */

@@ -23,6 +23,16 @@ function sorted(value: unknown): unknown {
     .map(([name, member]) => [name, sorted(member)]);
 }
 
+/** Lists of tags, or `*`, as in the headers of these names; null where there is none. */
+export interface Conditions {
+  readonly ifMatch: string | null;
+  readonly ifNoneMatch: string | null;
+}
+
+export function conditionsOf(headers: Headers): Conditions {
+  return { ifMatch: headers.get('if-match'), ifNoneMatch: headers.get('if-none-match') };
+}
+
 /**
  * Refuses a write whose conditions do not hold for what is there now.
  *
@@ -30,16 +40,14 @@ function sorted(value: unknown): unknown {
  * @throws AdminError 412
  */
 export function checkConditions(
-  headers: Headers,
+  { ifMatch: match, ifNoneMatch: noneMatch }: Conditions,
   current: AnyEntity | null,
   key: Uint8Array,
 ): void {
-  const match = headers.get('if-match');
   if (match !== null && (current === null || !includes(match, entityTag(current, key)))) {
     const fact = current === null ? 'it is not there' : 'it was changed since it was read';
     throw new AdminError(412, { message: `Precondition failed: If-Match, but ${fact}` });
   }
-  const noneMatch = headers.get('if-none-match');
   if (noneMatch !== null && current !== null && includes(noneMatch, entityTag(current, key))) {
     throw new AdminError(412, { message: 'Precondition failed: If-None-Match, but it is there' });
   }

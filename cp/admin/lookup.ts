@@ -2,8 +2,10 @@
 import type { EntityDefinition, JsonObject, JsonValue } from '#shared/schema/field.ts';
 import { isUuid } from '#shared/schema/attributes.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
-import type { Reader } from '../store/store.ts';
+import type { Page, Reader } from '../store/store.ts';
 import { foreignUnresolved, invalidPrimaryKey, invalidUnique } from './errors.ts';
+
+const PAGE_SIZE = 1000;
 
 /** How an entity is named in a path. */
 export type Key = { readonly id: string } | { readonly field: string; readonly value: string };
@@ -25,15 +27,41 @@ export function keyObject(key: Key): JsonObject {
   return 'id' in key ? { id: key.id } : { [key.field]: key.value };
 }
 
+/** @param parent  tells apart entities whose key is unique only under it (targets) */
 export async function find(
   reader: Reader,
   definition: EntityDefinition,
   workspace: string,
   key: Key,
+  parent: { readonly field: string; readonly id: string } | null = null,
 ): Promise<AnyEntity | null> {
-  return 'id' in key
-    ? reader.get(definition, workspace, key.id)
-    : reader.getBy(definition, workspace, key.field, key.value);
+  if ('id' in key) return reader.get(definition, workspace, key.id);
+  const declared = definition.fields[key.field];
+  if (declared?.unique === true || declared?.unique_across_ws === true) {
+    return reader.getBy(definition, workspace, key.field, key.value);
+  }
+  if (parent === null) throw invalidPrimaryKey();
+  return findUnder(reader, definition, workspace, key, parent);
+}
+
+async function findUnder(
+  reader: Reader,
+  definition: EntityDefinition,
+  workspace: string,
+  { field, value }: { readonly field: string; readonly value: string },
+  parent: { readonly field: string; readonly id: string },
+): Promise<AnyEntity | null> {
+  // The author of the definition wrote `normalize` for its fields, of which this is one.
+  const wanted = definition.normalize?.({ [field]: value } as never)[field] ?? value;
+  let after: string | null = null;
+  do {
+    const query = { size: PAGE_SIZE, after, where: parent };
+    const page: Page = await reader.list(definition, workspace, query);
+    const found = page.rows.find((row) => row[field] === wanted);
+    if (found !== undefined) return found;
+    after = page.next;
+  } while (after !== null);
+  return null;
 }
 
 /**

@@ -12,6 +12,8 @@ import { type ForeignColumn, foreignId, quoted, type TablePlan } from './sql.ts'
 
 /** A transaction that writes. What it reads it locks until it ends. */
 export interface WriteTx extends Reader {
+  /** The transaction itself, for rows of no entity that belong to the same write. */
+  readonly db: Db;
   /** @throws StoreError `unique`, `primary_key`, `foreign_missing` */
   insert(definition: EntityDefinition, ws: string, entity: AnyEntity): Promise<void>;
   /** Replaces the whole entity, which must be there. @throws StoreError as `insert` */
@@ -34,7 +36,7 @@ export interface EntityTxOptions {
 }
 
 export class EntityTx extends EntityReader implements WriteTx {
-  readonly #db: Db;
+  readonly db: Db;
   readonly #plans: Plans;
   readonly #keys: RowKeys;
   readonly #registry: Registry;
@@ -42,7 +44,7 @@ export class EntityTx extends EntityReader implements WriteTx {
 
   constructor(options: EntityTxOptions) {
     super({ ...options, forUpdate: true });
-    this.#db = options.db;
+    this.db = options.db;
     this.#plans = options.plans;
     this.#keys = options.keys;
     this.#registry = options.registry;
@@ -86,7 +88,7 @@ export class EntityTx extends EntityReader implements WriteTx {
   async removeExpired(definition: EntityDefinition, ws: string, limit: number): Promise<number> {
     const plan = planFor(this.#plans, definition);
     assert(plan.hasExpiry, `${plan.table} do not expire`);
-    const { rows } = await this.#db.query<{ id: string }>(
+    const { rows } = await this.db.query<{ id: string }>(
       `SELECT id FROM ${quoted(plan.table)} WHERE ws_id = $1 AND expires_at <= now() ` +
         'ORDER BY id LIMIT $2 FOR UPDATE',
       [ws, limit],
@@ -115,7 +117,7 @@ export class EntityTx extends EntityReader implements WriteTx {
   ): Promise<number> {
     try {
       const params = [row.ws, row.entity.id, ...row.encoded.params];
-      return (await this.#db.query(text, params)).count;
+      return (await this.db.query(text, params)).count;
     } catch (error) {
       throw toEntityError(error, plan, row.entity);
     }
@@ -148,7 +150,7 @@ export class EntityTx extends EntityReader implements WriteTx {
       rivals.push(`${quoted(column)} = $${params.push(value)}`);
     }
     if (rivals.length === 0) return;
-    const { rows } = await this.#db.query<{ id: string }>(
+    const { rows } = await this.db.query<{ id: string }>(
       `SELECT id FROM ${quoted(plan.table)} WHERE ws_id = $1 AND expires_at <= now() ` +
         `AND (${rivals.join(' OR ')}) ORDER BY id FOR UPDATE`,
       params,
@@ -169,7 +171,7 @@ export class EntityTx extends EntityReader implements WriteTx {
         await this.#orphan(child, foreign, { kind: plan.definition.name, ws, ids });
       }
     }
-    await this.#db.query(
+    await this.db.query(
       `DELETE FROM ${quoted(plan.table)} WHERE ws_id = $1 AND id = ANY($2::uuid[])`,
       [ws, ids],
     );
@@ -181,7 +183,7 @@ export class EntityTx extends EntityReader implements WriteTx {
     foreign: ForeignColumn,
     parents: { kind: string; ws: string; ids: readonly string[] },
   ): Promise<void> {
-    const { rows } = await this.#db.query<{ id: string }>(
+    const { rows } = await this.db.query<{ id: string }>(
       `SELECT id FROM ${quoted(child.table)} WHERE ws_id = $1 ` +
         `AND ${quoted(foreign.column)} = ANY($2::uuid[]) ORDER BY id FOR UPDATE`,
       [parents.ws, parents.ids],
@@ -208,8 +210,8 @@ export class EntityTx extends EntityReader implements WriteTx {
 
   /** Served by the default group, until groups can be told what they serve. */
   async #enterWorkspace(ws: string): Promise<void> {
-    await this.#db.query('INSERT INTO workspace_versions (ws_id, version) VALUES ($1, 0)', [ws]);
-    await this.#db.query(
+    await this.db.query('INSERT INTO workspace_versions (ws_id, version) VALUES ($1, 0)', [ws]);
+    await this.db.query(
       `UPDATE groups SET workspaces = array_append(workspaces, $1::uuid) WHERE name = 'default'`,
       [ws],
     );
@@ -217,10 +219,10 @@ export class EntityTx extends EntityReader implements WriteTx {
 
   /** A workspace goes only when it is empty; its counter row is what writers into it wait for. */
   async #leaveWorkspace(ws: string): Promise<void> {
-    await this.#db.query('SELECT 1 FROM workspace_versions WHERE ws_id = $1 FOR UPDATE', [ws]);
+    await this.db.query('SELECT 1 FROM workspace_versions WHERE ws_id = $1 FOR UPDATE', [ws]);
     for (const plan of this.#plans.values()) {
       if (!plan.definition.workspaceable) continue;
-      const { count } = await this.#db.query(
+      const { count } = await this.db.query(
         `SELECT 1 FROM ${quoted(plan.table)} WHERE ws_id = $1 LIMIT 1`,
         [ws],
       );
@@ -228,8 +230,8 @@ export class EntityTx extends EntityReader implements WriteTx {
       const { name: by } = plan.definition;
       throw new StoreError({ code: 'foreign_referenced', by, kind: 'workspaces' });
     }
-    await this.#db.query('DELETE FROM workspace_versions WHERE ws_id = $1', [ws]);
-    await this.#db.query(
+    await this.db.query('DELETE FROM workspace_versions WHERE ws_id = $1', [ws]);
+    await this.db.query(
       'UPDATE groups SET workspaces = array_remove(workspaces, $1::uuid) WHERE $1 = ANY(workspaces)',
       [ws],
     );

@@ -39,15 +39,27 @@ export interface Written<T> {
   readonly version: number;
 }
 
+/**
+ * Last in the transaction, when the version is taken: rows of no entity that tell of the write and
+ * stand or fall with it. Brief: the workspace's other writers wait for it.
+ */
+export type Settle<T> = (db: Db, written: Written<T>) => Promise<void>;
+
 export interface Store extends Reader {
   readonly db: Db;
   /**
-   * One transaction. `work` may run more than once (serialization failures, deadlocks), so it must
-   * have no effect but on its `tx`. What it throws rolls back and comes out as it is.
+   * One transaction. `work` and `settle` may run more than once (serialization failures, deadlocks),
+   * so they must have no effect but on what they are given. What they throw rolls back and comes out
+   * as it is.
    *
    * @throws StoreError
    */
-  write<T>(ws: string, actor: Actor, work: (tx: WriteTx) => Promise<T>): Promise<Written<T>>;
+  write<T>(
+    ws: string,
+    actor: Actor,
+    work: (tx: WriteTx) => Promise<T>,
+    settle?: Settle<T>,
+  ): Promise<Written<T>>;
   /** Calls `fn` after commits of this process and of others; several may become one. A hint. */
   onCommit(fn: () => void): () => void;
   /** Id of the workspace `default`. */
@@ -132,8 +144,13 @@ class PostgresStore implements Store {
     return this.#reader.list(definition, ws, query);
   }
 
-  async write<T>(ws: string, actor: Actor, work: (tx: WriteTx) => Promise<T>): Promise<Written<T>> {
-    return this.#write(ws, actor, work);
+  async write<T>(
+    ws: string,
+    actor: Actor,
+    work: (tx: WriteTx) => Promise<T>,
+    settle?: Settle<T>,
+  ): Promise<Written<T>> {
+    return this.#write(ws, actor, work, settle);
   }
 
   async sweepExpired(): Promise<number> {
@@ -177,9 +194,11 @@ class PostgresStore implements Store {
     ws: string,
     actor: Actor,
     work: (tx: EntityTx) => Promise<T>,
+    settle?: Settle<T>,
   ): Promise<Written<T>> {
     try {
-      const { isChange, ...written } = await retrying(() => this.#attempt(ws, actor, work));
+      const attempt = () => this.#attempt(ws, actor, work, settle);
+      const { isChange, ...written } = await retrying(attempt);
       if (isChange) this.#wake();
       return written;
     } catch (error) {
@@ -194,6 +213,7 @@ class PostgresStore implements Store {
     ws: string,
     actor: Actor,
     work: (tx: EntityTx) => Promise<T>,
+    settle?: Settle<T>,
   ): Promise<Written<T> & { isChange: boolean }> {
     return this.db.tx(async (db) => {
       const changes = new PendingChanges();
@@ -201,6 +221,7 @@ class PostgresStore implements Store {
       const value = await work(new EntityTx({ db, ...parts, changes }));
       const versions = changes.count === 0 ? null : await changes.commit(db, actor, this.#waker);
       const version = versions?.get(ws) ?? (await currentVersion(db, ws));
+      await settle?.(db, { value, version });
       return { value, version, isChange: versions !== null };
     });
   }

@@ -10,6 +10,7 @@ import { upstream } from '#shared/entities/upstream.ts';
 import { workspace } from '#shared/entities/workspace.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
 import type { Db } from './db.ts';
+import type { WriteTx } from './entity-store.ts';
 import { type SuiteContext, ACTOR, entityOf, failureOf, changesOf } from './context.suite.ts';
 
 export function describeVersions(context: SuiteContext): void {
@@ -33,6 +34,25 @@ export function describeVersions(context: SuiteContext): void {
       { version: 1, position: 1, kind: 'services', operation: 'update', doc: { host: 'i' } },
       { version: 1, position: 2, kind: 'consumers', operation: 'create' },
     ]);
+  });
+
+  it('settles what belongs to a write in its transaction, knowing the version', async () => {
+    const ws = await context.workspace();
+    const { store } = context;
+    const entity = entityOf(service, { host: 'h' });
+    const insert = (tx: WriteTx) => tx.insert(service, ws, entity);
+    const refused = store.write(ws, ACTOR, insert, async () => {
+      throw new Error('changed my mind');
+    });
+    await expect(refused).rejects.toThrow('changed my mind');
+    expect(await store.get(service, ws, entity.id)).toBeNull();
+
+    let seen: unknown = null;
+    await store.write(ws, ACTOR, insert, async (db, { version }) => {
+      const { rows } = await db.query('SELECT version FROM changes WHERE ws_id = $1', [ws]);
+      seen = { version, rows };
+    });
+    expect(seen).toEqual({ version: 1, rows: [{ version: 1 }] });
   });
 
   it('changes nothing at all when the work fails', async () => {
