@@ -33,6 +33,11 @@ export type CompiledRegex =
   | { readonly ok: true; readonly regex: LinearRegex }
   | { readonly ok: false; readonly reason: string };
 
+const TOO_LONG: CompiledRegex = {
+  ok: false,
+  reason: `longer than ${PATTERN_LENGTH_MAX} characters`,
+};
+
 /**
  * Compiles the regex of a route's path, without its leading `~`.
  *
@@ -51,15 +56,28 @@ export function compileHeaderRegex(source: string): CompiledRegex {
   return compile(source, RE2JS.CASE_INSENSITIVE, false);
 }
 
+/**
+ * Compiles the regex of a plugin's configuration: found anywhere in a text.
+ *
+ * Kong's plugins use PCRE. The engine's own syntax is read as that reads it (`\b`, `\d` and `\w` are
+ * of ASCII); what only PCRE has (look-around, back-references, possessive and atomic groups) is refused.
+ */
+export function compileSearchRegex(source: string): CompiledRegex {
+  if (source.length > PATTERN_LENGTH_MAX) return TOO_LONG;
+  return compileEngine(source, 0);
+}
+
 function compile(source: string, flags: number, anchored: boolean): CompiledRegex {
-  if (source.length > PATTERN_LENGTH_MAX) {
-    return { ok: false, reason: `longer than ${PATTERN_LENGTH_MAX} characters` };
-  }
+  if (source.length > PATTERN_LENGTH_MAX) return TOO_LONG;
   const translated = translateRustRegex(source);
   if (!translated.ok) return translated;
+  const { pattern } = translated;
+  return compileEngine(anchored ? `^(?:${pattern})` : pattern, flags);
+}
+
+function compileEngine(pattern: string, flags: number): CompiledRegex {
   try {
-    const { pattern } = translated;
-    const engine = RE2JS.compile(anchored ? `^(?:${pattern})` : pattern, flags);
+    const engine = RE2JS.compile(pattern, flags);
     if (engine.programSize() > PROGRAM_SIZE_MAX) return { ok: false, reason: 'too large' };
     return { ok: true, regex: new Re2Regex(engine) };
   } catch (error) {

@@ -11,6 +11,7 @@ import {
   utf8Name,
   uuid,
 } from '../schema/typedefs.ts';
+import { parseUrl } from '../schema/url.ts';
 
 const timeout = defineField({
   type: 'integer',
@@ -91,17 +92,12 @@ export type Service = EntityOf<typeof service>;
  */
 function translateUrl(url: string | null): Readonly<Record<string, JsonValue>> {
   if (url === null) return {};
-  const match = /^(?:([A-Za-z0-9][A-Za-z0-9+.-]*):)?(?:\/\/([^/?#]*))?([^?#;]*)/.exec(url) ?? [];
-  const [, scheme, authority = '', rest = ''] = match;
-  const withoutUser = authority.slice(authority.indexOf('@') + 1);
-  const [, name = '', digits] = /^(.*?)(?::([^:\]]*))?$/s.exec(withoutUser) ?? [];
-  const portGiven = digits !== undefined && /^\d+$/.test(digits) ? Number(digits) : digits;
+  const { scheme, host: name, port: digits, path: rest } = parseUrl(url);
+  const portGiven = digits !== null && /^\d+$/.test(digits) ? Number(digits) : digits;
   const chosen = scheme ?? (portGiven === 443 ? 'https' : 'http');
-  const isBracketed = name.startsWith('[') && name.endsWith(']');
-  const hostName = isBracketed ? name.slice(1, -1) : name;
   return {
     protocol: chosen,
-    host: hostName === '' ? null : hostName,
+    host: name,
     port: portGiven ?? (chosen === 'https' ? 443 : 80),
     path: rest === '' ? null : rest,
   };

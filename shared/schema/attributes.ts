@@ -1,5 +1,6 @@
 /** Checks of single values: type, then the field's attributes in Kong's order. */
 import { utf8 } from '../base/bytes.ts';
+import { compileSearchRegex } from '../base/regex.ts';
 import type { BooleanField, Field, JsonValue, NumberField, StringField } from './field.ts';
 import { compileLuaPattern } from './lua-pattern.ts';
 
@@ -103,7 +104,17 @@ export function isUuid(text: string): boolean {
 function stringError(field: StringField, value: string): string | null {
   if (field.uuid === true && !isUuid(value)) return 'expected a valid UUID';
   const lengths = { ...field, len_min: field.len_min ?? 1 };
-  return lengthError(lengths, byteLength(field, value)) ?? patternError(field, value);
+  return (
+    (field.is_regex === true ? regexError(value) : null) ??
+    lengthError(lengths, byteLength(field, value)) ??
+    patternError(field, value)
+  );
+}
+
+/** Kong's text, and why: what PCRE takes but no linear engine does is refused as well. */
+export function regexError(source: string): string | null {
+  const compiled = compileSearchRegex(source);
+  return compiled.ok ? null : `not a valid regex: ${source} (${compiled.reason})`;
 }
 
 /** Lengths of text are in bytes, as in Kong. */

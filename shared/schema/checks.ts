@@ -80,7 +80,25 @@ function hasReference(paths: readonly string[], context: CheckContext): boolean 
 }
 
 function hasErrors(paths: readonly string[], context: CheckContext): boolean {
-  return paths.some((path) => context.errors[path] !== undefined);
+  return paths.some((path) => hasErrorAt(context.errors, path));
+}
+
+/** A text on the way speaks of the whole record, so of all that is in it. */
+function hasErrorAt(errors: ViolationsDraft, path: string): boolean {
+  let at: JsonValue | ViolationsDraft = errors;
+  for (const name of path.split('.')) {
+    if (!isTable(at)) return true;
+    const next: JsonValue | ViolationsDraft | undefined = Object.hasOwn(at, name)
+      ? at[name]
+      : undefined;
+    if (next === undefined) return false;
+    at = next;
+  }
+  return true;
+}
+
+function isTable(value: JsonValue | ViolationsDraft): value is ViolationsDraft {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** Nothing at all to check: the record that the fields stand in is not there. */
@@ -191,7 +209,7 @@ function custom(check: CustomEntityCheck, context: CheckContext): void {
   if (hasReference(paths, context) || hasErrors(paths, context)) return;
   if (allAbsent(paths, context)) return;
   // The fields are without errors, so they are what the definition's author wrote the check for.
-  const outcome = check.fn(context.entity as never);
+  const outcome = check.fn?.(context.entity as never) ?? null;
   if (outcome === null) return;
   if (typeof outcome === 'string') return addEntityError(context.errors, outcome);
   for (const [path, text] of Object.entries(outcome)) addAt(context.errors, path, text);

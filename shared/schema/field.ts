@@ -37,6 +37,8 @@ interface FieldBase {
   /** Its shape comes from a subschema (`plugins.config`). */
   readonly abstract?: boolean;
   readonly description?: string;
+  /** Shown, and nothing more: the field still counts. */
+  readonly deprecation?: Deprecation;
   /** Replaces the message of the attribute that failed. */
   readonly err?: string;
   /**
@@ -49,6 +51,14 @@ interface FieldBase {
    * keyed hash (decisions 11 and 12). `sealed`: stored as ciphertext; a data plane gets it sealed.
    */
   readonly secret?: 'lookup' | 'sealed';
+}
+
+export interface Deprecation {
+  readonly message?: string;
+  readonly removal_in_version?: string;
+  /** What its default was before, or is. */
+  readonly old_default?: JsonValue;
+  readonly replaced_with?: readonly { readonly path: readonly string[] }[];
 }
 
 /** A Lua pattern, as Kong writes it (`%d`, `%u`, …), with an optional message of its own. */
@@ -69,9 +79,16 @@ export interface StringField extends FieldBase {
   readonly starts_with?: string;
   readonly match?: string;
   readonly not_match?: string;
+  /** A regular expression of the operator's: it must compile (`base/regex.ts`). */
+  readonly is_regex?: boolean;
   readonly match_all?: readonly LuaPattern[];
   readonly match_any?: { readonly patterns: readonly string[]; readonly err?: string };
   readonly match_none?: readonly LuaPattern[];
+  /**
+   * Ours. So many random letters and digits stand in for it when it is absent or null. Kong shows a
+   * default in such a place that is another one in every process.
+   */
+  readonly random_default?: number;
 }
 
 export interface NumberField extends FieldBase {
@@ -98,7 +115,7 @@ export interface ListField extends FieldBase {
   readonly len_eq?: number;
   readonly contains?: JsonValue;
   /**
-   * Ours. At most `max` members that start so: checking one costs so much (compiling a regex), here
+   * Ours. At most `max` members that start so (all do with ''): checking one costs so much (compiling a regex), here
    * and on every data plane, that a body full of them would stall the process.
    */
   readonly costly?: { readonly starts_with: string; readonly max: number };
@@ -186,8 +203,11 @@ export interface ConditionalAtLeastOneOf {
 export interface CustomEntityCheck {
   readonly field_sources: readonly string[];
   readonly run_with_missing_fields?: boolean;
-  /** Answers `null`, or an error text (shown under `@entity`), or texts by field name. */
-  readonly fn: (entity: never) => string | Readonly<Record<string, JsonValue>> | null;
+  /**
+   * Answers `null`, or an error text (shown under `@entity`), or texts by field name. Absent where
+   * Kong's check asks about its own process: then it is only shown.
+   */
+  readonly fn?: (entity: never) => string | Readonly<Record<string, JsonValue>> | null;
 }
 
 /** A write-only or deprecated field that stands for others (`url`, `redis_host`). */
@@ -196,11 +216,9 @@ export interface ShorthandField {
   readonly elements?: Field;
   readonly default?: JsonValue;
   readonly len_min?: number;
-  readonly deprecation?: {
-    readonly replaced_with?: readonly { readonly path: readonly string[] }[];
-    readonly removal_in_version?: string;
-    readonly message?: string;
-  };
+  readonly referenceable?: boolean;
+  readonly custom_validator?: FieldBase['custom_validator'];
+  readonly deprecation?: Deprecation;
   /** Produces the fields it stands for; throws nothing; returns an error text for a bad value. */
   readonly translate: (value: never) => Readonly<Record<string, JsonValue>> | string;
   /** For a deprecated field that is shown again on read: reads it back from the entity's record. */

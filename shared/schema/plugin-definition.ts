@@ -19,8 +19,12 @@ export interface PluginDefinition extends Subschema {
   /** Kong's number; higher runs first. The order is pinned by a test. */
   readonly priority: number;
   readonly phases: readonly Phase[];
+  /** Where its handler runs; none: it has no handler yet, and no data plane can run it. */
   readonly runtimes: readonly Runtime[];
-  /** An authentication or access plugin: when it is broken its scope closes (design 4.5). */
+  /**
+   * It decides whether a request may reach the upstream (authentication, access, limits, answers in
+   * place of the upstream): when it is broken its scope closes (design 4.5).
+   */
   readonly protects: boolean;
   /** Overrides of the plugin entity's own fields (`consumer`, `protocols`, …) and `config`. */
   readonly fields: { readonly config: RecordField } & EntityDefinition['fields'];

@@ -4,14 +4,21 @@
  *
  * Source of the order: Kong `kong/db/dao/init.lua`, check_insert, check_update, check_upsert.
  */
-import type { EntityDefinition, Field, JsonObject, JsonValue } from './field.ts';
+import type { EntityDefinition, Field, JsonObject, JsonValue, RecordField } from './field.ts';
 import type { AnyEntity } from './infer.ts';
 import { mergeRecord } from './merge.ts';
 import type { Registry } from './plugin-definition.ts';
 import { expandShorthands } from './shorthand.ts';
 import { shapeOf, subschemaViolations } from './subschema.ts';
 import { expiryOf, isExpiry, withoutExpiry, type Expiry } from './ttl.ts';
-import { readRecord, REQUIRED } from './validate.ts';
+import {
+  fieldOf,
+  isPlainObject,
+  isRequired,
+  readRecord,
+  REQUIRED,
+  type RecordShape,
+} from './validate.ts';
 import type { Violations } from './violations.ts';
 
 export type { Registry } from './plugin-definition.ts';
@@ -46,7 +53,7 @@ export function processInsert(
   return processUpsert(def, input, null, registry, deps);
 }
 
-/** PUT: like POST, nothing of `current` stays but its id. */
+/** PUT: like POST, nothing of `current` stays but its id and secrets that were made up for it. */
 export function processUpsert(
   def: EntityDefinition,
   input: JsonObject,
@@ -57,7 +64,7 @@ export function processUpsert(
   const expanded = expand(def, input, null, registry);
   if (!expanded.ok) return expanded;
   const given = current === null ? expanded.input : { ...expanded.input, id: current.id };
-  const complete = withGenerated(def, given, deps);
+  const complete = withGenerated(def, given, current, registry, deps);
   return finishEntity(def, complete, expiryOf(def, input, null, deps.nowSeconds), registry, false);
 }
 
@@ -73,7 +80,9 @@ export function processUpdate(
   if (!expanded.ok) return expanded;
   const stored = withoutExpiry(def, current);
   const shape = shapeOf(def, { ...stored, ...expanded.input }, registry);
-  const merged = mergeRecord(shape, expanded.input, stored);
+  const merged = generateIn(shape, mergeRecord(shape, expanded.input, stored), stored, (field) =>
+    randomDefault(field, deps),
+  );
   const updated = withTimestamps(def, { ...merged, id: current.id }, current, deps);
   const expiry = expiryOf(def, input, current, deps.nowSeconds);
   const processed = finishEntity(def, updated, expiry, registry, true);
@@ -113,17 +122,63 @@ function expand(
   return expandShorthands(shape, def.shorthand_fields, given);
 }
 
-function withGenerated(def: EntityDefinition, input: Table, deps: ProcessDeps): Table {
+function withGenerated(
+  def: EntityDefinition,
+  input: Table,
+  current: AnyEntity | null,
+  registry: Registry,
+  deps: ProcessDeps,
+): Table {
+  const shape = shapeOf(def, input, registry);
+  const complete = generateIn(shape, input, current, (field) => generate(field, deps));
+  return withTimestamps(def, complete, null, deps);
+}
+
+/**
+ * The record with what is generated in it and in records inside. What once took the place of a
+ * missing default stays (`current`) until something else is sent.
+ */
+function generateIn(
+  shape: RecordShape,
+  input: Table,
+  current: Table | null,
+  make: (field: Field) => unknown,
+): Table {
   const complete = new Map(Object.entries(input));
-  for (const [name, field] of Object.entries(def.fields)) {
-    if (field.auto !== true || (complete.get(name) ?? null) !== null) continue;
-    const value = generate(field, deps);
-    if (value !== undefined) complete.set(name, value);
+  for (const name of Object.keys(shape.fields)) {
+    const field = fieldOf(shape, name);
+    const value = complete.get(name);
+    const below = current !== null && Object.hasOwn(current, name) ? current[name] : null;
+    if (field?.type === 'record' && field.abstract !== true) {
+      const given = recordToFill(field, value);
+      if (given === null) continue;
+      const inner = { fields: field.fields };
+      const made = generateIn(inner, given, isPlainObject(below) ? below : null, make);
+      if (value !== undefined || Object.keys(made).length > 0) complete.set(name, made);
+    } else if (field !== undefined && (value ?? null) === null) {
+      const kept = field.type === 'string' && field.random_default !== undefined ? below : null;
+      const made = kept ?? make(field);
+      if (made !== undefined) complete.set(name, made);
+    }
   }
-  return withTimestamps(def, Object.fromEntries(complete), null, deps);
+  return Object.fromEntries(complete);
+}
+
+/** A record that is there, or will be; null for none, and for what is not one. */
+function recordToFill(field: RecordField, value: unknown): Table | null {
+  if (isPlainObject(value)) return value;
+  // An empty list is an empty record to clients in Lua.
+  if (Array.isArray(value)) return value.length === 0 ? {} : null;
+  return value === undefined && field.default === undefined && isRequired(field) ? {} : null;
+}
+
+function randomDefault(field: Field, deps: ProcessDeps): JsonValue | undefined {
+  if (field.type !== 'string' || field.random_default === undefined) return undefined;
+  return deps.randomText(field.random_default);
 }
 
 function generate(field: Field, deps: ProcessDeps): JsonValue | undefined {
+  if (field.auto !== true) return randomDefault(field, deps);
   if (field.type === 'string') {
     return field.uuid === true ? deps.uuid() : deps.randomText(RANDOM_TEXT_LENGTH);
   }

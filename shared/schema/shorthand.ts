@@ -60,13 +60,9 @@ function expandRecords(shape: RecordShape, data: Map<string, unknown>): Expanded
 }
 
 function valueError(shorthand: ShorthandField, value: unknown): JsonValue {
-  const { type, elements, len_min: lenMin } = shorthand;
-  // A shorthand is a field with a translation; of the attributes only these are used.
-  const field = {
-    type,
-    ...(elements === undefined ? {} : { elements }),
-    ...(lenMin === undefined ? {} : { len_min: lenMin }),
-  } as Field;
+  const { translate: _, translate_backwards: __, deprecation: ___, ...attributes } = shorthand;
+  // A shorthand is a field with a translation.
+  const field = attributes as Field;
   return readField(field, value, { fill: false, lua: true, updating: false }).error;
 }
 

@@ -32,15 +32,25 @@ export function showEntity(
   nowSeconds: number,
 ): JsonObject {
   const shape = shapeOf(def, entity, registry);
-  const shown = Object.entries(completeRecord(shape, withoutExpiry(def, entity))).map(
-    ([name, value]): [string, JsonValue] => {
-      const field = fieldOf(shape, name);
-      const isRecord = field?.type === 'record' && isPlainObject(value);
-      return [name, isRecord ? showShorthands(field.shorthand_fields, value as JsonObject) : value];
-    },
+  const shown = Object.entries(
+    withShorthands(shape, completeRecord(shape, withoutExpiry(def, entity))),
   );
   if (def.ttl === true) shown.push(['ttl', secondsLeft(entity['expires_at'] ?? null, nowSeconds)]);
   return Object.fromEntries(shown);
+}
+
+/** Records inside with their deprecated fields; a record's own are its owner's business. */
+function withShorthands(shape: RecordShape, record: JsonObject): JsonObject {
+  return Object.fromEntries(
+    Object.entries(record).map(([name, value]): [string, JsonValue] => {
+      const field = fieldOf(shape, name);
+      if (field?.type !== 'record' || field.abstract === true || !isPlainObject(value)) {
+        return [name, value];
+      }
+      const inner = withShorthands({ fields: field.fields }, value as JsonObject);
+      return [name, showShorthands(field.shorthand_fields, inner)];
+    }),
+  );
 }
 
 const FILL = { fill: true, lua: false, updating: false } as const;

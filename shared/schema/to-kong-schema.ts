@@ -35,7 +35,12 @@ function memberOf(field: Field): JsonObject {
 }
 
 /** Attributes of ours, functions among them: shown to nobody. */
-const OURS: ReadonlySet<string> = new Set(['custom_validator', 'secret', 'costly']);
+const OURS: ReadonlySet<string> = new Set([
+  'custom_validator',
+  'secret',
+  'costly',
+  'random_default',
+]);
 
 function fieldOf(field: Partial<Field>): JsonObject {
   const shown: [string, JsonValue][] = [];

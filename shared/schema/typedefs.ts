@@ -1,5 +1,6 @@
 /** Fields that several definitions share, named as in Kong's `typedefs.lua`. */
 import { defineField } from './infer.ts';
+import { TTL_MAX } from './ttl.ts';
 import {
   cookieNameError,
   headerNameError,
@@ -11,6 +12,7 @@ import {
   routePathError,
   sniError,
   tagError,
+  urlError,
   utf8NameError,
   wildcardHostError,
 } from './validators.ts';
@@ -56,6 +58,14 @@ export const protocolsHttp = defineField({
   elements: { type: 'string', one_of: HTTP_PROTOCOLS },
 });
 
+/** Any protocol, those of HTTP unless told otherwise. */
+export const protocols = defineField({
+  type: 'set',
+  required: true,
+  default: HTTP_PROTOCOLS,
+  elements: { type: 'string', one_of: PROTOCOLS },
+});
+
 export const host = defineField({ type: 'string', custom_validator: hostError });
 
 export const hostWithOptionalPort = defineField({
@@ -72,8 +82,11 @@ export const port = defineField({ type: 'integer', between: [0, 65_535] });
 /** Milliseconds. */
 export const timeout = defineField({ type: 'integer', between: [0, 2_147_483_646] });
 
-/** Regexes in one route: each takes up to some 30 ms to compile. */
+/** Regexes in one list: each takes up to some 30 ms to compile. */
 export const REGEXES_MAX = 250;
+
+/** For a list in which every member is one. */
+export const ALL_REGEXES = { starts_with: '', max: REGEXES_MAX } as const;
 
 const NO_EMPTY_SEGMENTS = { pattern: '//', err: 'must not have empty segments' } as const;
 
@@ -83,6 +96,25 @@ export const path = defineField({
   match_none: [NO_EMPTY_SEGMENTS],
   custom_validator: pathError,
 });
+
+/** An absolute URL. */
+export const url = defineField({ type: 'string', custom_validator: urlError });
+
+export const httpMethod = defineField({ type: 'string', match: '^%u+$' });
+
+/** Seconds. */
+export const ttl = defineField({ type: 'number', between: [0, TTL_MAX] });
+
+/** Lua code by the name of the log field that it computes. Kept, and never run. */
+export const luaCode = defineField({
+  type: 'map',
+  keys: { type: 'string', len_min: 1 },
+  values: { type: 'string', len_min: 1 },
+});
+
+export const noConsumer = defineField({ type: 'foreign', reference: 'consumers', eq: null });
+export const noService = defineField({ type: 'foreign', reference: 'services', eq: null });
+export const noRoute = defineField({ type: 'foreign', reference: 'routes', eq: null });
 
 export const headerName = defineField({ type: 'string', custom_validator: headerNameError });
 

@@ -184,7 +184,8 @@ function costlyError({ costly }: ListField, list: readonly unknown[]): string | 
   if (costly === undefined) return null;
   const { starts_with: start, max } = costly;
   const count = list.filter((item) => typeof item === 'string' && item.startsWith(start)).length;
-  return count <= max ? null : `at most ${max} may start with ${start}`;
+  if (count <= max) return null;
+  return start === '' ? `length must be at most ${max}` : `at most ${max} may start with ${start}`;
 }
 
 /** Members of lists and maps are never null, whatever their field says. */

@@ -6,6 +6,7 @@
 import { fromUtf8, utf8 } from '../base/bytes.ts';
 import { compileRouteRegex } from '../base/regex.ts';
 import { INVALID_PORT, parseHost } from './host.ts';
+import { parseUrl } from './url.ts';
 
 /** Names of entities: any script, but of ASCII only what needs no escaping in a URL. */
 export function utf8NameError(name: string): string | null {
@@ -55,6 +56,13 @@ export function wildcardHostError(text: string): string | null {
   if (text.includes('*', star + 1)) return 'only one wildcard must be specified';
   const error = sniError(text.replace('*', 'wildcard'));
   return error === null || error.startsWith('must') ? error : `invalid value: ${text}`;
+}
+
+/** An absolute URL: with scheme and host. What follows the host is not looked at, as in Kong. */
+export function urlError(text: string): string | null {
+  const url = parseUrl(text);
+  if (url.host === null) return 'missing host in url';
+  return url.scheme === null ? 'missing scheme in url' : null;
 }
 
 export function ipOrCidrError(text: string): string | null {

@@ -5,7 +5,8 @@ import type { GatewayResponse } from '../../http/message.ts';
 import type { RequestContext } from '../../proxy/context.ts';
 import type { PluginHandler } from '../plugin.ts';
 import { type Period, WINDOW_SECONDS, windowEnd, windowStart } from './windows.ts';
-import { PERIODS, type RateLimitingConfig } from './schema.ts';
+import { PERIODS } from '../limits.ts';
+import type { RateLimitingConfig } from './schema.ts';
 
 interface Limit {
   readonly period: Period;

@@ -1,20 +1,15 @@
 /** rate-limiting: so many requests per second, minute, hour, day, month, year. */
-import type { EntityCheck } from '../../schema/field.ts';
-import { defineField, defineFields, type RecordOf } from '../../schema/infer.ts';
+import { defineFields, type RecordOf } from '../../schema/infer.ts';
 import { headerName, path, protocolsHttp } from '../../schema/typedefs.ts';
 import type { Violations } from '../../schema/violations.ts';
+import { limit, needs, orderError, PERIODS } from '../limits.ts';
 import { definePlugin } from '../plugin.ts';
-import { redis, REDIS_SHORTHANDS } from './redis.ts';
-
-/** Shortest first. */
-export const PERIODS = ['second', 'minute', 'hour', 'day', 'month', 'year'] as const;
+import { redis, REDIS_SHORTHANDS } from '../redis.ts';
 
 /** `sync_rate` that means "count where the counters are, at once". */
 const SYNC_RATE_REALTIME = -1;
 /** Shortest interval, in seconds. */
 const SYNC_RATE_MIN = 0.02;
-
-const limit = defineField({ type: 'number', gt: 0 });
 
 const config = defineFields({
   second: limit,
@@ -91,17 +86,6 @@ export const rateLimiting = definePlugin({
   ],
 });
 
-function needs(field: string, value: string, companion: string): EntityCheck {
-  return {
-    conditional: {
-      if_field: `config.${field}`,
-      if_match: { eq: value },
-      then_field: `config.${companion}`,
-      then_match: { required: true },
-    },
-  };
-}
-
 /** Counters shared by several nodes do not exist yet, nor does a place for their password. */
 function unsupported(limits: RateLimitingConfig): Violations | null {
   if (limits.policy === 'cluster' || limits.policy === 'redis') {
@@ -111,20 +95,9 @@ function unsupported(limits: RateLimitingConfig): Violations | null {
   return { redis: { password: 'cannot be kept yet: no policy that uses it is supported' } };
 }
 
-/** A longer period cannot allow less than a shorter one. */
 function limitsError(limits: RateLimitingConfig): string | null {
-  for (const [index, lower] of PERIODS.entries()) {
-    const least = limits[lower];
-    if (least === null) continue;
-    for (const upper of PERIODS.slice(index + 1)) {
-      const most = limits[upper];
-      if (most === null || most >= least) continue;
-      return (
-        `The limit for ${upper}(${most.toFixed(1)}) cannot be lower than ` +
-        `the limit for ${lower}(${least.toFixed(1)})`
-      );
-    }
-  }
+  const error = orderError(limits, 'The');
+  if (error !== null) return error;
   if (limits.sync_rate === SYNC_RATE_REALTIME) return null;
   if (limits.policy !== 'redis') return 'sync_rate can only be used with the redis policy';
   return limits.sync_rate < SYNC_RATE_MIN

@@ -1,5 +1,5 @@
 /** Calendar windows in UTC. Pure arithmetic on epoch milliseconds. */
-import type { PERIODS } from './schema.ts';
+import type { PERIODS } from '../limits.ts';
 
 export type Period = (typeof PERIODS)[number];
 

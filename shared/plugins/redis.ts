@@ -1,7 +1,7 @@
 /** Connection to Redis, and its deprecated flat spelling. */
-import type { Field, ShorthandField } from '../../schema/field.ts';
-import { defineField } from '../../schema/infer.ts';
-import { host, port, sni, timeout } from '../../schema/typedefs.ts';
+import type { Field, ShorthandField } from '../schema/field.ts';
+import { defineField } from '../schema/infer.ts';
+import { host, port, sni, timeout } from '../schema/typedefs.ts';
 
 export const redis = defineField({
   type: 'record',
@@ -11,7 +11,13 @@ export const redis = defineField({
     port: { ...port, default: 6379 },
     timeout: { ...timeout, default: 2000 },
     username: { type: 'string', referenceable: true },
-    password: { type: 'string', encrypted: true, referenceable: true, len_min: 0 },
+    password: {
+      type: 'string',
+      encrypted: true,
+      referenceable: true,
+      len_min: 0,
+      secret: 'sealed',
+    },
     database: { type: 'integer', default: 0 },
     ssl: { type: 'boolean', required: false, default: false },
     ssl_verify: { type: 'boolean', required: false, default: false },

@@ -1,0 +1,67 @@
+/** ai-response-transformer: lets a language model rewrite the response. */
+import { regexError } from '../../schema/attributes.ts';
+import { defineFields } from '../../schema/infer.ts';
+import { host, port, protocolsHttp } from '../../schema/typedefs.ts';
+import { llm, maxRequestBodySize } from '../llm.ts';
+import { definePlugin } from '../plugin.ts';
+
+const config = defineFields({
+  prompt: {
+    type: 'string',
+    required: true,
+    description: 'Tells the model what to make of the response.',
+  },
+  transformation_extract_pattern: {
+    type: 'string',
+    required: false,
+    custom_validator: regexError,
+    description: 'Regular expression: its first match in the answer of the model becomes the body.',
+  },
+  parse_llm_response_json_instructions: {
+    type: 'boolean',
+    required: true,
+    default: false,
+    description: 'Whether the answer is JSON with status, headers and body of the response.',
+  },
+  http_timeout: {
+    type: 'integer',
+    required: true,
+    default: 60_000,
+    description: 'Milliseconds to wait for the model.',
+  },
+  https_verify: {
+    type: 'boolean',
+    required: true,
+    default: true,
+    description: 'Whether the certificate of the provider is verified.',
+  },
+  max_request_body_size: maxRequestBodySize,
+  http_proxy_host: host,
+  http_proxy_port: port,
+  https_proxy_host: host,
+  https_proxy_port: port,
+  llm,
+});
+
+export const aiResponseTransformer = definePlugin({
+  name: 'ai-response-transformer',
+  version: '3.9.4',
+  priority: 768,
+  phases: ['access'],
+  runtimes: [],
+  protects: false,
+  fields: { protocols: protocolsHttp, config: { type: 'record', required: true, fields: config } },
+  entity_checks: [
+    {
+      conditional: {
+        if_field: 'config.llm.route_type',
+        if_match: { not_one_of: ['llm/v1/chat'] },
+        then_field: 'config.llm.route_type',
+        then_match: { eq: 'llm/v1/chat' },
+        then_err: "'config.llm.route_type' must be 'llm/v1/chat' for AI transformer plugins",
+      },
+    },
+    { mutually_required: ['config.http_proxy_host', 'config.http_proxy_port'] },
+    { mutually_required: ['config.https_proxy_host', 'config.https_proxy_port'] },
+  ],
+});
