@@ -111,6 +111,11 @@ export function decodeEntity(plan: TablePlan, row: EntityRow, keys: RowKeys): An
   return { ...entity, id: row.id };
 }
 
+/** `bytea` as Postgres writes it. */
+export function bytesText(bytes: Uint8Array): string {
+  return `\\x${Buffer.from(bytes).toString('hex')}`;
+}
+
 function scalarOf(value: JsonValue | undefined): Param {
   if (value === null || value === undefined) return null;
   assert(typeof value === 'string', 'a unique field is a text');

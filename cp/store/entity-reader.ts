@@ -4,10 +4,14 @@ import { isUuid } from '#shared/schema/attributes.ts';
 import type { EntityDefinition } from '#shared/schema/field.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
 import type { Db, Param } from './db.ts';
-import { decodeEntity, type EntityRow, type RowKeys } from './entity-codec.ts';
+import { bytesText, decodeEntity, type EntityRow, type RowKeys } from './entity-codec.ts';
 import { toStoreError } from './errors.ts';
 import { SYSTEM_WORKSPACE } from './migrations/0001-init.ts';
+import { partsOf } from './row-batch.ts';
 import { quoted, type TablePlan } from './sql.ts';
+
+/** Ids or values in one statement. */
+const LOOK_UP_MAX = 5_000;
 
 export interface ListQuery {
   /** Rows per page, at least 1. */
@@ -35,6 +39,19 @@ export interface Reader {
     field: string,
     value: string,
   ): Promise<AnyEntity | null>;
+  /** Those of the ids that are there, by id (lower case). */
+  getMany(
+    definition: EntityDefinition,
+    ws: string,
+    ids: readonly string[],
+  ): Promise<Map<string, AnyEntity>>;
+  /** Those that have one of the values in a unique field, by value. */
+  getManyBy(
+    definition: EntityDefinition,
+    ws: string,
+    field: string,
+    values: readonly string[],
+  ): Promise<Map<string, AnyEntity>>;
   /** In order of id. */
   list(definition: EntityDefinition, ws: string, query: ListQuery): Promise<Page>;
 }
@@ -66,7 +83,9 @@ export class EntityReader implements Reader {
   async get(definition: EntityDefinition, ws: string, id: string): Promise<AnyEntity | null> {
     if (!isUuid(id)) return null;
     const plan = planFor(this.#plans, definition);
-    return this.#one(plan, `${plan.select} AND id = $2`, [workspaceOf(plan, ws), id]);
+    const params = [workspaceOf(plan, ws), id];
+    const [entity] = await this.#all(plan, `${plan.select} AND id = $2`, params);
+    return entity ?? null;
   }
 
   async getBy(
@@ -75,28 +94,68 @@ export class EntityReader implements Reader {
     field: string,
     value: string,
   ): Promise<AnyEntity | null> {
-    // Postgres has no such text, so no entity has it either.
-    if (value.includes('\0')) return null;
+    const found = await this.getManyBy(definition, ws, field, [value]);
+    return found.get(value) ?? null;
+  }
+
+  async getMany(
+    definition: EntityDefinition,
+    ws: string,
+    ids: readonly string[],
+  ): Promise<Map<string, AnyEntity>> {
     const plan = planFor(this.#plans, definition);
-    const found = plan.uniques.find((unique) => unique.field === field);
-    const { column, isBlind } = must(found, `${plan.table}.${field} is not unique`);
-    const param = isBlind ? this.#keys.blindIndex(plan.table, field, value) : value;
-    const text = `${plan.select} AND ${quoted(column)} = $2`;
-    return this.#one(plan, text, [workspaceOf(plan, ws), param]);
+    const text = `${plan.select} AND id = ANY($2::uuid[]) ORDER BY id`;
+    const found = new Map<string, AnyEntity>();
+    for (const batch of partsOf(ids.filter(isUuid), LOOK_UP_MAX)) {
+      for (const entity of await this.#all(plan, text, [workspaceOf(plan, ws), batch])) {
+        found.set(entity.id, entity);
+      }
+    }
+    return found;
+  }
+
+  async getManyBy(
+    definition: EntityDefinition,
+    ws: string,
+    field: string,
+    values: readonly string[],
+  ): Promise<Map<string, AnyEntity>> {
+    const plan = planFor(this.#plans, definition);
+    const unique = must(
+      plan.uniques.find((candidate) => candidate.field === field),
+      `${plan.table}.${field} is not unique`,
+    );
+    const cast = unique.isBlind ? '::bytea[]' : '';
+    const text = `${plan.select} AND ${quoted(unique.column)} = ANY($2::text[]${cast}) ORDER BY id`;
+    const found = new Map<string, AnyEntity>();
+    // Postgres has no text with a NUL, so no entity has it either.
+    for (const batch of partsOf(
+      values.filter((value) => !value.includes('\0')),
+      LOOK_UP_MAX,
+    )) {
+      const keys = unique.isBlind
+        ? batch.map((value) => bytesText(this.#keys.blindIndex(plan.table, field, value)))
+        : batch;
+      for (const entity of await this.#all(plan, text, [workspaceOf(plan, ws), keys])) {
+        const value = entity[field];
+        if (typeof value === 'string') found.set(value, entity);
+      }
+    }
+    return found;
   }
 
   async list(definition: EntityDefinition, ws: string, query: ListQuery): Promise<Page> {
     const plan = planFor(this.#plans, definition);
     const { text, params } = listStatement(plan, ws, query);
-    const rows = await this.#rows(`${text}${this.#lock}`, params);
-    const page = rows.slice(0, query.size).map((row) => decodeEntity(plan, row, this.#keys));
+    const rows = await this.#all(plan, text, params);
+    const page = rows.slice(0, query.size);
     const last = page.at(-1);
     return { rows: page, next: rows.length > query.size && last !== undefined ? last.id : null };
   }
 
-  async #one(plan: TablePlan, text: string, params: readonly Param[]): Promise<AnyEntity | null> {
-    const [row] = await this.#rows(`${text}${this.#lock}`, params);
-    return row === undefined ? null : decodeEntity(plan, row, this.#keys);
+  async #all(plan: TablePlan, text: string, params: readonly Param[]): Promise<AnyEntity[]> {
+    const rows = await this.#rows(`${text}${this.#lock}`, params);
+    return rows.map((row) => decodeEntity(plan, row, this.#keys));
   }
 
   async #rows(text: string, params: readonly Param[]): Promise<EntityRow[]> {

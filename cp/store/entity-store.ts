@@ -1,14 +1,16 @@
 /** Writes entities inside one transaction: rows now, change rows by `PendingChanges` at its end. */
 import { assert } from '#shared/base/assert.ts';
+import { isUuid } from '#shared/schema/attributes.ts';
 import type { EntityDefinition, JsonObject } from '#shared/schema/field.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
 import type { Registry } from '#shared/schema/plugin-definition.ts';
-import type { Db } from './db.ts';
-import { encodeEntity, type EncodedEntity, type RowKeys } from './entity-codec.ts';
+import type { Db, Param } from './db.ts';
+import { bytesText, encodeEntity, type EncodedEntity, type RowKeys } from './entity-codec.ts';
 import { EntityReader, planFor, type Plans, type Reader, workspaceOf } from './entity-reader.ts';
 import { StoreError, toEntityError } from './errors.ts';
 import type { PendingChanges } from './pending-changes.ts';
-import { type ForeignColumn, foreignId, quoted, type TablePlan } from './sql.ts';
+import { BATCH_ROWS_MAX, batchesOf, partsOf, rowText } from './row-batch.ts';
+import { type ForeignColumn, foreignId, quoted, type TablePlan, typeOf } from './sql.ts';
 
 /** A transaction that writes. What it reads it locks until it ends. */
 export interface WriteTx extends Reader {
@@ -25,6 +27,34 @@ export interface WriteTx extends Reader {
    * @throws StoreError `foreign_referenced` when a child restricts it
    */
   remove(definition: EntityDefinition, ws: string, id: string): Promise<boolean>;
+  /**
+   * As `insert` of one after the other, in few statements.
+   *
+   * @throws StoreError as `insert`; its `entityId` says which of them failed
+   */
+  insertMany(
+    definition: EntityDefinition,
+    ws: string,
+    entities: readonly AnyEntity[],
+  ): Promise<void>;
+  /** As `update` of one after the other, in few statements. @throws StoreError as `insertMany` */
+  updateMany(
+    definition: EntityDefinition,
+    ws: string,
+    entities: readonly AnyEntity[],
+  ): Promise<void>;
+  /**
+   * As `remove` of all at once, in few statements.
+   *
+   * @returns how many were there
+   * @throws StoreError `foreign_referenced`; its `entityId` says which of them is
+   */
+  removeMany(definition: EntityDefinition, ws: string, ids: readonly string[]): Promise<number>;
+}
+
+interface Item {
+  readonly entity: AnyEntity;
+  readonly encoded: EncodedEntity;
 }
 
 export interface EntityTxOptions {
@@ -56,7 +86,7 @@ export class EntityTx extends EntityReader implements WriteTx {
     this.#assertParents(plan, entity);
     const encoded = encodeEntity(plan, entity, this.#keys, this.#registry);
     const owner = workspaceOf(plan, ws);
-    if (plan.hasExpiry) await this.#removeExpiredRivals(plan, owner, entity.id, encoded);
+    if (plan.hasExpiry) await this.#removeExpiredRivals(plan, owner, [entity.id], [encoded]);
     await this.#statement(plan.insert, plan, { ws: owner, entity, encoded });
     if (plan.table === 'workspaces') {
       await this.#enterWorkspace(entity.id);
@@ -69,7 +99,7 @@ export class EntityTx extends EntityReader implements WriteTx {
     this.#assertParents(plan, entity);
     const encoded = encodeEntity(plan, entity, this.#keys, this.#registry);
     const owner = workspaceOf(plan, ws);
-    if (plan.hasExpiry) await this.#removeExpiredRivals(plan, owner, null, encoded);
+    if (plan.hasExpiry) await this.#removeExpiredRivals(plan, owner, [], [encoded]);
     const count = await this.#statement(plan.update, plan, { ws: owner, entity, encoded });
     assert(count === 1, `update of ${plan.table} ${entity.id}, which is not there`);
     this.#record(plan, owner, entity.id, 'update', encoded);
@@ -82,6 +112,88 @@ export class EntityTx extends EntityReader implements WriteTx {
     if (plan.table === 'workspaces') await this.#leaveWorkspace(id);
     await this.#removeAll(plan, workspaceOf(plan, ws), [id]);
     return true;
+  }
+
+  async insertMany(
+    definition: EntityDefinition,
+    ws: string,
+    entities: readonly AnyEntity[],
+  ): Promise<void> {
+    if (entities.length < 2 || definition.name === 'workspaces') {
+      for (const entity of entities) await this.insert(definition, ws, entity);
+      return;
+    }
+    const plan = planFor(this.#plans, definition);
+    const owner = workspaceOf(plan, ws);
+    for (const { items, json } of this.#batches(plan, entities)) {
+      await this.#lockParents(plan, owner, items);
+      if (plan.hasExpiry) {
+        const ids = items.map(({ entity }) => entity.id);
+        const encoded = items.map((item) => item.encoded);
+        await this.#removeExpiredRivals(plan, owner, ids, encoded);
+      }
+      const { rows } = await this.db.query<{ id: string }>(plan.insertMany, [owner, json]);
+      const inserted = new Set(rows.map(({ id }) => id));
+      for (const { entity, encoded } of items) {
+        // What collided is tried by itself, for the error that names it.
+        if (!inserted.delete(entity.id.toLowerCase())) {
+          await this.#statement(plan.insert, plan, { ws: owner, entity, encoded });
+        }
+        this.#record(plan, owner, entity.id, 'create', encoded);
+      }
+    }
+  }
+
+  async updateMany(
+    definition: EntityDefinition,
+    ws: string,
+    entities: readonly AnyEntity[],
+  ): Promise<void> {
+    const plan = planFor(this.#plans, definition);
+    const owner = workspaceOf(plan, ws);
+    for (const { items } of this.#batches(plan, entities)) {
+      await this.#lockParents(plan, owner, items);
+      const alone = await this.#changingKeys(plan, owner, items);
+      const together = items.filter((item) => !alone.has(item));
+      const texts = together.map(({ entity, encoded }) => rowText(plan, entity.id, encoded));
+      const { count } = await this.db.query(plan.updateMany, [owner, `[${texts.join(',')}]`]);
+      assert(count === together.length, `update of ${plan.table}, some of which are not there`);
+      for (const item of items) {
+        if (alone.has(item)) await this.update(definition, ws, item.entity);
+        else this.#record(plan, owner, item.entity.id, 'update', item.encoded);
+      }
+    }
+  }
+
+  async removeMany(
+    definition: EntityDefinition,
+    ws: string,
+    ids: readonly string[],
+  ): Promise<number> {
+    if (definition.name === 'workspaces') {
+      let removed = 0;
+      for (const id of ids) if (await this.remove(definition, ws, id)) removed += 1;
+      return removed;
+    }
+    const plan = planFor(this.#plans, definition);
+    const owner = workspaceOf(plan, ws);
+    let removed = 0;
+    for (const batch of partsOf([...new Set(ids)].filter(isUuid), BATCH_ROWS_MAX)) {
+      const { rows } = await this.db.query<{ id: string }>(
+        `SELECT id FROM ${quoted(plan.table)} WHERE ws_id = $1 AND id = ANY($2::uuid[]) ` +
+          `${plan.hasExpiry ? 'AND (expires_at IS NULL OR expires_at > now()) ' : ''}` +
+          'ORDER BY id FOR UPDATE',
+        [owner, batch],
+      );
+      const found = new Set(rows.map(({ id }) => id));
+      await this.#removeAll(
+        plan,
+        owner,
+        batch.filter((id) => found.has(id.toLowerCase())),
+      );
+      removed += found.size;
+    }
+    return removed;
   }
 
   /** Removes rows whose time has come, at most `limit`. @returns how many */
@@ -106,8 +218,78 @@ export class EntityTx extends EntityReader implements WriteTx {
     for (const { field, reference } of plan.foreigns) {
       const id = foreignId(entity[field]);
       if (id === null || this.#plans.has(reference)) continue;
-      throw new StoreError({ code: 'foreign_missing', field, reference, id });
+      const failure = { code: 'foreign_missing', field, reference, id } as const;
+      throw new StoreError(failure, { entityId: entity.id });
     }
+  }
+
+  #batches(plan: TablePlan, entities: readonly AnyEntity[]) {
+    const encode = (entity: AnyEntity): Item => {
+      this.#assertParents(plan, entity);
+      return { entity, encoded: encodeEntity(plan, entity, this.#keys, this.#registry) };
+    };
+    // Encoded one by one as the batches are made: they need not all be in memory.
+    const items = (function* () {
+      for (const entity of entities) yield encode(entity);
+    })();
+    return batchesOf(items, ({ entity, encoded }) => rowText(plan, entity.id, encoded));
+  }
+
+  /** The lock that a foreign key takes, taken first: its own error would not say which row it is about. */
+  async #lockParents(plan: TablePlan, ws: string, items: readonly Item[]): Promise<void> {
+    for (const { field, reference } of plan.foreigns) {
+      const ids = new Set(items.flatMap(({ entity }) => foreignId(entity[field]) ?? []));
+      const parent = this.#plans.get(reference);
+      if (ids.size === 0 || parent === undefined) continue;
+      const { rows } = await this.db.query<{ id: string }>(
+        `SELECT id FROM ${quoted(parent.table)} WHERE ws_id = $1 AND id = ANY($2::uuid[]) ` +
+          'ORDER BY id FOR KEY SHARE',
+        [ws, [...ids]],
+      );
+      const found = new Set(rows.map(({ id }) => id));
+      for (const { entity } of items) {
+        const id = foreignId(entity[field]);
+        if (id === null || found.has(id.toLowerCase())) continue;
+        const failure = { code: 'foreign_missing', field, reference, id } as const;
+        throw new StoreError(failure, { entityId: entity.id });
+      }
+    }
+  }
+
+  /**
+   * Those whose unique values change are updated one by one, in order: within one statement two rows
+   * could not exchange a name by way of a third, and no error would say which of them it is about.
+   */
+  async #changingKeys(
+    plan: TablePlan,
+    ws: string,
+    items: readonly Item[],
+  ): Promise<ReadonlySet<Item>> {
+    const columns = plan.uniques.map(({ column }) => column);
+    if (plan.cacheKey !== null) columns.push('cache_key');
+    const { rows } = await this.db.query<{ id: string; keys: (string | null)[] }>(
+      `SELECT id, ARRAY[${columns.map((column) => `${quoted(column)}::text`).join(', ')}]::text[] AS keys ` +
+        `FROM ${quoted(plan.table)} WHERE ws_id = $1 AND id = ANY($2::uuid[]) ORDER BY id FOR UPDATE`,
+      [ws, items.map(({ entity }) => entity.id)],
+    );
+    const current = new Map(rows.map(({ id, keys }) => [id, keys]));
+    const seen = new Set<string>();
+    return new Set(
+      items.filter(({ entity: { id }, encoded }) => {
+        const keys = current.get(id.toLowerCase()) ?? null;
+        // The same row twice in one statement would be updated once.
+        const isRepeated = seen.has(id);
+        seen.add(id);
+        return (
+          isRepeated ||
+          columns.some((column, index) => {
+            const value = encoded.params[plan.columns.indexOf(column)] ?? null;
+            const text = value instanceof Uint8Array ? bytesText(value) : value;
+            return text !== (keys?.[index] ?? null);
+          })
+        );
+      }),
+    );
   }
 
   async #statement(
@@ -138,19 +320,21 @@ export class EntityTx extends EntityReader implements WriteTx {
   async #removeExpiredRivals(
     plan: TablePlan,
     ws: string,
-    id: string | null,
-    encoded: EncodedEntity,
+    ids: readonly string[],
+    rows: readonly EncodedEntity[],
   ): Promise<void> {
-    const params: (string | Uint8Array)[] = [ws];
+    const params: (string | readonly string[])[] = [ws];
     const rivals: string[] = [];
-    if (id !== null) rivals.push(`id = $${params.push(id)}`);
+    if (ids.length > 0) rivals.push(`id = ANY($${params.push(ids)}::uuid[])`);
     for (const { column } of plan.uniques) {
-      const value = encoded.params[plan.columns.indexOf(column)];
-      if (typeof value !== 'string' && !(value instanceof Uint8Array)) continue;
-      rivals.push(`${quoted(column)} = $${params.push(value)}`);
+      const at = plan.columns.indexOf(column);
+      const values = rows.flatMap((row) => keyText(row.params[at] ?? null));
+      if (values.length === 0) continue;
+      const cast = typeOf(plan, column) === 'text' ? '' : `::${typeOf(plan, column)}[]`;
+      rivals.push(`${quoted(column)} = ANY($${params.push(values)}::text[]${cast})`);
     }
     if (rivals.length === 0) return;
-    const { rows } = await this.db.query<{ id: string }>(
+    const expired = await this.db.query<{ id: string }>(
       `SELECT id FROM ${quoted(plan.table)} WHERE ws_id = $1 AND expires_at <= now() ` +
         `AND (${rivals.join(' OR ')}) ORDER BY id FOR UPDATE`,
       params,
@@ -158,7 +342,7 @@ export class EntityTx extends EntityReader implements WriteTx {
     await this.#removeAll(
       plan,
       ws,
-      rows.map((row) => row.id),
+      expired.rows.map((row) => row.id),
     );
   }
 
@@ -183,15 +367,17 @@ export class EntityTx extends EntityReader implements WriteTx {
     foreign: ForeignColumn,
     parents: { kind: string; ws: string; ids: readonly string[] },
   ): Promise<void> {
-    const { rows } = await this.db.query<{ id: string }>(
-      `SELECT id FROM ${quoted(child.table)} WHERE ws_id = $1 ` +
+    const { rows } = await this.db.query<{ id: string; parent: string }>(
+      `SELECT id, ${quoted(foreign.column)} AS parent FROM ${quoted(child.table)} WHERE ws_id = $1 ` +
         `AND ${quoted(foreign.column)} = ANY($2::uuid[]) ORDER BY id FOR UPDATE`,
       [parents.ws, parents.ids],
     );
-    if (rows.length === 0) return;
+    const [first] = rows;
+    if (first === undefined) return;
     if (foreign.onDelete === 'restrict') {
       const { name: by } = child.definition;
-      throw new StoreError({ code: 'foreign_referenced', by, kind: parents.kind });
+      const failure = { code: 'foreign_referenced', by, kind: parents.kind } as const;
+      throw new StoreError(failure, { entityId: first.parent });
     }
     if (foreign.onDelete === 'cascade') {
       await this.#removeAll(
@@ -228,7 +414,8 @@ export class EntityTx extends EntityReader implements WriteTx {
       );
       if (count === 0) continue;
       const { name: by } = plan.definition;
-      throw new StoreError({ code: 'foreign_referenced', by, kind: 'workspaces' });
+      const failure = { code: 'foreign_referenced', by, kind: 'workspaces' } as const;
+      throw new StoreError(failure, { entityId: ws });
     }
     await this.db.query('DELETE FROM workspace_versions WHERE ws_id = $1', [ws]);
     await this.db.query(
@@ -236,4 +423,10 @@ export class EntityTx extends EntityReader implements WriteTx {
       [ws],
     );
   }
+}
+
+/** A unique value as text; nothing for null, which collides with nothing. */
+function keyText(value: Param): string[] {
+  if (value instanceof Uint8Array) return [bytesText(value)];
+  return typeof value === 'string' ? [value] : [];
 }

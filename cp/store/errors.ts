@@ -27,9 +27,12 @@ export type StoreFailure =
 export class StoreError extends Error {
   override readonly name = 'StoreError';
   readonly failure: StoreFailure;
-  constructor(failure: StoreFailure, cause?: unknown) {
-    super(describe(failure), { cause });
+  /** Id of the entity whose write failed: of one among many, which. Null when it is not about one. */
+  readonly entityId: string | null;
+  constructor(failure: StoreFailure, facts: { cause?: unknown; entityId?: string } = {}) {
+    super(describe(failure), { cause: facts.cause });
     this.failure = failure;
+    this.entityId = facts.entityId ?? null;
   }
 }
 
@@ -70,12 +73,14 @@ export function toEntityError(error: unknown, plan: TablePlan, entity: AnyEntity
   const id = foreign === undefined ? null : foreignId(entity[foreign.field]);
   if (foreign === undefined || id === null) return error;
   const { field, reference } = foreign;
-  return new StoreError({ code: 'foreign_missing', field, reference, id }, error);
+  const facts = { cause: error, entityId: entity.id };
+  return new StoreError({ code: 'foreign_missing', field, reference, id }, facts);
 }
 
 function uniqueError(error: DbError, plan: TablePlan, entity: AnyEntity): unknown {
+  const facts = { cause: error, entityId: entity.id };
   if (error.constraint === `${plan.table}_pkey`) {
-    return new StoreError({ code: 'primary_key', id: entity.id }, error);
+    return new StoreError({ code: 'primary_key', id: entity.id }, facts);
   }
   const unique = plan.uniques.find(({ constraint }) => constraint === error.constraint);
   const fields =
@@ -85,13 +90,8 @@ function uniqueError(error: DbError, plan: TablePlan, entity: AnyEntity): unknow
         ? plan.cacheKey
         : null;
   if (fields === null) return error;
-  return new StoreError(
-    {
-      code: 'unique',
-      fields: Object.fromEntries(fields.map((field) => [field, entity[field] ?? null])),
-    },
-    error,
-  );
+  const values = Object.fromEntries(fields.map((field) => [field, entity[field] ?? null]));
+  return new StoreError({ code: 'unique', fields: values }, facts);
 }
 
 /**
@@ -100,10 +100,11 @@ function uniqueError(error: DbError, plan: TablePlan, entity: AnyEntity): unknow
  */
 export function toStoreError(error: unknown): unknown {
   if (!(error instanceof DbError)) return error;
-  if (error.outcomeUnknown) return new StoreError({ code: 'outcome_unknown' }, error);
-  if (isUnavailable(error.sqlState)) return new StoreError({ code: 'unavailable' }, error);
+  if (error.outcomeUnknown) return new StoreError({ code: 'outcome_unknown' }, { cause: error });
+  if (isUnavailable(error.sqlState))
+    return new StoreError({ code: 'unavailable' }, { cause: error });
   if (isBadData(error.sqlState)) {
-    return new StoreError({ code: 'invalid', detail: detailOf(error.sqlState) }, error);
+    return new StoreError({ code: 'invalid', detail: detailOf(error.sqlState) }, { cause: error });
   }
   return error;
 }

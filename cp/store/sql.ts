@@ -54,6 +54,13 @@ export interface TablePlan {
   readonly columns: readonly string[];
   readonly insert: string;
   readonly update: string;
+  /**
+   * `$1` workspace, `$2` JSON array of rows. Returns the ids of those that collide with nothing; the
+   * others are left out without an error.
+   */
+  readonly insertMany: string;
+  /** `$1` workspace, `$2` JSON array of rows. */
+  readonly updateMany: string;
   /** `SELECT … WHERE ws_id = $1`, to be continued with ` AND …`. */
   readonly select: string;
 }
@@ -113,9 +120,10 @@ function secretOf(field: string, attributes: Field): SecretColumns[] {
   return [{ field, cipher: `${field}_cipher`, index: isLookup ? `${field}_index` : null, isTree }];
 }
 
-type Shape = Omit<TablePlan, 'columns' | 'insert' | 'update' | 'select'>;
+type Statements = 'columns' | 'insert' | 'update' | 'insertMany' | 'updateMany' | 'select';
+type Shape = Omit<TablePlan, Statements>;
 
-function statementsOf(shape: Shape): Pick<TablePlan, 'columns' | 'insert' | 'update' | 'select'> {
+function statementsOf(shape: Shape): Pick<TablePlan, Statements> {
   const columns = [
     ...new Set([
       ...shape.uniques.map(({ column }) => column),
@@ -132,6 +140,8 @@ function statementsOf(shape: Shape): Pick<TablePlan, 'columns' | 'insert' | 'upd
   const table = quoted(shape.table);
   const names = columns.map(quoted);
   const places = columns.map((_, index) => `$${index + 3}`);
+  const record = `r(id uuid, ${columns.map((name) => `${quoted(name)} ${typeOf(shape, name)}`).join(', ')})`;
+  const rows = `json_to_recordset($2::json) AS ${record}`;
   const read = ['doc', ...shape.secrets.map(({ cipher }) => cipher)].map(quoted);
   return {
     columns,
@@ -141,10 +151,30 @@ function statementsOf(shape: Shape): Pick<TablePlan, 'columns' | 'insert' | 'upd
     update:
       `UPDATE ${table} SET ${names.map((name, index) => `${name} = ${places[index]}`).join(', ')} ` +
       'WHERE ws_id = $1 AND id = $2',
+    insertMany:
+      `INSERT INTO ${table} (ws_id, id, ${names.join(', ')}) ` +
+      `SELECT $1::uuid, r.id, ${names.map((name) => `r.${name}`).join(', ')} FROM ${rows} ` +
+      'ON CONFLICT DO NOTHING RETURNING id',
+    updateMany:
+      `UPDATE ${table} AS t SET ${names.map((name) => `${name} = r.${name}`).join(', ')} ` +
+      `FROM ${rows} WHERE t.ws_id = $1::uuid AND t.id = r.id`,
     select:
       `SELECT id, ${read.join(', ')} FROM ${table} WHERE ws_id = $1` +
       (shape.hasExpiry ? ' AND (expires_at IS NULL OR expires_at > now())' : ''),
   };
+}
+
+/** The column's type in Postgres. */
+export function typeOf(
+  plan: Pick<TablePlan, 'foreigns' | 'secrets'>,
+  column: string,
+): 'uuid' | 'bytea' | 'text[]' | 'timestamptz' | 'jsonb' | 'text' {
+  if (plan.foreigns.some((foreign) => foreign.column === column)) return 'uuid';
+  const isBytes = plan.secrets.some(({ cipher, index }) => cipher === column || index === column);
+  if (isBytes) return 'bytea';
+  if (column === 'tags') return 'text[]';
+  if (column === 'expires_at') return 'timestamptz';
+  return column === 'doc' ? 'jsonb' : 'text';
 }
 
 export function quoted(name: string): string {

@@ -1,5 +1,6 @@
 /** What every driver must make true of the store. Run by `store.{pglite,pg,neon}.test.ts`. */
 import { afterAll, beforeAll, describe } from 'vitest';
+import { describeBatches } from './batches.suite.ts';
 import { SuiteContext, type SuiteOptions } from './context.suite.ts';
 import { describeEntities, describeDeletes } from './entities.suite.ts';
 import { describeVersions, describeOthers } from './versions.suite.ts';
@@ -14,6 +15,7 @@ export function storeSuite(options: SuiteOptions): void {
     describeEntities(context);
     describeVersions(context);
     describeDeletes(context);
+    describeBatches(context);
     describeDatabase(context);
     describeStart(context, options);
     if (options.isConcurrent) describeOthers(context);

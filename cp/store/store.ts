@@ -140,6 +140,23 @@ class PostgresStore implements Store {
     return this.#reader.getBy(definition, ws, field, value);
   }
 
+  getMany(
+    definition: EntityDefinition,
+    ws: string,
+    ids: readonly string[],
+  ): Promise<Map<string, AnyEntity>> {
+    return this.#reader.getMany(definition, ws, ids);
+  }
+
+  getManyBy(
+    definition: EntityDefinition,
+    ws: string,
+    field: string,
+    values: readonly string[],
+  ): Promise<Map<string, AnyEntity>> {
+    return this.#reader.getManyBy(definition, ws, field, values);
+  }
+
   list(definition: EntityDefinition, ws: string, query: ListQuery): Promise<Page> {
     return this.#reader.list(definition, ws, query);
   }
