@@ -8,6 +8,7 @@ import { StoreError } from '../store/errors.ts';
 import type { AccessGuard } from './access.ts';
 import { refuseLongTarget } from './arguments.ts';
 import type { AdminContext, AdminRequest, AdminResponse, Endpoint, Method } from './context.ts';
+import { bulkEndpoints } from './endpoints/bulk.ts';
 import { clusteringEndpoints } from './endpoints/clustering.ts';
 import { consumerEndpoints } from './endpoints/consumers.ts';
 import { debugEndpoints } from './endpoints/debug.ts';
@@ -52,6 +53,7 @@ export function adminEndpoints(entities: ReadonlyMap<string, EntityDefinition>):
     ...healthEndpoints(),
     ...schemaEndpoints(),
     ...clusteringEndpoints(),
+    ...bulkEndpoints(),
     ...consumerEndpoints(),
     ...targetEndpoints(),
     ...generatedEndpoints(entities),

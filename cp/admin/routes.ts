@@ -32,11 +32,12 @@ export function apiName(definition: EntityDefinition): string {
   return definition.admin_api_name ?? definition.name;
 }
 
-function hasCollection(definition: EntityDefinition): boolean {
+export function hasCollection(definition: EntityDefinition): boolean {
   return definition.generate_admin_api !== false;
 }
 
-function nestedName(definition: EntityDefinition): string {
+/** Segment of the collection under a parent. */
+export function nestedName(definition: EntityDefinition): string {
   return definition.admin_api_nested_name ?? apiName(definition);
 }
 
