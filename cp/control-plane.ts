@@ -19,6 +19,7 @@ import { publicConfiguration } from './admin/configuration.ts';
 import { randomText } from './admin/random-text.ts';
 import { ServerStatus } from './admin/server-status.ts';
 import { Publisher } from './changes/publisher.ts';
+import type { Keyring } from './keys/keyring.ts';
 import { type Role, openListeners, unmapped } from './listeners.ts';
 import { LogLevelControl } from './log-level.ts';
 import { NodeRegistry } from './nodes/registry.ts';
@@ -91,9 +92,7 @@ async function serve(
       registry: REGISTRY,
       nodes,
       logLevel,
-      bodyMax: settings.HEADGATE_ADMIN_BODY_MAX,
-      allowUnsupported: settings.HEADGATE_ALLOW_UNSUPPORTED_PLUGINS,
-      tagKey: keyring.groupSecret('entity-tags', TAG_KEY_GENERATION),
+      ...adminSettings(settings, keyring),
       information: {
         hostname: hostname(),
         nodeId: nodes.self,
@@ -129,6 +128,15 @@ async function serve(
       await nodes.close();
       await store.close();
     },
+  };
+}
+
+function adminSettings(settings: ControlPlaneSettings, keyring: Keyring) {
+  return {
+    bodyMax: settings.HEADGATE_ADMIN_BODY_MAX,
+    secretsWriteOnly: settings.HEADGATE_SECRETS_WRITE_ONLY,
+    allowUnsupported: settings.HEADGATE_ALLOW_UNSUPPORTED_PLUGINS,
+    tagKey: keyring.groupSecret('entity-tags', TAG_KEY_GENERATION),
   };
 }
 

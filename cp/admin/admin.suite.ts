@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { must } from '#shared/base/assert.ts';
 import type { Logger } from '#shared/platform/platform.ts';
 import { REGISTRY } from '#shared/registry.ts';
-import type { JsonObject } from '#shared/schema/field.ts';
+import type { EntityDefinition, JsonObject } from '#shared/schema/field.ts';
 import { openTestStore } from '../../test/support/pglite.ts';
 import type { Store } from '../store/store.ts';
 import { AccessGuard } from './access.ts';
@@ -19,6 +19,9 @@ export interface Answer {
 
 export interface TestAdmin {
   readonly store: Store;
+  /** Id of the workspace `default`. */
+  readonly ws: string;
+  definition(kind: string): EntityDefinition;
   /** What was logged as an error. */
   readonly errors: readonly string[];
   /** Bodies that are no text are sent as JSON. */
@@ -31,6 +34,7 @@ export interface TestAdmin {
 interface TestAdminOptions {
   readonly bodyMax?: number;
   readonly allowUnsupported?: boolean;
+  readonly secretsWriteOnly?: boolean;
   /** Another database than an embedded one; closed by whoever opened it. */
   readonly store?: Store;
 }
@@ -48,6 +52,8 @@ export async function openTestAdmin(options: TestAdminOptions = {}): Promise<Tes
   const app = createAdminApp(contextOf(store, options), guard, logger);
   return {
     store,
+    ws: store.defaultWorkspace(),
+    definition: (kind) => must(REGISTRY.entities.get(kind), kind),
     errors,
     close: async () => test?.close(),
     async text(path) {
@@ -90,6 +96,7 @@ function contextOf(store: Store, options: TestAdminOptions): Parameters<typeof c
     },
     bodyMax: options.bodyMax ?? 1024 * 1024,
     allowUnsupported: options.allowUnsupported ?? false,
+    secretsWriteOnly: options.secretsWriteOnly ?? false,
     logLevel: { current: 'info', set: () => {}, setEverywhere: async () => {} },
     tagKey: new Uint8Array(32),
     information: {

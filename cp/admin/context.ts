@@ -28,6 +28,8 @@ export interface AdminContext {
   readonly bodyMax: number;
   /** `HEADGATE_ALLOW_UNSUPPORTED_PLUGINS` */
   readonly allowUnsupported: boolean;
+  /** `HEADGATE_SECRETS_WRITE_ONLY` */
+  readonly secretsWriteOnly: boolean;
   /** First segments of the API's own paths: no workspace can be called so. */
   readonly reserved: ReadonlySet<string>;
   /** Keys the entity tags; the same on every control plane of the cluster. */

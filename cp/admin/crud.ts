@@ -6,7 +6,7 @@
 import type { EntityDefinition, Field, Fields, JsonObject } from '#shared/schema/field.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
 import { foreignId } from '../store/sql.ts';
-import { type Reader, StoreError } from '../store/store.ts';
+import { StoreError } from '../store/store.ts';
 import { readArguments } from './arguments.ts';
 import { commit } from './commit.ts';
 import type { AdminContext, AdminRequest, AdminResponse } from './context.ts';
@@ -71,14 +71,14 @@ export class Crud {
     if (isKnown(this.#request.raw.headers, entityTag(entity, tagKey))) {
       return { status: 304, body: null, headers: this.#tagOf(entity) };
     }
-    return this.#answer(200, entity, store);
+    return this.#answer(200, entity, null);
   }
 
   async create(parent: Parent | null): Promise<AdminResponse> {
     const input = await this.#input(null);
     return this.#commit(async (writer) => {
       const made = await writer.insert(this.#definition, input, parent);
-      return this.#answer(201, made, writer.tx);
+      return this.#answer(201, made, writer);
     });
   }
 
@@ -90,7 +90,7 @@ export class Crud {
       this.#commit(async (writer) => {
         const place = { definition: this.#definition, key, parent };
         const made = await this.#on(writer).upsert(place, input, this.#conditions());
-        return this.#answer(200, made, writer.tx);
+        return this.#answer(200, made, writer);
       });
     return put().catch((error: unknown) => {
       // Somebody else has just created it, so now there is something to replace.
@@ -115,11 +115,11 @@ export class Crud {
       const place = { definition: this.#definition, key: { id }, parent: null };
       if (present !== null) {
         const made = await this.#on(writer).upsert(place, input, this.#conditions());
-        return this.#answer(200, made, writer.tx);
+        return this.#answer(200, made, writer);
       }
       const made = await this.#on(writer).replace(place, input, null);
       await writer.update(definition, { [field]: { id: made.id } }, owner);
-      return this.#answer(200, made, writer.tx);
+      return this.#answer(200, made, writer);
     });
   }
 
@@ -130,7 +130,7 @@ export class Crud {
     return this.#commit(async (writer) => {
       const place = { definition: this.#definition, key, parent };
       const made = await this.#on(writer).update(place, input, this.#conditions());
-      return this.#answer(200, made, writer.tx);
+      return this.#answer(200, made, writer);
     });
   }
 
@@ -165,13 +165,20 @@ export class Crud {
   }
 
   /** Entities as the API shows them, in order. */
-  async showAll(entities: readonly AnyEntity[], reader?: Reader): Promise<JsonObject[]> {
-    const from = reader ?? this.#context.store;
-    return showAll(this.#context, this.#request.workspace, this.#definition, entities, from);
+  async showAll(
+    entities: readonly AnyEntity[],
+    writer: EntityWriter | null = null,
+  ): Promise<JsonObject[]> {
+    const { workspace } = this.#request;
+    return showAll(this.#context, workspace, this.#definition, entities, writer);
   }
 
-  async #answer(status: number, entity: AnyEntity, reader: Reader): Promise<AdminResponse> {
-    const [body = {}] = await this.showAll([entity], reader);
+  async #answer(
+    status: number,
+    entity: AnyEntity,
+    writer: EntityWriter | null,
+  ): Promise<AdminResponse> {
+    const [body = {}] = await this.showAll([entity], writer);
     return { status, body, headers: this.#tagOf(entity) };
   }
 }

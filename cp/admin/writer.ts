@@ -17,6 +17,7 @@ import { rulesOf, type RuleContext } from '../rules/rules.ts';
 import type { WriteTx } from '../store/store.ts';
 import type { AdminContext } from './context.ts';
 import { invalidOption, schemaViolation } from './errors.ts';
+import { restoreSecrets } from './hidden-secrets.ts';
 import { resolveForeignKeys } from './lookup.ts';
 
 /** The entity above in a nested path, already found. */
@@ -32,12 +33,18 @@ export class EntityWriter {
   readonly ws: string;
   readonly #context: AdminContext;
   readonly #rules: RuleContext;
+  readonly #made = new Set<string>();
 
   constructor(tx: WriteTx, ws: string, context: AdminContext) {
     this.tx = tx;
     this.ws = ws;
     this.#context = context;
     this.#rules = ruleContext(context, ws);
+  }
+
+  /** Whether the entity of that id did not exist before. */
+  hasMade(id: string): boolean {
+    return this.#made.has(id);
   }
 
   /** @throws AdminError, StoreError */
@@ -65,7 +72,7 @@ export class EntityWriter {
     input: JsonObject,
     current: AnyEntity,
   ): Promise<AnyEntity> {
-    const given = await this.#prepare(definition, input, null);
+    const given = await this.#prepare(definition, input, current, null);
     const { registry } = this.#context;
     const processed = processUpdate(definition, given, current, registry, this.#deps());
     const made = await this.#check(definition, accepted(processed), given, current);
@@ -86,7 +93,7 @@ export class EntityWriter {
     current: AnyEntity | null,
     parent: Parent | null,
   ): Promise<AnyEntity> {
-    const given = await this.#prepare(definition, input, parent);
+    const given = await this.#prepare(definition, input, current, parent);
     const { registry } = this.#context;
     const deps = this.#deps();
     const processed =
@@ -96,6 +103,7 @@ export class EntityWriter {
     const made = await this.#check(definition, accepted(processed), given, current);
     if (current === null) await this.tx.insert(definition, this.ws, made);
     else await this.tx.update(definition, this.ws, made);
+    if (current === null) this.#made.add(made.id);
     await rulesOf(definition.name).afterWrite?.(made, given, this.tx, this.#rules);
     return made;
   }
@@ -103,14 +111,16 @@ export class EntityWriter {
   /** Forces the parent of a nested path and resolves foreign keys given by name. */
   async #prepare(
     definition: EntityDefinition,
-    input: JsonObject,
+    sent: JsonObject,
+    current: AnyEntity | null,
     parent: Parent | null,
   ): Promise<JsonObject> {
+    const { registry, secretsWriteOnly } = this.#context;
+    const input = secretsWriteOnly ? restoreSecrets(definition, sent, current, registry) : sent;
     const lifetime = definition.ttl ? ttlError(input['ttl']) : null;
     if (lifetime !== null) throw invalidOption('ttl', lifetime);
     const given = parent === null ? input : { ...input, [parent.field]: { id: parent.id } };
-    const { entities } = this.#context.registry;
-    return resolveForeignKeys(this.tx, definition, entities, this.ws, given);
+    return resolveForeignKeys(this.tx, definition, registry.entities, this.ws, given);
   }
 
   async #check(

@@ -99,6 +99,13 @@ export const CONTROL_PLANE_SETTINGS = defineFields({
     description:
       'Store plugins that no data plane can run yet. Their scope answers 503; a global one stops updates.',
   },
+  HEADGATE_SECRETS_WRITE_ONLY: {
+    type: 'boolean',
+    required: true,
+    default: false,
+    description:
+      'Show a secret once, to whoever writes it first; later reads show ******, which may be sent back unchanged. decK cannot compare what it cannot read.',
+  },
   HEADGATE_CLUSTER_HOSTS: {
     type: 'array',
     required: true,
