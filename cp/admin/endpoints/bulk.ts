@@ -89,6 +89,6 @@ async function shown(
 ): Promise<JsonObject> {
   const kind = definition.name;
   if (entity === null) return { status, kind, entity: null };
-  const [body = null] = await showAll(context, writer.ws, definition, [entity], writer.tx);
+  const [body = null] = await showAll(context, writer.ws, definition, [entity], writer);
   return { status, kind, etag: entityTag(entity, context.tagKey), entity: body };
 }
