@@ -15,6 +15,7 @@ import type { Registry } from '#shared/schema/plugin-definition.ts';
 import type { FrameOf, Position } from '#shared/wire/frames.ts';
 import type { Keyring } from '../keys/keyring.ts';
 import type { Db } from '../store/db.ts';
+import { SYSTEM_WORKSPACE } from '../store/migrations/0001-init.ts';
 import type { Reader } from '../store/store.ts';
 import { dropWorkspace, readWorkspace, type SliceContext } from './slice.ts';
 import { groupKeys, LEVEL, PLACEMENT_GENERATION } from './to-wire.ts';
@@ -75,7 +76,7 @@ export async function publish(
 ): Promise<Publication> {
   const group = await lockGroup(tx, groupId);
   if (group === null) return { type: 'busy' };
-  const versions = await readVersions(tx, group.workspaces);
+  const versions = await readVersions(tx, subscribed(group));
   const before = await readHead(tx, groupId);
   const isNewEpoch = before !== null && before.epoch !== group.epoch;
   if (before !== null && !isNewEpoch && isSame(group.published, versions)) {
@@ -125,6 +126,11 @@ async function lockGroup(tx: Db, groupId: string): Promise<GroupRow | null> {
   return rows[0] ?? null;
 }
 
+/** What belongs to no workspace comes with the first one. */
+function subscribed({ workspaces }: GroupRow): readonly string[] {
+  return workspaces.length === 0 ? [] : [SYSTEM_WORKSPACE, ...workspaces];
+}
+
 async function readVersions(
   tx: Db,
   workspaces: readonly string[],
@@ -145,6 +151,11 @@ async function readHead(tx: Db, groupId: string): Promise<Position | null> {
   return rows[0] ?? null;
 }
 
+function isOfSame(a: object, b: object): boolean {
+  const [one, other] = [a, b].map((versions) => Object.keys(versions).toSorted().join());
+  return one === other;
+}
+
 function isSame(a: Readonly<Record<string, number>>, b: Readonly<Record<string, number>>): boolean {
   const names = Object.keys(a);
   return names.length === Object.keys(b).length && names.every((name) => a[name] === b[name]);
@@ -163,7 +174,8 @@ function sliceContext(
     placement: keyring.groupSecret(group.id, PLACEMENT_GENERATION),
   };
   const keys = groupKeys(secrets, crypto);
-  return { tx, reader, groupId: group.id, registry, keys, level: LEVEL, crypto };
+  const { id: groupId, workspaces } = group;
+  return { tx, reader, groupId, workspaces, registry, keys, level: LEVEL, crypto };
 }
 
 async function readSlices(
@@ -176,7 +188,9 @@ async function readSlices(
   const upserts: ConfigRecord[] = [];
   const removals: RecordKey[] = [];
   for (const [ws, version] of Object.entries(at.versions)) {
-    const from = at.published[ws] ?? null;
+    // Other workspaces, so other records that say which there are.
+    const isOther = ws === SYSTEM_WORKSPACE && !isOfSame(at.published, at.versions);
+    const from = isOther ? null : (at.published[ws] ?? null);
     if (from === version) continue;
     const change = await readWorkspace(context, ws, from, version);
     upserts.push(...change.upserts);

@@ -168,7 +168,7 @@ describe('publishing', () => {
     expect(rows.length).toBeLessThanOrEqual(31);
     const tree = await replay();
     expect(tree.size).toBe(30);
-    expect(JSON.parse(must(rows.at(-1), 'a row').manifest).workspaces).toEqual({ [ws]: 30 });
+    expect(JSON.parse(must(rows.at(-1), 'a row').manifest).workspaces).toMatchObject({ [ws]: 30 });
   });
 
   it('sends updates, removals and what a removal takes along', async () => {
@@ -283,6 +283,38 @@ describe('publishing', () => {
       [2, 3, null],
     ]);
     expect(JSON.parse(must(rows[2], 'a row').manifest).records).toBe(many.length);
+  });
+
+  it('tells which workspaces there are, and of none that the group does not subscribe to', async () => {
+    const workspaces = must(REGISTRY.entities.get('workspaces'), 'workspaces');
+    const named = async () => {
+      const tree = await replay();
+      return [...tree.records()].map(({ kind, body }) => [kind, body['name']]);
+    };
+    const it_ = publisher();
+    const system = '00000000-0000-0000-0000-000000000000';
+    const [ours, theirs] = [
+      make('workspaces', { name: 'ours' }),
+      make('workspaces', { name: 'b' }),
+    ];
+    await db.store.write(system, ACTOR, async (tx) => {
+      await tx.insert(workspaces, system, ours);
+      await tx.insert(workspaces, system, theirs);
+    });
+    await it_.flush();
+    expect(await named()).toEqual([]);
+
+    await db.store.db.query('UPDATE groups SET workspaces = array_append(workspaces, $1::uuid)', [
+      ours.id,
+    ]);
+    await it_.flush();
+    expect(await named()).toEqual([['workspaces', 'ours']]);
+    await db.store.db.query('UPDATE groups SET workspaces = array_remove(workspaces, $1::uuid)', [
+      ours.id,
+    ]);
+    await it_.flush();
+    await it_.close();
+    expect(await named()).toEqual([]);
   });
 
   it('drops the records of a workspace that the group no longer subscribes to', async () => {

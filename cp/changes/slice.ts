@@ -8,6 +8,7 @@ import type { EntityDefinition } from '#shared/schema/field.ts';
 import type { Registry } from '#shared/schema/plugin-definition.ts';
 import type { Db } from '../store/db.ts';
 import type { Reader } from '../store/store.ts';
+import { SYSTEM_WORKSPACE } from '../store/migrations/0001-init.ts';
 import { isWired, toWire, type GroupKeys } from './to-wire.ts';
 
 /** Entities read one by one; with more of them changed, reading all of the workspace is cheaper. */
@@ -19,6 +20,8 @@ export interface SliceContext {
   readonly tx: Db;
   readonly reader: Reader;
   readonly groupId: string;
+  /** Ids of those that the group subscribes to. */
+  readonly workspaces: readonly string[];
   readonly registry: Registry;
   readonly keys: GroupKeys;
   readonly level: number;
@@ -57,7 +60,8 @@ export async function readWorkspace(
   for (const { kind, entity_id: id } of changed) {
     const def = context.registry.entities.get(kind);
     if (def === undefined || !isWired(def)) continue;
-    const entity = await context.reader.get(def, ws, id);
+    const isWanted = isInSlice(context, def, id);
+    const entity = isWanted ? await context.reader.get(def, ws, id) : null;
     const before = known.get(keyOf(kind, id));
     if (entity !== null) records.push(wire(context, def, ws, entity));
     else if (before !== undefined) gone.push(before);
@@ -96,12 +100,14 @@ async function readAll(context: SliceContext, ws: string): Promise<SliceChange> 
   const known = await readKnown(context, ws, null);
   const gone = new Map(known);
   const records: ConfigRecord[] = [];
+  const isSystem = ws === SYSTEM_WORKSPACE;
   for (const def of context.registry.entities.values()) {
-    if (!isWired(def) || !def.workspaceable) continue;
+    if (!isWired(def) || def.workspaceable === isSystem) continue;
     for (let after: string | null = null, isFirst = true; isFirst || after !== null;) {
       isFirst = false;
       const page = await context.reader.list(def, ws, { size: PAGE_SIZE, after });
       for (const entity of page.rows) {
+        if (!isInSlice(context, def, entity.id)) continue;
         records.push(wire(context, def, ws, entity));
         gone.delete(keyOf(def.name, entity.id));
       }
@@ -109,6 +115,11 @@ async function readAll(context: SliceContext, ws: string): Promise<SliceChange> 
     }
   }
   return compare(ws, records, known, [...gone.values()]);
+}
+
+/** A data plane learns of the workspaces that it serves, and of no other. */
+function isInSlice({ workspaces }: SliceContext, def: EntityDefinition, id: string): boolean {
+  return def.name !== 'workspaces' || workspaces.includes(id);
 }
 
 function wire(

@@ -90,6 +90,7 @@ describe('the wire shape', () => {
   });
 
   it('refuses a kind that is never sent', () => {
-    expect(() => wire('workspaces', { name: 'a' })).toThrow(/never sent/);
+    const services = must(REGISTRY.entities.get('services'), 'services');
+    expect(() => wire({ ...services, wire: false }, { name: 'a' })).toThrow(/never sent/);
   });
 });

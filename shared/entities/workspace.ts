@@ -6,7 +6,6 @@ export const workspace = defineEntity({
   name: 'workspaces',
   endpoint_key: 'name',
   workspaceable: false,
-  wire: false,
   fields: {
     id: uuid,
     name: {
