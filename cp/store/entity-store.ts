@@ -8,7 +8,7 @@ import type { Db, Param } from './db.ts';
 import { bytesText, encodeEntity, type EncodedEntity, type RowKeys } from './entity-codec.ts';
 import { EntityReader, planFor, type Plans, type Reader, workspaceOf } from './entity-reader.ts';
 import { StoreError, toEntityError } from './errors.ts';
-import type { PendingChanges } from './pending-changes.ts';
+import { noWorkspace, type PendingChanges } from './pending-changes.ts';
 import { BATCH_ROWS_MAX, batchesOf, partsOf, rowText } from './row-batch.ts';
 import { type ForeignColumn, foreignId, quoted, type TablePlan, typeOf } from './sql.ts';
 
@@ -16,6 +16,13 @@ import { type ForeignColumn, foreignId, quoted, type TablePlan, typeOf } from '.
 export interface WriteTx extends Reader {
   /** The transaction itself, for rows of no entity that belong to the same write. */
   readonly db: Db;
+  /**
+   * Until the transaction ends, nobody else's write into this workspace commits.
+   *
+   * @returns the workspace's version
+   * @throws StoreError `foreign_missing` when there is no such workspace
+   */
+  lockWorkspace(ws: string): Promise<number>;
   /** @throws StoreError `unique`, `primary_key`, `foreign_missing` */
   insert(definition: EntityDefinition, ws: string, entity: AnyEntity): Promise<void>;
   /** Replaces the whole entity, which must be there. @throws StoreError as `insert` */
@@ -79,6 +86,15 @@ export class EntityTx extends EntityReader implements WriteTx {
     this.#keys = options.keys;
     this.#registry = options.registry;
     this.#changes = options.changes;
+  }
+
+  async lockWorkspace(ws: string): Promise<number> {
+    const { rows } = await this.db.query<{ version: number }>(
+      'SELECT version FROM workspace_versions WHERE ws_id = $1 FOR UPDATE',
+      [ws],
+    );
+    if (rows[0] === undefined) throw noWorkspace(ws);
+    return rows[0].version;
   }
 
   async insert(definition: EntityDefinition, ws: string, entity: AnyEntity): Promise<void> {

@@ -53,6 +53,11 @@ const FURTHER_ROWS = `
     clock_timestamp(), c.doc, c.secrets
   FROM jsonb_to_recordset($1::jsonb) AS ${RECORD}`;
 
+export function noWorkspace(id: string): StoreError {
+  const where = { field: 'workspace', reference: 'workspaces', id };
+  return new StoreError({ code: 'foreign_missing', ...where });
+}
+
 export class PendingChanges {
   readonly #changes: Change[] = [];
 
@@ -93,12 +98,7 @@ export class PendingChanges {
     const versions = new Map(rows.map(({ ws_id, version }) => [ws_id, version]));
     for (const id of workspaces) {
       if (versions.has(id)) continue;
-      throw new StoreError({
-        code: 'foreign_missing',
-        field: 'workspace',
-        reference: 'workspaces',
-        id,
-      });
+      throw noWorkspace(id);
     }
     const records = this.count > BATCH_SIZE_MAX ? this.#records(versions) : [];
     for (let start = BATCH_SIZE_MAX; start < records.length; start += BATCH_SIZE_MAX) {

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe } from 'vitest';
 import { describeBatches } from './batches.suite.ts';
 import { SuiteContext, type SuiteOptions } from './context.suite.ts';
 import { describeEntities, describeDeletes } from './entities.suite.ts';
+import { describeHistory } from './history.suite.ts';
 import { describeVersions, describeOthers } from './versions.suite.ts';
 import { describeDatabase, describeStart } from './database.suite.ts';
 
@@ -16,6 +17,7 @@ export function storeSuite(options: SuiteOptions): void {
     describeVersions(context);
     describeDeletes(context);
     describeBatches(context);
+    describeHistory(context);
     describeDatabase(context);
     describeStart(context, options);
     if (options.isConcurrent) describeOthers(context);

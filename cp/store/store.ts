@@ -19,6 +19,7 @@ import {
 } from './entity-reader.ts';
 import { EntityTx, type WriteTx } from './entity-store.ts';
 import { StoreError, toStoreError } from './errors.ts';
+import { History } from './history.ts';
 import { type Actor, CHANGES_CHANNEL, PendingChanges } from './pending-changes.ts';
 import { retrying } from './retry.ts';
 import { planOf } from './sql.ts';
@@ -26,6 +27,7 @@ import { planOf } from './sql.ts';
 export type { ListQuery, Page, Reader } from './entity-reader.ts';
 export type { WriteTx } from './entity-store.ts';
 export { StoreError, type StoreFailure } from './errors.ts';
+export type { AtVersion, ChangeCursor, ChangeEntry, Difference, History } from './history.ts';
 export type { Actor } from './pending-changes.ts';
 
 /** Expired rows removed in one transaction. */
@@ -66,6 +68,8 @@ export interface Store extends Reader {
   defaultWorkspace(): string;
   /** Reads over a transaction of the caller's (`db.tx`, repeatable read), without locks. */
   reader(db: Db): Reader;
+  /** The change log read back: over the pool, or inside a transaction of the caller's. */
+  history(db?: Db): History;
   /** Removes what has expired, each with a change. @returns how many */
   sweepExpired(): Promise<number>;
   close(): Promise<void>;
@@ -125,6 +129,10 @@ class PostgresStore implements Store {
 
   reader(db: Db): Reader {
     return new EntityReader({ db, plans: this.#plans, keys: this.#keys, forUpdate: false });
+  }
+
+  history(db: Db = this.db): History {
+    return new History({ db, plans: this.#plans, keys: this.#keys });
   }
 
   get(definition: EntityDefinition, ws: string, id: string): Promise<AnyEntity | null> {
