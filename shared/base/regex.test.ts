@@ -1,5 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { compileHeaderRegex, compileRouteRegex, PATTERN_LENGTH_MAX } from './regex.ts';
+import {
+  compileHeaderRegex,
+  compileRouteRegex,
+  compileSearchRegex,
+  PATTERN_LENGTH_MAX,
+} from './regex.ts';
 import type { LinearRegex } from './regex.ts';
 
 function regex(source: string): LinearRegex {
@@ -128,5 +133,33 @@ describe('the regex of a header value', () => {
 
     expect(compiled.ok && compiled.regex.test('mozilla chrome/99')).toBe(true);
     expect(compiled.ok && compiled.regex.test('CHROME/x')).toBe(false);
+  });
+});
+
+describe('the regex of a plugin', () => {
+  it('is found anywhere, minding the case, and knows the words of ASCII', () => {
+    const compiled = compileSearchRegex('\\bbot\\d');
+
+    expect(compiled.ok && compiled.regex.test('a bot7!')).toBe(true);
+    expect(compiled.ok && compiled.regex.test('a Bot7')).toBe(false);
+    expect(compiled.ok && compiled.regex.test('robot7')).toBe(false);
+    expect(compiled.ok && compiled.regex.test('bot\u0663')).toBe(false);
+  });
+
+  it.each(['a(?=b)', 'a(?<!b)', '(a)\\1', 'a++', '(?>a)', '(', '*', 'a{1001}'])(
+    'is not %s',
+    (source) => {
+      expect(compileSearchRegex(source)).toMatchObject({ ok: false });
+    },
+  );
+
+  it('is bounded in length and in what it expands to', () => {
+    const longest = 'a'.repeat(PATTERN_LENGTH_MAX);
+
+    expect(compileSearchRegex(longest).ok).toBe(true);
+    expect(compileSearchRegex(`${longest}a`)).toMatchObject({
+      reason: 'longer than 8192 characters',
+    });
+    expect(compileSearchRegex('[a-z]{1000}'.repeat(21))).toMatchObject({ reason: 'too large' });
   });
 });

@@ -111,20 +111,6 @@ describe('the plugins', () => {
     ]);
   });
 
-  it.each([
-    ['key-auth', {}],
-    ['correlation-id', {}],
-    ['response-transformer', {}],
-    ['rate-limiting', { minute: 5 }],
-  ])('%s has a complete configuration from the least input', (name, config) => {
-    const processed = insert(name, config);
-    const defined = must(PLUGIN_DEFINITIONS.get(name), name).fields.config;
-
-    expect(processed.ok).toBe(true);
-    const complete = processed.ok ? (processed.entity['config'] as JsonObject) : {};
-    expect(Object.keys(complete)).toEqual(Object.keys(defined.fields));
-  });
-
   it('apply to the protocols of HTTP only', () => {
     expect(refusal('key-auth', {}, { protocols: ['tcp'] })).toBe(
       'schema violation (protocols.1: expected one of: grpc, grpcs, http, https)',

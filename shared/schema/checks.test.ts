@@ -132,6 +132,20 @@ describe('cross-field checks', () => {
     expect(errorsOf(check('whole'), { b: 'long' })).toEqual({ b: 'length must be at most 3' });
   });
 
+  it('custom_entity_check waits for errors inside records as well', () => {
+    const inside: EntityCheck = {
+      custom_entity_check: { field_sources: ['a', 'r.x'], fn: () => 'whole' },
+    };
+
+    expect(errorsOf([inside], { r: { x: 1 } })).toEqual({ '@entity': ['whole'] });
+    expect(errorsOf([inside], { r: { x: 'no' } })).toEqual({ r: { x: 'expected an integer' } });
+    expect(errorsOf([inside], { a: 'x', r: 'no' })).toEqual({ r: 'expected a record' });
+  });
+
+  it('custom_entity_check without a function finds nothing', () => {
+    expect(errorsOf([{ custom_entity_check: { field_sources: ['a'] } }], { a: 'x' })).toBeNull();
+  });
+
   it('say nothing of a value that is a vault reference', () => {
     const checks: EntityCheck[] = [{ distinct: ['a', 'c'] }, { mutually_exclusive: ['a', 'c'] }];
     const reference = '{vault://env/x}';

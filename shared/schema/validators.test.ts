@@ -9,6 +9,7 @@ import {
   routePathError,
   sniError,
   tagError,
+  urlError,
   utf8NameError,
   wildcardHostError,
 } from './validators.ts';
@@ -125,6 +126,18 @@ describe('validators', () => {
       '/a/..': consider('/'),
       '/%2e%2e/a': consider('/a'),
       '/%zz': "invalid url-encoded value: '%zz'",
+    });
+  });
+
+  it('take URLs with scheme and host, whatever follows', () => {
+    expectErrors(urlError, {
+      'http://a.test': null,
+      'ftp://u:p@[::1]:x/ /?q#f': null,
+      'a.test': 'missing host in url',
+      'http:///a': 'missing host in url',
+      'http://:80': 'missing host in url',
+      '//a.test/': 'missing scheme in url',
+      '': 'missing host in url',
     });
   });
 

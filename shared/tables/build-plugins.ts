@@ -79,8 +79,10 @@ function makeInstance(record: ConfigRecord, deps: PluginDeps): PluginInstance {
     consumer: foreignId(record, 'consumer'),
   };
   const fault = faultOf(definition, handler, deps);
-  // What an unknown plugin would have done is not known, so it is taken to protect.
-  const broken: InstanceState = definition?.protects === false ? 'inert' : 'closed';
+  // What an unknown plugin would have done is not known, so it is taken to protect. One that no data
+  // plane has was stored at the operator's own risk: its scope closes whatever it does (decision 28).
+  const isInert = definition?.protects === false && definition.runtimes.length > 0;
+  const broken: InstanceState = isInert ? 'inert' : 'closed';
   if (fault !== null) return { ...base, state: broken, fault, prepared: null };
   try {
     const prepared = prepare(handler, record);

@@ -124,6 +124,20 @@ describe('a broken plugin', () => {
     ]);
   });
 
+  it('closes its scope when no data plane has it, whatever it would do', async () => {
+    const config = new TestConfig();
+    const route = config.route({ paths: ['/a'] });
+    config.route({ paths: ['/b'] });
+    const { id } = config.plugin('file-log', { path: '/tmp/log' }, { route: { id: route.id } });
+
+    expect(quarantined(config.build())).toEqual([
+      { kind: 'plugins', id, reason: 'file-log is not available on this data plane' },
+    ]);
+    const gateway = new TestGateway(config.tables());
+    expect((await gateway.get('/a')).status).toBe(503);
+    expect((await gateway.get('/b')).status).toBe(200);
+  });
+
   it('is no trouble while it is disabled', () => {
     const config = new TestConfig();
     config.provide(testPlugin('broken', UNPREPARED));
