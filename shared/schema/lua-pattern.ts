@@ -12,13 +12,23 @@ import { assert } from '../base/assert.ts';
 
 type CharTest = (code: number) => boolean;
 
-interface Item {
+/** One position of a pattern. */
+export interface LuaPatternItem {
   readonly test: CharTest;
   /** May be passed over. */
   readonly optional: boolean;
   /** May stay in place after a match. */
   readonly repeats: boolean;
 }
+
+export interface ParsedLuaPattern {
+  readonly anchoredStart: boolean;
+  readonly anchoredEnd: boolean;
+  readonly items: readonly LuaPatternItem[];
+}
+
+/** Stands for all codes beyond ASCII: no pattern tells them apart. */
+export const BEYOND_ASCII = 128;
 
 /** States are bits of one number. */
 const ITEMS_MAX = 30;
@@ -30,11 +40,19 @@ const ITEMS_MAX = 30;
  * definition, never bad input
  */
 export function compileLuaPattern(pattern: string): (text: string) => boolean {
+  const { anchoredStart, anchoredEnd, items } = parseLuaPattern(pattern);
+  assert(items.length <= ITEMS_MAX, `Lua pattern is too long: ${pattern}`);
+  const program = assemble(items);
+  return (text) => matches(program, anchoredStart, anchoredEnd, text);
+}
+
+/** @throws AssertionError as `compileLuaPattern` */
+export function parseLuaPattern(pattern: string): ParsedLuaPattern {
   // Codes from 128 up share one entry of the tables.
   assert(!/[^\x20-\x7e]/.test(pattern), `Lua pattern is not printable ASCII: ${pattern}`);
   const anchoredStart = pattern.startsWith('^');
   const reader = { pattern, at: anchoredStart ? 1 : 0 };
-  const items: Item[] = [];
+  const items: LuaPatternItem[] = [];
   let anchoredEnd = false;
   while (reader.at < pattern.length) {
     const letter = pattern[reader.at];
@@ -47,9 +65,7 @@ export function compileLuaPattern(pattern: string): (text: string) => boolean {
       items.push(readItem(reader));
     }
   }
-  assert(items.length <= ITEMS_MAX, `Lua pattern is too long: ${pattern}`);
-  const program = assemble(items);
-  return (text) => matches(program, anchoredStart, anchoredEnd, text);
+  return { anchoredStart, anchoredEnd, items };
 }
 
 interface Reader {
@@ -57,7 +73,7 @@ interface Reader {
   at: number;
 }
 
-function readItem(reader: Reader): Item {
+function readItem(reader: Reader): LuaPatternItem {
   const test = readChar(reader);
   const suffix = reader.pattern[reader.at];
   if (suffix === '*' || suffix === '-') {
@@ -158,9 +174,7 @@ interface Program {
   readonly accepted: number;
 }
 
-const BEYOND_ASCII = 128;
-
-function assemble(items: readonly Item[]): Program {
+function assemble(items: readonly LuaPatternItem[]): Program {
   const takers = new Uint32Array(BEYOND_ASCII + 1);
   let optional = 0;
   let repeats = 0;
