@@ -20,6 +20,8 @@ const LEVELS = {
 
 export type LevelName = keyof typeof LEVELS;
 
+export const LEVEL_NAMES: readonly string[] = Object.keys(LEVELS);
+
 export const TIMEOUT_S_DEFAULT = 60;
 /** Longest time a change may last; 0 lasts until the process ends. */
 export const TIMEOUT_S_MAX = 7 * 24 * 3600;

@@ -15,6 +15,7 @@ import { debugEndpoints } from './endpoints/debug.ts';
 import { healthEndpoints } from './endpoints/health.ts';
 import { informationEndpoints } from './endpoints/information.ts';
 import { endpointsEndpoint, nodeEndpoints } from './endpoints/node.ts';
+import { openapiEndpoints } from './endpoints/openapi.ts';
 import { schemaEndpoints } from './endpoints/schemas.ts';
 import { targetEndpoints } from './endpoints/targets.ts';
 import { AdminError, methodNotAllowed, notFound, storeFailure } from './errors.ts';
@@ -46,7 +47,7 @@ const JSON_TYPE = 'application/json; charset=utf-8';
 
 /** Every path there is; of two that match, the first one answers. */
 export function adminEndpoints(entities: ReadonlyMap<string, EntityDefinition>): Endpoint[] {
-  const endpoints = [
+  const endpoints: Endpoint[] = [
     ...informationEndpoints(),
     ...nodeEndpoints(),
     ...debugEndpoints(),
@@ -57,8 +58,10 @@ export function adminEndpoints(entities: ReadonlyMap<string, EntityDefinition>):
     ...consumerEndpoints(),
     ...targetEndpoints(),
     ...generatedEndpoints(entities),
+    ...openapiEndpoints(() => endpoints),
   ];
-  return [endpointsEndpoint(endpoints), ...endpoints];
+  endpoints.unshift(endpointsEndpoint(endpoints));
+  return endpoints;
 }
 
 export function createAdminApp(

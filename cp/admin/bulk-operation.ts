@@ -12,7 +12,7 @@ import type { EntityWriter, Parent } from './writer.ts';
 
 type Entities = ReadonlyMap<string, EntityDefinition>;
 
-const OPERATION = defineFields({
+export const OPERATION = defineFields({
   op: { type: 'string', required: true, one_of: ['create', 'upsert', 'update', 'delete'] },
   path: { type: 'string', description: 'As in the Admin API: `/services/my-service/routes`.' },
   kind: { type: 'string', description: 'Instead of a path: `services`.' },

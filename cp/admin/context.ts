@@ -3,6 +3,7 @@ import type { JsonObject } from '#shared/schema/field.ts';
 import type { ProcessDeps, Registry } from '#shared/schema/process.ts';
 import type { LogLevelControl } from '../log-level.ts';
 import type { Actor, Store } from '../store/store.ts';
+import type { Operations } from './openapi/operation-docs.ts';
 
 /** What the Admin API wants of the node registry. */
 export interface NodeAdministration {
@@ -90,4 +91,6 @@ export interface Endpoint {
   /** Names of the parameters, in order, as Kong calls them: `['services']`. */
   readonly parameters?: readonly string[];
   readonly methods: Readonly<Partial<Record<Method, AdminHandler>>>;
+  /** Of each method, for the OpenAPI document; hand-written endpoints have theirs in a table. */
+  readonly docs?: Operations;
 }

@@ -3,9 +3,9 @@ import { isUuid } from '#shared/schema/attributes.ts';
 import type { ListQuery } from '../store/store.ts';
 import { invalidOffset, invalidOption, invalidSize } from './errors.ts';
 
-const SIZE_DEFAULT = 100;
-const SIZE_MAX = 1000;
-const TAGS_MAX = 5;
+export const SIZE_DEFAULT = 100;
+export const SIZE_MAX = 1000;
+export const TAGS_MAX = 5;
 
 export function pageQuery(args: URLSearchParams, withTags: boolean): ListQuery {
   const offset = args.get('offset');

@@ -10,6 +10,15 @@ import { foreignId } from '../store/sql.ts';
 import { Crud, type Parent } from './crud.ts';
 import { methodNotAllowed, notFound } from './errors.ts';
 import { find, keyOf } from './lookup.ts';
+import {
+  createDocs,
+  foreignDocs,
+  getDocs,
+  listDocs,
+  removeDocs,
+  updateDocs,
+  upsertDocs,
+} from './openapi/entity-docs.ts';
 
 export function generatedEndpoints(entities: ReadonlyMap<string, EntityDefinition>): Endpoint[] {
   const endpoints: Endpoint[] = [];
@@ -49,6 +58,7 @@ function collection(definition: EntityDefinition): Endpoint {
       GET: (context, request) => new Crud(context, request, definition).list(path, null),
       POST: (context, request) => new Crud(context, request, definition).create(null),
     },
+    docs: { GET: listDocs(definition, null), POST: createDocs(definition, null) },
   };
 }
 
@@ -65,6 +75,7 @@ function single(definition: EntityDefinition): Endpoint {
       DELETE: (context, request) =>
         new Crud(context, request, definition).remove(key(request), null),
     },
+    docs: entityDocs(definition, null),
   };
 }
 
@@ -104,6 +115,7 @@ function foreignEntity(
         throw methodNotAllowed();
       },
     },
+    docs: foreignDocs(definition, parent),
   };
 }
 
@@ -140,6 +152,7 @@ function nestedCollection(
       POST: async (context, request) =>
         new Crud(context, request, definition).create(await above(context, request)),
     },
+    docs: { GET: listDocs(definition, parent), POST: createDocs(definition, parent) },
   };
 }
 
@@ -164,5 +177,15 @@ function nestedEntity(
       DELETE: async (context, request) =>
         new Crud(context, request, definition).remove(key(request), await above(context, request)),
     },
+    docs: entityDocs(definition, parent),
+  };
+}
+
+function entityDocs(definition: EntityDefinition, above: EntityDefinition | null) {
+  return {
+    GET: getDocs(definition, above),
+    PUT: upsertDocs(definition, above),
+    PATCH: updateDocs(definition, above),
+    DELETE: removeDocs(definition, above),
   };
 }

@@ -52,5 +52,5 @@ const HYPHEN = 0x2d;
 function literal(code: number): string {
   if (code < 0x20 || code === 0x7f) return String.raw`\x${code.toString(16).padStart(2, '0')}`;
   const letter = String.fromCharCode(code);
-  return /[\\^$.*+?()[\]{}|/-]/.test(letter) ? `\\${letter}` : letter;
+  return /[\\^$.*+?()[\]{}|-]/.test(letter) ? `\\${letter}` : letter;
 }

@@ -29,6 +29,8 @@ export type SchemaUse = 'given' | 'changed' | 'shown';
 export interface SchemaOptions {
   readonly use: SchemaUse;
   readonly entities: ReadonlyMap<string, EntityDefinition>;
+  /** Fields of the outermost record that a path may give instead: not required in a body. */
+  readonly inPath?: ReadonlySet<string>;
 }
 
 export type Shorthands = Readonly<Record<string, ShorthandField>>;
@@ -47,12 +49,17 @@ export function recordSchema(
   options: SchemaOptions,
 ): JsonObject {
   const properties: [string, JsonObject][] = [];
+  // What lies inside has names of its own.
+  const { inPath, ...inside } = options;
   for (const name of Object.keys(shape.fields)) {
     const field = fieldOf(shape, name);
-    if (field !== undefined) properties.push([name, fieldSchema(field, options)]);
+    if (field === undefined) continue;
+    const schema = fieldSchema(field, inside);
+    const isOptional = inPath?.has(name) === true && needsInput(field);
+    properties.push([name, isOptional ? withFact(schema, IN_PATH) : schema]);
   }
   for (const [name, shorthand] of Object.entries(shorthands ?? {})) {
-    const schema = shorthandSchema(shorthand, options);
+    const schema = shorthandSchema(shorthand, inside);
     if (schema !== null) properties.push([name, schema]);
   }
   const checks = describeChecks([...(shape.checks ?? []), ...(shape.overrideChecks ?? [])]);
@@ -65,18 +72,25 @@ export function recordSchema(
   };
 }
 
+const IN_PATH = 'Needed, unless the path names it.';
+
+function withFact(schema: JsonObject, fact: string): JsonObject {
+  const text = schema['description'];
+  return { ...schema, description: typeof text === 'string' ? `${text} ${fact}` : fact };
+}
+
 /** Which members must be there. */
 function requirement(
   shape: RecordShape,
   shorthands: Shorthands | undefined,
-  { use }: SchemaOptions,
+  { use, inPath }: SchemaOptions,
 ): JsonObject {
   const names = Object.keys(shape.fields);
   if (use === 'shown') return names.length === 0 ? {} : { required: names };
   if (use === 'changed') return {};
   const required = names.filter((name) => {
     const field = fieldOf(shape, name);
-    return field !== undefined && needsInput(field);
+    return field !== undefined && needsInput(field) && inPath?.has(name) !== true;
   });
   if (required.length === 0) return {};
   const others = Object.keys(shorthands ?? {});
@@ -151,7 +165,7 @@ function textLimits(field: StringField): JsonObject {
   const least = field.len_eq ?? field.len_min ?? 1;
   const most = field.len_eq ?? field.len_max;
   return {
-    ...(least === 0 ? {} : { minLength: Math.ceil(least / 4) }),
+    ...(least === 0 || field.one_of !== undefined ? {} : { minLength: Math.ceil(least / 4) }),
     ...(most === undefined ? {} : { maxLength: most }),
     ...valueLimits(field, field.one_of),
     ...(field.not_one_of === undefined ? {} : { not: { enum: field.not_one_of } }),
@@ -165,7 +179,10 @@ function patternLimits(field: StringField): JsonObject {
   const patterns = needed.map(ecma).filter((pattern) => pattern !== null);
   if (start !== undefined) patterns.push(`^${literal(start)}`);
   const limits: JsonObject[] = patterns.map((pattern) => ({ pattern }));
-  for (const pattern of banned.map(ecma)) if (pattern !== null) limits.push({ not: { pattern } });
+  for (const pattern of banned.map(ecma)) {
+    // Any pattern holds for null.
+    if (pattern !== null) limits.push({ not: { type: 'string', pattern } });
+  }
   const choices = any?.patterns.map(ecma) ?? [];
   if (choices.length > 0 && choices.every((choice) => choice !== null)) {
     limits.push({ anyOf: choices.map((pattern) => ({ pattern })) });
@@ -176,7 +193,7 @@ function patternLimits(field: StringField): JsonObject {
 
 /** A regex for just that text. */
 function literal(text: string): string {
-  return text.replaceAll(/[\\^$.*+?()[\]{}|/]/g, String.raw`\$&`);
+  return text.replaceAll(/[\\^$.*+?()[\]{}|]/g, String.raw`\$&`);
 }
 
 function ecma(pattern: string | undefined): string | null {

@@ -9,7 +9,7 @@ import { notFound, schemaViolation } from '../errors.ts';
 import { encodeOffset, pageQuery } from '../pagination.ts';
 
 /** Body of `POST /clustering/join-tokens`. */
-const JOIN_TOKEN_REQUEST = defineFields({
+export const JOIN_TOKEN_REQUEST = defineFields({
   group: {
     type: 'string',
     required: true,

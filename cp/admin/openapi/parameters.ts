@@ -1,0 +1,77 @@
+/** Arguments and headers that many operations take: one component each. */
+import type { EntityDefinition, JsonObject } from '#shared/schema/field.ts';
+import { LEVEL_NAMES } from '../../log-level.ts';
+import { SIZE_DEFAULT, SIZE_MAX, TAGS_MAX } from '../pagination.ts';
+import { oneOf } from './words.ts';
+
+export type ParameterName = keyof typeof PARAMETERS;
+
+export const PARAMETERS = {
+  size: {
+    name: 'size',
+    in: 'query',
+    description: 'Entities on a page.',
+    schema: { type: 'integer', minimum: 1, maximum: SIZE_MAX, default: SIZE_DEFAULT },
+  },
+  offset: {
+    name: 'offset',
+    in: 'query',
+    description: 'Where the page begins: `offset` of the page before it.',
+    schema: { type: 'string' },
+  },
+  tags: {
+    name: 'tags',
+    in: 'query',
+    description: `Only what has these tags, at most ${TAGS_MAX}: \`a,b\` all of them, \`a/b\` any of them.`,
+    schema: { type: 'string', minLength: 1 },
+    example: 'team-a,production',
+  },
+  dry_run: {
+    name: 'dry_run',
+    in: 'query',
+    description: 'Do and check everything, answer as usual, and change nothing.',
+    schema: { type: 'boolean', default: false },
+  },
+  'If-Match': {
+    name: 'If-Match',
+    in: 'header',
+    description: 'Write only if the entity is still what it was when it had this `ETag`.',
+    schema: { type: 'string' },
+  },
+  'If-None-Match': {
+    name: 'If-None-Match',
+    in: 'header',
+    description: '`*` on PUT: only create. On GET: 304 if the entity still has this `ETag`.',
+    schema: { type: 'string' },
+  },
+} as const;
+
+/** Parameters of hand-written paths that name no entity. */
+const PATH_PARAMETERS: Readonly<Record<string, JsonObject>> = {
+  name: { description: 'Name of a kind of entity or of a plugin.', schema: { type: 'string' } },
+  db_entity_name: { description: 'Name of a kind of entity.', schema: { type: 'string' } },
+  key: { description: 'Of something cached.', schema: { type: 'string' } },
+  log_level: { description: 'The new level.', schema: { type: 'string', enum: LEVEL_NAMES } },
+  clustering_data_planes: {
+    description: 'Id of a data plane.',
+    schema: { type: 'string', format: 'uuid' },
+  },
+};
+
+/** @returns null when nothing is known of a parameter of this name */
+export function pathParameter(
+  name: string,
+  entities: ReadonlyMap<string, EntityDefinition>,
+): JsonObject | null {
+  const definition = entities.get(name);
+  const facts = definition === undefined ? PATH_PARAMETERS[name] : entityParameter(definition);
+  return facts === undefined ? null : { name, in: 'path', required: true, ...facts };
+}
+
+function entityParameter(definition: EntityDefinition): JsonObject {
+  const key = definition.endpoint_key;
+  const what = oneOf(definition);
+  return key === undefined
+    ? { description: `Id of ${what}.`, schema: { type: 'string', format: 'uuid' } }
+    : { description: `Id or \`${key}\` of ${what}.`, schema: { type: 'string', minLength: 1 } };
+}
