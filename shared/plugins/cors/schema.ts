@@ -1,5 +1,5 @@
 /** cors: tells browsers which other origins may read responses. */
-import { regexError } from '../../schema/attributes.ts';
+import { compileSearchRegex } from '../../base/regex.ts';
 import { defineFields } from '../../schema/infer.ts';
 import { ALL_REGEXES, noConsumer, protocolsHttp } from '../../schema/typedefs.ts';
 import { definePlugin } from '../plugin.ts';
@@ -73,5 +73,7 @@ export const cors = definePlugin({
 });
 
 function originError(origin: string): string | null {
-  return origin === '*' ? null : regexError(origin);
+  if (origin === '*') return null;
+  const compiled = compileSearchRegex(origin);
+  return compiled.ok ? null : `'${origin}' is not a valid regex (${compiled.reason})`;
 }

@@ -1,6 +1,6 @@
 /** key-auth: who sends a known key is its consumer. */
 import { defineFields, type RecordOf } from '../../schema/infer.ts';
-import { headerName, protocolsHttp } from '../../schema/typedefs.ts';
+import { headerName, noConsumer, protocolsHttp } from '../../schema/typedefs.ts';
 import { definePlugin } from '../plugin.ts';
 import { KEY_AUTH_ENTITIES } from './entities.ts';
 
@@ -48,7 +48,7 @@ export const keyAuth = definePlugin({
   runtimes: ['node', 'edge'],
   protects: true,
   fields: {
-    consumer: { type: 'foreign', reference: 'consumers', eq: null },
+    consumer: noConsumer,
     protocols: protocolsHttp,
     config: { type: 'record', required: true, fields: config },
   },

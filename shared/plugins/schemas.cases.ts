@@ -1,0 +1,55 @@
+/** What the tests of plugin configurations share. */
+import type { JsonObject } from '../schema/field.ts';
+
+export const LLM = { route_type: 'llm/v1/chat', model: { provider: 'openai' } };
+const LDAP = { ldap_host: 'ldap.test', base_dn: 'dc=test', attribute: 'cn' };
+const AZURE = { appname: 'app', functionname: 'fn' };
+
+/** The least that is a valid configuration. */
+export const LEAST: Readonly<Record<string, JsonObject>> = {
+  acl: { allow: ['group'] },
+  acme: { account_email: 'a@b.test', tos_accepted: true },
+  'ai-prompt-decorator': { prompts: { append: [{ content: 'be kind' }] } },
+  'ai-prompt-guard': { deny_patterns: ['secret'] },
+  'ai-prompt-template': { templates: [{ name: 'a', template: '{{b}}' }] },
+  'ai-proxy': LLM,
+  'ai-request-transformer': { prompt: 'translate', llm: LLM },
+  'ai-response-transformer': { prompt: 'translate', llm: LLM },
+  'aws-lambda': {},
+  'azure-functions': AZURE,
+  'basic-auth': {},
+  'bot-detection': {},
+  'correlation-id': {},
+  cors: {},
+  datadog: {},
+  'file-log': { path: '/tmp/log' },
+  'grpc-gateway': {},
+  'grpc-web': {},
+  'hmac-auth': {},
+  'http-log': { http_endpoint: 'http://log.test/' },
+  'ip-restriction': { deny: ['10.0.0.0/8'] },
+  jwt: {},
+  'key-auth': {},
+  'ldap-auth': LDAP,
+  loggly: { key: 'token' },
+  oauth2: { enable_client_credentials: true },
+  opentelemetry: { traces_endpoint: 'http://otel.test/v1/traces' },
+  'post-function': { access: ['return'] },
+  'pre-function': { log: ['return'] },
+  prometheus: {},
+  'proxy-cache': { strategy: 'memory' },
+  'rate-limiting': { minute: 5 },
+  redirect: { location: 'https://a.test/' },
+  'request-size-limiting': {},
+  'request-termination': {},
+  'request-transformer': {},
+  'response-ratelimiting': { limits: { video: { minute: 1 } } },
+  'response-transformer': {},
+  session: {},
+  'standard-webhooks': { secret_v1: 'c2VjcmV0' },
+  statsd: {},
+  syslog: {},
+  'tcp-log': { host: 'log.test', port: 9999 },
+  'udp-log': { host: 'log.test', port: 9999 },
+  zipkin: {},
+};
