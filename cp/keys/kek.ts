@@ -23,6 +23,10 @@ export class KeyringError extends Error {
 export interface KeySettings {
   /** `HEADGATE_KEK`, base64 or base64url; null when not set. */
   readonly kek: string | null;
+  /** `HEADGATE_KEK_PREVIOUS`: what `kek` takes the place of. */
+  readonly previousKek?: string | null;
+  /** Reads both again: the files they stand in may have changed. */
+  readonly reread?: () => { readonly kek: string | null; readonly previousKek: string | null };
   /** `HEADGATE_DATA_DIR` */
   readonly dataDir: string;
   /** Only for an embedded database: elsewhere every control plane must be given the same key. */
@@ -83,7 +87,7 @@ export async function readKeyFile(path: string): Promise<Uint8Array | null> {
   return decodeKey(text.trim(), path);
 }
 
-function decodeKey(text: string, source: string): Uint8Array {
+export function decodeKey(text: string, source: string): Uint8Array {
   const bytes = /^[A-Za-z0-9+/_-]+=*$/.test(text) ? Buffer.from(text, 'base64') : null;
   if (bytes?.length !== KEY_BYTES) {
     throw new KeyringError(`${source}: expected ${KEY_BYTES} random bytes in base64`);

@@ -32,9 +32,9 @@ describe('the keyring', () => {
 
   beforeEach(async () => {
     dataDir = await mkdtemp(join(tmpdir(), 'headgate-keys-'));
-    await db.query('DELETE FROM cluster');
-    await db.query('DELETE FROM signing_keys');
-    await db.query('DELETE FROM groups');
+    for (const table of ['cluster', 'cluster_keys', 'signing_keys', 'groups']) {
+      await db.query(`DELETE FROM ${table}`);
+    }
     lines.length = 0;
   });
   afterEach(() => rm(dataDir, { recursive: true }));
@@ -46,9 +46,11 @@ describe('the keyring', () => {
     expect(second.rootPublicKey).toBe(first.rootPublicKey);
     expect(second.keyList).toEqual(first.keyList);
     expect(second.groupSecret('g', 1)).toEqual(first.groupSecret('g', 1));
-    const sealed = first.encrypt('t', 'f', 'id', 'ünïcode');
-    expect(second.decrypt('t', 'f', 'id', sealed)).toBe('ünïcode');
-    expect(second.blindIndex('t', 'f', 'v')).toEqual(first.blindIndex('t', 'f', 'v'));
+    const sealed = first.rows.current().encrypt('t', 'f', 'id', 'ünïcode');
+    expect(second.rows.current().decrypt('t', 'f', 'id', sealed)).toBe('ünïcode');
+    expect(second.rows.current().blindIndex('t', 'f', 'v')).toEqual(
+      first.rows.current().blindIndex('t', 'f', 'v'),
+    );
   });
 
   it('signs with a key that the pinned root vouches for', async () => {
@@ -87,8 +89,9 @@ describe('the keyring', () => {
 
   it('uses the root key of an earlier cluster again', async () => {
     const first = await load();
-    await db.query('DELETE FROM cluster');
-    await db.query('DELETE FROM signing_keys');
+    for (const table of ['cluster', 'cluster_keys', 'signing_keys']) {
+      await db.query(`DELETE FROM ${table}`);
+    }
 
     const second = await load();
     expect(second.clusterId).not.toBe(first.clusterId);
@@ -133,28 +136,36 @@ describe('the keyring', () => {
 
   it('opens a ciphertext only where it stands', async () => {
     const keyring = await load();
-    const sealed = keyring.encrypt('keyauth_credentials', 'key', 'one', 'secret');
+    const sealed = keyring.rows.current().encrypt('keyauth_credentials', 'key', 'one', 'secret');
 
-    expect(() => keyring.decrypt('keyauth_credentials', 'key', 'two', sealed)).toThrow(CipherError);
-    expect(() => keyring.decrypt('keyauth_credentials', 'other', 'one', sealed)).toThrow(
-      CipherError,
-    );
-    expect(() => keyring.decrypt('x', 'key', 'one', sealed)).toThrow(CipherError);
+    expect(() =>
+      keyring.rows.current().decrypt('keyauth_credentials', 'key', 'two', sealed),
+    ).toThrow(CipherError);
+    expect(() =>
+      keyring.rows.current().decrypt('keyauth_credentials', 'other', 'one', sealed),
+    ).toThrow(CipherError);
+    expect(() => keyring.rows.current().decrypt('x', 'key', 'one', sealed)).toThrow(CipherError);
     for (let index = 0; index < sealed.length; index += 1) {
       const bent = sealed.with(index, (sealed[index] ?? 0) ^ 1);
-      expect(() => keyring.decrypt('keyauth_credentials', 'key', 'one', bent)).toThrow(CipherError);
+      expect(() =>
+        keyring.rows.current().decrypt('keyauth_credentials', 'key', 'one', bent),
+      ).toThrow(CipherError);
     }
-    expect(() => keyring.decrypt('t', 'f', 'i', new Uint8Array(3))).toThrow(CipherError);
-    expect(keyring.encrypt('t', 'f', 'i', 'v')).not.toEqual(keyring.encrypt('t', 'f', 'i', 'v'));
+    expect(() => keyring.rows.current().decrypt('t', 'f', 'i', new Uint8Array(3))).toThrow(
+      CipherError,
+    );
+    expect(keyring.rows.current().encrypt('t', 'f', 'i', 'v')).not.toEqual(
+      keyring.rows.current().encrypt('t', 'f', 'i', 'v'),
+    );
   });
 
   it('derives what belongs to one field or one generation only', async () => {
     const keyring = await load();
     const indexes = [
-      keyring.blindIndex('t', 'f', 'v'),
-      keyring.blindIndex('t', 'g', 'v'),
-      keyring.blindIndex('u', 'f', 'v'),
-      keyring.blindIndex('t', 'f', 'w'),
+      keyring.rows.current().blindIndex('t', 'f', 'v'),
+      keyring.rows.current().blindIndex('t', 'g', 'v'),
+      keyring.rows.current().blindIndex('u', 'f', 'v'),
+      keyring.rows.current().blindIndex('t', 'f', 'w'),
     ];
     const secrets = [
       keyring.groupSecret('g', 1),
@@ -170,7 +181,8 @@ describe('the keyring', () => {
     const kek = await readFile(join(dataDir, 'cp', 'keys', 'kek'), 'utf8');
     const root = await readFile(join(dataDir, 'cp', 'keys', 'root.key'), 'utf8');
     const { rows } = await db.query<{ text: string }>(
-      'SELECT c::text AS text FROM cluster c UNION ALL SELECT k::text FROM signing_keys k',
+      'SELECT c::text AS text FROM cluster c UNION ALL SELECT k::text FROM signing_keys k ' +
+        'UNION ALL SELECT k::text FROM cluster_keys k',
     );
     const dump = rows.map(({ text }) => text).join('\n');
     for (const secret of [kek, root]) {

@@ -2,19 +2,13 @@
  * The keys of a cluster, as a control plane holds them (decision 12). Made once, by whichever control
  * plane starts first on an empty database; stored wrapped by the key-encryption key; the same for all.
  *
- * - cluster secret: what groups' secrets and the data key are derived from
- * - index pepper: blind indexes; never leaves the control plane
+ * - cluster secret: what groups' secrets are derived from
+ * - data keys and peppers, in generations: what rows are encrypted and looked up by (`row-keys.ts`)
  * - signing key (Ed25519): signs manifests; vouched for by the root key in the key list
  * - root key (Ed25519): its public half is pinned by every data plane; its private half is a file to
  *   be exported, and not needed by a running control plane
  */
-import {
-  createHmac,
-  createPrivateKey,
-  createPublicKey,
-  randomBytes,
-  randomUUID,
-} from 'node:crypto';
+import { createPrivateKey, createPublicKey, randomBytes, randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { base64url, fromBase64url } from '#shared/base/bytes.ts';
 import { must } from '#shared/base/assert.ts';
@@ -24,16 +18,21 @@ import type { Logger, RawKeyPair } from '#shared/platform/platform.ts';
 import type { Db } from '../store/db.ts';
 import { adoptDatabase, databaseIdentity } from '../store/identity.ts';
 import { START_LOCK } from '../store/migrate.ts';
-import { deriveKey, openBytes, openText, sealBytes, sealText } from './cipher.ts';
+import { deriveKey } from './cipher.ts';
 import {
-  KEY_BYTES,
-  KeyringError,
-  type KeySettings,
-  keysFolder,
-  loadKek,
-  readKeyFile,
-  writeKeyFile,
-} from './kek.ts';
+  addRowKey,
+  type ClusterRow,
+  ClusterRowKeys,
+  openClusterSecret,
+  openSigningKey,
+  readCluster,
+  rewrap,
+  wrappedBy,
+} from './cluster-keys.ts';
+import { KEY_BYTES, type KeySettings, keysFolder, readKeyFile, writeKeyFile } from './kek.ts';
+import type { KeyWrapper } from './key-wrapper.ts';
+import type { RowKeySource } from './row-keys.ts';
+import { WrapperSource } from './wrapper-source.ts';
 
 export interface Keyring {
   readonly clusterId: string;
@@ -46,31 +45,14 @@ export interface Keyring {
   sign(data: Uint8Array): Promise<Uint8Array>;
   /** 32 bytes, for sealing to the nodes of a group. */
   groupSecret(groupId: string, generation: number): Uint8Array;
-  encrypt(table: string, field: string, id: string, value: string): Uint8Array;
-  /** @throws CipherError */
-  decrypt(table: string, field: string, id: string, sealed: Uint8Array): string;
-  /** What equal values of one field share, and nothing else tells. */
-  blindIndex(table: string, field: string, value: string): Uint8Array;
+  /** For what the database keeps; used through `sealing` and `opening` (`fresh-keys.ts`). */
+  readonly rows: RowKeySource;
+  /** What wraps the keys in the database. */
+  readonly wrappers: WrapperSource;
 }
 
 /** A manifest is dated by the database's clock, which may be behind ours. */
 const CLOCK_SLACK_SECONDS = 24 * 60 * 60;
-
-interface ClusterRow {
-  readonly id: string;
-  readonly database_identity: string;
-  readonly kek_check: Uint8Array;
-  readonly cluster_secret: Uint8Array;
-  readonly index_pepper: Uint8Array;
-  readonly root_public_key: string;
-  readonly key_list: string;
-  readonly key_list_signature: string;
-}
-
-interface SigningKeyRow {
-  readonly id: string;
-  readonly private_key: Uint8Array;
-}
 
 /**
  * Reads the cluster's keys, or makes them when the database has none. The database must be migrated.
@@ -82,45 +64,71 @@ export function loadKeyring(db: Db, settings: KeySettings, logger: Logger): Prom
     // Two control planes that start at once on an empty database must not both make a cluster.
     await tx.query('SELECT pg_advisory_xact_lock($1::bigint)', [START_LOCK]);
     const found = await readCluster(tx);
-    const kek = await loadKek(settings, found === null);
-    if (found === null) await makeCluster(tx, kek, settings, logger);
-    const cluster = found ?? must(await readCluster(tx), 'the cluster just made');
-    const keyring = await openKeyring(tx, cluster, kek);
+    const wrappers = await WrapperSource.load(settings, found === null);
+    if (found === null) await makeCluster(tx, wrappers.current, settings, logger);
+    await rewrapKeys(tx, wrappers, logger);
+    const cluster = must(await readCluster(tx), 'a cluster');
+    const keyring = await openKeyring(tx, cluster, wrappers);
     await adoptDatabase(tx, cluster.database_identity, logger);
     return keyring;
   });
 }
 
-async function readCluster(tx: Db): Promise<ClusterRow | null> {
-  const { rows } = await tx.query<ClusterRow>('SELECT * FROM cluster');
-  return rows[0] ?? null;
+/**
+ * Sees to it that the cluster's keys are wrapped by the key-encryption key of the settings, given that
+ * they are by that one or by the previous one. Control planes that run with the previous one go on:
+ * they hold the keys opened. The caller holds `START_LOCK`.
+ *
+ * @returns whether anything had to be done
+ * @throws KeyringError
+ */
+export async function rewrapKeys(
+  tx: Db,
+  wrappers: WrapperSource,
+  logger: Logger,
+): Promise<boolean> {
+  const cluster = must(await readCluster(tx), 'a cluster');
+  const by = await wrappers.fitting(wrappedBy(cluster));
+  const { current } = wrappers;
+  if (by === current) return false;
+  await rewrap(tx, cluster, by, current);
+  logger.log('info', 'key-encryption key changed', { cluster: cluster.id });
+  return true;
 }
 
-async function openKeyring(tx: Db, cluster: ClusterRow, kek: Uint8Array): Promise<Keyring> {
-  if (!nodeCrypto.timingSafeEqual(checkValue(kek, cluster.id), cluster.kek_check)) {
-    throw new KeyringError(
-      'HEADGATE_KEK: not the key-encryption key that this database was made with',
-    );
-  }
-  const { rows } = await tx.query<SigningKeyRow>(
-    'SELECT id, private_key FROM signing_keys ORDER BY not_before DESC, id LIMIT 1',
-  );
-  const signing = must(rows[0], 'a cluster has a signing key');
-  return new ClusterKeyring(cluster, {
-    clusterSecret: openBytes(kek, ['cluster', 'secret', cluster.id], cluster.cluster_secret),
-    indexPepper: openBytes(kek, ['cluster', 'index_pepper', cluster.id], cluster.index_pepper),
-    signingKeyId: signing.id,
-    signingKey: openBytes(kek, ['signing_keys', 'private_key', signing.id], signing.private_key),
-  });
+async function openKeyring(tx: Db, cluster: ClusterRow, wrappers: WrapperSource): Promise<Keyring> {
+  const wrapper = wrappers.current;
+  const clusterSecret = await openClusterSecret(cluster, wrapper);
+  await adoptFirstGeneration(tx, cluster, wrapper, clusterSecret);
+  const rows = new ClusterRowKeys(cluster.id, wrappers);
+  await rows.refresh(tx);
+  const signing = await openSigningKey(tx, wrapper);
+  return new ClusterKeyring(cluster, { clusterSecret, signing, rows, wrappers });
 }
 
-function checkValue(kek: Uint8Array, clusterId: string): Uint8Array {
-  return new Uint8Array(nodeCrypto.hmac(kek, `headgate-kek-check-v1\n${clusterId}`));
+/**
+ * A cluster that is older than generations of keys: what it used is the first. Its data key is derived
+ * from the cluster secret, and can be again when it is rotated away; newer ones are random.
+ */
+async function adoptFirstGeneration(
+  tx: Db,
+  cluster: ClusterRow,
+  wrapper: KeyWrapper,
+  clusterSecret: Uint8Array,
+): Promise<void> {
+  const { count } = await tx.query('SELECT 1 FROM cluster_keys LIMIT 1');
+  if (count > 0) return;
+  const pepper = must(cluster.index_pepper, 'a cluster without generations has a pepper');
+  const place = ['cluster', 'index_pepper', cluster.id] as const;
+  const key = await wrapper.unwrap(place, pepper);
+  const data = deriveKey(clusterSecret, cluster.id, 'headgate-data-v1');
+  await addRowKey(tx, wrapper, { kind: 'data', generation: 1, key: data });
+  await addRowKey(tx, wrapper, { kind: 'pepper', generation: 1, key });
 }
 
 async function makeCluster(
   tx: Db,
-  kek: Uint8Array,
+  wrapper: KeyWrapper,
   settings: KeySettings,
   logger: Logger,
 ): Promise<void> {
@@ -134,16 +142,14 @@ async function makeCluster(
   const keyList: KeyList = { format: 1, cluster: id, sequence: 1, keys: [key] };
   const list = await signKeyList(keyList, root, nodeCrypto);
   const secret = new Uint8Array(randomBytes(KEY_BYTES));
-  const pepper = new Uint8Array(randomBytes(KEY_BYTES));
   await tx.query(
-    `INSERT INTO cluster (id, database_identity, kek_check, cluster_secret, index_pepper,
-      root_public_key, key_list, key_list_signature) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+    `INSERT INTO cluster (id, database_identity, kek_check, cluster_secret,
+      root_public_key, key_list, key_list_signature) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
     [
       id,
       await databaseIdentity(tx),
-      checkValue(kek, id),
-      sealBytes(kek, ['cluster', 'secret', id], secret),
-      sealBytes(kek, ['cluster', 'index_pepper', id], pepper),
+      await wrapper.fingerprint(id),
+      await wrapper.wrap(['cluster', 'secret', id], secret),
       base64url(root.publicKey),
       list.text,
       list.signature,
@@ -154,10 +160,12 @@ async function makeCluster(
     [
       signingId,
       publicKey,
-      sealBytes(kek, ['signing_keys', 'private_key', signingId], signing.privateKey),
+      await wrapper.wrap(['signing_keys', 'private_key', signingId], signing.privateKey),
       notBefore,
     ],
   );
+  await addRowKey(tx, wrapper, { kind: 'data', generation: 1, key: null });
+  await addRowKey(tx, wrapper, { kind: 'pepper', generation: 1, key: null });
   logger.log('info', 'cluster created', { cluster: id });
 }
 
@@ -189,9 +197,9 @@ function publicKeyOf(seed: Uint8Array): Uint8Array {
 
 interface OpenKeys {
   readonly clusterSecret: Uint8Array;
-  readonly indexPepper: Uint8Array;
-  readonly signingKeyId: string;
-  readonly signingKey: Uint8Array;
+  readonly signing: { readonly id: string; readonly key: Uint8Array };
+  readonly rows: RowKeySource;
+  readonly wrappers: WrapperSource;
 }
 
 class ClusterKeyring implements Keyring {
@@ -199,21 +207,20 @@ class ClusterKeyring implements Keyring {
   readonly rootPublicKey: string;
   readonly keyList: { readonly text: string; readonly signature: string };
   readonly signingKeyId: string;
+  readonly rows: RowKeySource;
+  readonly wrappers: WrapperSource;
   readonly #signingKey: Uint8Array;
   readonly #clusterSecret: Uint8Array;
-  readonly #indexPepper: Uint8Array;
-  /** Encrypts rows. Derived, so that another key-encryption key does not rewrite every row. */
-  readonly #dataKey: Uint8Array;
 
   constructor(cluster: ClusterRow, keys: OpenKeys) {
     this.clusterId = cluster.id;
     this.rootPublicKey = cluster.root_public_key;
     this.keyList = { text: cluster.key_list, signature: cluster.key_list_signature };
-    this.signingKeyId = keys.signingKeyId;
-    this.#signingKey = keys.signingKey;
+    this.signingKeyId = keys.signing.id;
+    this.rows = keys.rows;
+    this.wrappers = keys.wrappers;
+    this.#signingKey = keys.signing.key;
     this.#clusterSecret = keys.clusterSecret;
-    this.#indexPepper = keys.indexPepper;
-    this.#dataKey = deriveKey(keys.clusterSecret, cluster.id, 'headgate-data-v1');
   }
 
   async sign(data: Uint8Array): Promise<Uint8Array> {
@@ -222,18 +229,5 @@ class ClusterKeyring implements Keyring {
 
   groupSecret(groupId: string, generation: number): Uint8Array {
     return deriveKey(this.#clusterSecret, groupId, `headgate-group-v1\n${generation}`);
-  }
-
-  encrypt(table: string, field: string, id: string, value: string): Uint8Array {
-    return sealText(this.#dataKey, [table, field, id], value);
-  }
-
-  decrypt(table: string, field: string, id: string, sealed: Uint8Array): string {
-    return openText(this.#dataKey, [table, field, id], sealed);
-  }
-
-  blindIndex(table: string, field: string, value: string): Uint8Array {
-    const mac = createHmac('sha256', this.#indexPepper);
-    return new Uint8Array(mac.update(`${table}\n${field}\n${value}`).digest());
   }
 }

@@ -8,6 +8,7 @@ import { assert, must } from '#shared/base/assert.ts';
 import type { Clock, Crypto, Logger, Random } from '#shared/platform/platform.ts';
 import type { JsonObject } from '#shared/schema/field.ts';
 import { formatJoinToken, TOKEN_SECRET_BYTES } from '#shared/sync/join-token.ts';
+import { sealing } from '../keys/fresh-keys.ts';
 import type { Keyring } from '../keys/keyring.ts';
 import type { Db } from '../store/db.ts';
 import type { Report } from '../sync/session.ts';
@@ -104,19 +105,16 @@ export class NodeRegistry {
     const id = random.uuid();
     const secret = random.bytes(TOKEN_SECRET_BYTES);
     const verifier = base64url(crypto.sha256(secret));
-    const { rows } = await db.query<{ expires_at: number }>(
-      `INSERT INTO join_tokens (id, verifier, group_id, expires_at, max_uses, created_by)
+    const rows = await sealing(db, keyring.rows, async (tx, keys) => {
+      const sealed = keys.encrypt('join_tokens', 'verifier', id, verifier);
+      const made = await tx.query<{ expires_at: number }>(
+        `INSERT INTO join_tokens (id, verifier, group_id, expires_at, max_uses, created_by)
        SELECT $1, $2, id, now() + make_interval(secs => $4), $5, $6 FROM groups WHERE name = $3
        RETURNING floor(extract(epoch FROM expires_at))::bigint AS expires_at`,
-      [
-        id,
-        keyring.encrypt('join_tokens', 'verifier', id, verifier),
-        group,
-        ttlSeconds,
-        uses,
-        actor,
-      ],
-    );
+        [id, sealed, group, ttlSeconds, uses, actor],
+      );
+      return made.rows;
+    });
     const row = rows[0];
     if (row === undefined) return null;
     const rootKey = must(fromBase64url(keyring.rootPublicKey), 'a root key');

@@ -6,7 +6,8 @@ import type { EntityDefinition } from '#shared/schema/field.ts';
 import type { Registry } from '#shared/schema/plugin-definition.ts';
 import { processInsert } from '#shared/schema/process.ts';
 import type { Db } from './db.ts';
-import type { RowKeys } from './entity-codec.ts';
+import { sealing } from '../keys/fresh-keys.ts';
+import type { RowKeySource } from '../keys/row-keys.ts';
 import { EntityTx } from './entity-store.ts';
 import { START_LOCK } from './migrate.ts';
 import { SYSTEM_WORKSPACE } from './migrations/0001-init.ts';
@@ -19,11 +20,11 @@ export const DEFAULT_NAME = 'default';
 export function ensureDefaults(
   db: Db,
   workspace: EntityDefinition,
-  keys: RowKeys,
+  source: RowKeySource,
 ): Promise<string> {
   const plans = new Map([[workspace.name, planOf(workspace)]]);
   const registry = registryOf(workspace);
-  return db.tx(async (tx) => {
+  return sealing(db, source, async (tx, keys) => {
     // Two control planes may start at once on an empty database.
     await tx.query('SELECT pg_advisory_xact_lock($1::bigint)', [START_LOCK]);
     const changes = new PendingChanges();
@@ -36,7 +37,7 @@ export function ensureDefaults(
        ON CONFLICT (name) DO NOTHING`,
       [randomUUID(), DEFAULT_NAME, entity.id],
     );
-    if (changes.count > 0) await changes.commit(tx, { name: 'bootstrap', source: null }, '');
+    if (changes.count > 0) await changes.commit(tx, { name: 'bootstrap', source: null }, '', keys);
     return entity.id;
   });
 }

@@ -10,12 +10,9 @@ import type { Registry } from '#shared/schema/plugin-definition.ts';
 import { putSecrets, takeSecrets } from '#shared/schema/secret-leaves.ts';
 import { shapeOf } from '#shared/schema/subschema.ts';
 import { fieldOf } from '#shared/schema/validate.ts';
-import type { Keyring } from '../keys/keyring.ts';
+import type { RowKeys } from '../keys/row-keys.ts';
 import type { Param } from './db.ts';
 import { cacheKeyOf, foreignId, type SecretColumns, type TablePlan } from './sql.ts';
-
-/** The part of the keyring that rows need. */
-export type RowKeys = Pick<Keyring, 'encrypt' | 'decrypt' | 'blindIndex'>;
 
 /** Member of a stored entity with a time to live: epoch seconds, or null. */
 const EXPIRES_AT = 'expires_at';

@@ -3,12 +3,14 @@ import { must } from '#shared/base/assert.ts';
 import { isUuid } from '#shared/schema/attributes.ts';
 import type { EntityDefinition } from '#shared/schema/field.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
+import { opening } from '../keys/fresh-keys.ts';
+import { type RowKeys, type RowKeySource, StaleKeysError } from '../keys/row-keys.ts';
 import type { Db, Param } from './db.ts';
-import { bytesText, decodeEntity, type EntityRow, type RowKeys } from './entity-codec.ts';
+import { bytesText, decodeEntity, type EntityRow } from './entity-codec.ts';
 import { toStoreError } from './errors.ts';
 import { SYSTEM_WORKSPACE } from './migrations/0001-init.ts';
 import { partsOf } from './row-batch.ts';
-import { quoted, type TablePlan } from './sql.ts';
+import { quoted, type TablePlan, type UniqueColumn } from './sql.ts';
 
 /** Ids or values in one statement. */
 const LOOK_UP_MAX = 5_000;
@@ -62,7 +64,8 @@ export type Plans = ReadonlyMap<string, TablePlan>;
 export interface ReaderOptions {
   readonly db: Db;
   readonly plans: Plans;
-  readonly keys: RowKeys;
+  /** In a transaction that writes, `fixedKeys`. */
+  readonly keys: RowKeySource;
   /** Lock what is read, in a transaction that is going to write. */
   readonly forUpdate: boolean;
 }
@@ -70,7 +73,7 @@ export interface ReaderOptions {
 export class EntityReader implements Reader {
   readonly #db: Db;
   readonly #plans: Plans;
-  readonly #keys: RowKeys;
+  readonly #keys: RowKeySource;
   readonly #lock: string;
 
   constructor(options: ReaderOptions) {
@@ -125,18 +128,18 @@ export class EntityReader implements Reader {
       plan.uniques.find((candidate) => candidate.field === field),
       `${plan.table}.${field} is not unique`,
     );
-    const cast = unique.isBlind ? '::bytea[]' : '';
-    const text = `${plan.select} AND ${quoted(unique.column)} = ANY($2::text[]${cast}) ORDER BY id`;
     const found = new Map<string, AnyEntity>();
     // Postgres has no text with a NUL, so no entity has it either.
-    for (const batch of partsOf(
-      values.filter((value) => !value.includes('\0')),
-      LOOK_UP_MAX,
-    )) {
-      const keys = unique.isBlind
-        ? batch.map((value) => bytesText(this.#keys.blindIndex(plan.table, field, value)))
-        : batch;
-      for (const entity of await this.#all(plan, text, [workspaceOf(plan, ws), keys])) {
+    const possible = values.filter((value) => !value.includes('\0'));
+    for (const batch of partsOf(possible, LOOK_UP_MAX)) {
+      const entities = unique.isBlind
+        ? await this.#byBlindIndex(plan, ws, unique, batch)
+        : await this.#all(
+            plan,
+            `${plan.select} AND ${quoted(unique.column)} = ANY($2::text[]) ORDER BY id`,
+            [workspaceOf(plan, ws), batch],
+          );
+      for (const entity of entities) {
         const value = entity[field];
         if (typeof value === 'string') found.set(value, entity);
       }
@@ -153,15 +156,55 @@ export class EntityReader implements Reader {
     return { rows: page, next: rows.length > query.size && last !== undefined ? last.id : null };
   }
 
-  async #all(plan: TablePlan, text: string, params: readonly Param[]): Promise<AnyEntity[]> {
-    const rows = await this.#rows(`${text}${this.#lock}`, params);
-    return rows.map((row) => decodeEntity(plan, row, this.#keys));
+  #all(plan: TablePlan, text: string, params: readonly Param[]): Promise<AnyEntity[]> {
+    return this.#opening((keys) => this.#decoded(plan, text, params, keys));
   }
 
-  async #rows(text: string, params: readonly Param[]): Promise<EntityRow[]> {
+  /** Under the indexes of every pepper alive: rows of the older ones may not have been done yet. */
+  #byBlindIndex(
+    plan: TablePlan,
+    ws: string,
+    { field, column }: UniqueColumn,
+    values: readonly string[],
+  ): Promise<AnyEntity[]> {
+    const text = `${plan.select} AND ${quoted(column)} = ANY($2::text[]::bytea[]) ORDER BY id`;
+    return this.#opening(async (keys) => {
+      const indexes = values.flatMap((value) => keys.blindIndexes(plan.table, field, value));
+      const params = [workspaceOf(plan, ws), indexes.map(bytesText)];
+      const found = await this.#decoded(plan, text, params, keys);
+      // What is not there may be there under a pepper that is not known here yet.
+      if (found.length < values.length) await this.#assertFresh(keys);
+      return found;
+    });
+  }
+
+  /** @throws StaleKeysError */
+  async #assertFresh({ revision }: RowKeys): Promise<void> {
+    const rows = await this.#rows<{ keys_revision: number }>(
+      'SELECT keys_revision FROM cluster',
+      [],
+    );
+    if (rows[0]?.keys_revision !== revision) throw new StaleKeysError();
+  }
+
+  async #decoded(
+    plan: TablePlan,
+    text: string,
+    params: readonly Param[],
+    keys: RowKeys,
+  ): Promise<AnyEntity[]> {
+    const rows = await this.#rows<EntityRow>(`${text}${this.#lock}`, params);
+    return rows.map((row) => decodeEntity(plan, row, keys));
+  }
+
+  async #rows<R>(text: string, params: readonly Param[]): Promise<R[]> {
+    const { rows } = await this.#db.query<R>(text, params);
+    return rows;
+  }
+
+  async #opening(read: (keys: RowKeys) => Promise<AnyEntity[]>): Promise<AnyEntity[]> {
     try {
-      const { rows } = await this.#db.query<EntityRow>(text, params);
-      return rows;
+      return await opening(this.#db, this.#keys, read);
     } catch (error) {
       // Inside a transaction the driver's error must pass: the transaction may be run again.
       throw this.#lock === '' ? toStoreError(error) : error;

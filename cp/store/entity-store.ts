@@ -4,13 +4,15 @@ import { isUuid } from '#shared/schema/attributes.ts';
 import type { EntityDefinition, JsonObject } from '#shared/schema/field.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
 import type { Registry } from '#shared/schema/plugin-definition.ts';
-import type { Db, Param } from './db.ts';
-import { bytesText, encodeEntity, type EncodedEntity, type RowKeys } from './entity-codec.ts';
+import { fixedKeys, type RowKeys } from '../keys/row-keys.ts';
+import type { Db } from './db.ts';
+import { bytesText, encodeEntity, type EncodedEntity } from './entity-codec.ts';
 import { EntityReader, planFor, type Plans, type Reader, workspaceOf } from './entity-reader.ts';
 import { StoreError, toEntityError } from './errors.ts';
 import { noWorkspace, type PendingChanges } from './pending-changes.ts';
+import { type Item, lockExpiredRivals, refuseOlderRivals } from './rivals.ts';
 import { BATCH_ROWS_MAX, batchesOf, partsOf, rowText } from './row-batch.ts';
-import { type ForeignColumn, foreignId, quoted, type TablePlan, typeOf } from './sql.ts';
+import { type ForeignColumn, foreignId, quoted, type TablePlan } from './sql.ts';
 
 /** A transaction that writes. What it reads it locks until it ends. */
 export interface WriteTx extends Reader {
@@ -59,11 +61,6 @@ export interface WriteTx extends Reader {
   removeMany(definition: EntityDefinition, ws: string, ids: readonly string[]): Promise<number>;
 }
 
-interface Item {
-  readonly entity: AnyEntity;
-  readonly encoded: EncodedEntity;
-}
-
 export interface EntityTxOptions {
   readonly db: Db;
   readonly plans: Plans;
@@ -80,7 +77,7 @@ export class EntityTx extends EntityReader implements WriteTx {
   readonly #changes: PendingChanges;
 
   constructor(options: EntityTxOptions) {
-    super({ ...options, forUpdate: true });
+    super({ ...options, keys: fixedKeys(options.keys), forUpdate: true });
     this.db = options.db;
     this.#plans = options.plans;
     this.#keys = options.keys;
@@ -102,7 +99,7 @@ export class EntityTx extends EntityReader implements WriteTx {
     this.#assertParents(plan, entity);
     const encoded = encodeEntity(plan, entity, this.#keys, this.#registry);
     const owner = workspaceOf(plan, ws);
-    if (plan.hasExpiry) await this.#removeExpiredRivals(plan, owner, [entity.id], [encoded]);
+    await this.#clearTheWay(plan, owner, [{ entity, encoded }], true);
     await this.#statement(plan.insert, plan, { ws: owner, entity, encoded });
     if (plan.table === 'workspaces') {
       await this.#enterWorkspace(entity.id);
@@ -115,7 +112,7 @@ export class EntityTx extends EntityReader implements WriteTx {
     this.#assertParents(plan, entity);
     const encoded = encodeEntity(plan, entity, this.#keys, this.#registry);
     const owner = workspaceOf(plan, ws);
-    if (plan.hasExpiry) await this.#removeExpiredRivals(plan, owner, [], [encoded]);
+    await this.#clearTheWay(plan, owner, [{ entity, encoded }], false);
     const count = await this.#statement(plan.update, plan, { ws: owner, entity, encoded });
     assert(count === 1, `update of ${plan.table} ${entity.id}, which is not there`);
     this.#record(plan, owner, entity.id, 'update', encoded);
@@ -143,11 +140,7 @@ export class EntityTx extends EntityReader implements WriteTx {
     const owner = workspaceOf(plan, ws);
     for (const { items, json } of this.#batches(plan, entities)) {
       await this.#lockParents(plan, owner, items);
-      if (plan.hasExpiry) {
-        const ids = items.map(({ entity }) => entity.id);
-        const encoded = items.map((item) => item.encoded);
-        await this.#removeExpiredRivals(plan, owner, ids, encoded);
-      }
+      await this.#clearTheWay(plan, owner, items, true);
       const { rows } = await this.db.query<{ id: string }>(plan.insertMany, [owner, json]);
       const inserted = new Set(rows.map(({ id }) => id));
       for (const { entity, encoded } of items) {
@@ -332,34 +325,22 @@ export class EntityTx extends EntityReader implements WriteTx {
     this.#changes.add({ ws, kind: plan.table, id, operation, doc, secrets });
   }
 
-  /** Rows that no reader sees any more must not collide with a new one. */
-  async #removeExpiredRivals(
+  /** What no constraint would tell, or should: see there. */
+  async #clearTheWay(
     plan: TablePlan,
     ws: string,
-    ids: readonly string[],
-    rows: readonly EncodedEntity[],
+    items: readonly Item[],
+    isNew: boolean,
   ): Promise<void> {
-    const params: (string | readonly string[])[] = [ws];
-    const rivals: string[] = [];
-    if (ids.length > 0) rivals.push(`id = ANY($${params.push(ids)}::uuid[])`);
-    for (const { column } of plan.uniques) {
-      const at = plan.columns.indexOf(column);
-      const values = rows.flatMap((row) => keyText(row.params[at] ?? null));
-      if (values.length === 0) continue;
-      const cast = typeOf(plan, column) === 'text' ? '' : `::${typeOf(plan, column)}[]`;
-      rivals.push(`${quoted(column)} = ANY($${params.push(values)}::text[]${cast})`);
+    if (plan.hasExpiry) {
+      const keys = this.#keys;
+      await this.#removeAll(
+        plan,
+        ws,
+        await lockExpiredRivals(this.db, plan, ws, items, { keys, isNew }),
+      );
     }
-    if (rivals.length === 0) return;
-    const expired = await this.db.query<{ id: string }>(
-      `SELECT id FROM ${quoted(plan.table)} WHERE ws_id = $1 AND expires_at <= now() ` +
-        `AND (${rivals.join(' OR ')}) ORDER BY id FOR UPDATE`,
-      params,
-    );
-    await this.#removeAll(
-      plan,
-      ws,
-      expired.rows.map((row) => row.id),
-    );
+    await refuseOlderRivals(this.db, plan, ws, items, this.#keys);
   }
 
   /** Children first, so that each change leaves a consistent whole. Depth: that of the definitions. */
@@ -439,10 +420,4 @@ export class EntityTx extends EntityReader implements WriteTx {
       [ws],
     );
   }
-}
-
-/** A unique value as text; nothing for null, which collides with nothing. */
-function keyText(value: Param): string[] {
-  if (value instanceof Uint8Array) return [bytesText(value)];
-  return typeof value === 'string' ? [value] : [];
 }

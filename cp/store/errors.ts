@@ -2,6 +2,8 @@
 import { unreachable } from '#shared/base/assert.ts';
 import type { JsonValue } from '#shared/schema/field.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
+import { KeyringError } from '../keys/kek.ts';
+import { StaleKeysError } from '../keys/row-keys.ts';
 import { DbError } from './db.ts';
 import { foreignId, type TablePlan } from './sql.ts';
 
@@ -99,6 +101,9 @@ function uniqueError(error: DbError, plan: TablePlan, entity: AnyEntity): unknow
  * stays what it is: a bug, or an error of the caller's own.
  */
 export function toStoreError(error: unknown): unknown {
+  if (error instanceof KeyringError || error instanceof StaleKeysError) {
+    return new StoreError({ code: 'unavailable' }, { cause: error });
+  }
   if (!(error instanceof DbError)) return error;
   if (error.outcomeUnknown) return new StoreError({ code: 'outcome_unknown' }, { cause: error });
   if (isUnavailable(error.sqlState))

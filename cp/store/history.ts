@@ -6,8 +6,10 @@ import { isDeepStrictEqual } from 'node:util';
 import { assert } from '#shared/base/assert.ts';
 import type { JsonObject } from '#shared/schema/field.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
+import { opening } from '../keys/fresh-keys.ts';
+import type { RowKeys, RowKeySource } from '../keys/row-keys.ts';
 import type { Db, Param } from './db.ts';
-import { decodeEntity, type EntityRow, type RowKeys } from './entity-codec.ts';
+import { decodeEntity, type EntityRow } from './entity-codec.ts';
 import type { Plans } from './entity-reader.ts';
 import { toStoreError } from './errors.ts';
 import type { TablePlan } from './sql.ts';
@@ -75,9 +77,9 @@ const NEWEST_FIRST = 'ORDER BY kind, entity_id, version DESC, position DESC';
 export class History {
   readonly #db: Db;
   readonly #plans: Plans;
-  readonly #keys: RowKeys;
+  readonly #keys: RowKeySource;
 
-  constructor(options: { readonly db: Db; readonly plans: Plans; readonly keys: RowKeys }) {
+  constructor(options: { readonly db: Db; readonly plans: Plans; readonly keys: RowKeySource }) {
     this.#db = options.db;
     this.#plans = options.plans;
     this.#keys = options.keys;
@@ -133,11 +135,8 @@ export class History {
     let last = { kind: '', id: NIL };
     for (;;) {
       const params = [ws, version, last.kind, last.id, HISTORY_SIZE_MAX];
-      const rows = await this.#query<LoggedRow>(text, params);
-      for (const row of rows) {
-        const entity = this.#decode(row);
-        if (entity !== null) value.push({ kind: row.kind, entity });
-      }
+      const rows = await this.#states(text, params);
+      for (const { kind, entity } of rows) if (entity !== null) value.push({ kind, entity });
       const end = rows.at(-1);
       if (end === undefined || rows.length < HISTORY_SIZE_MAX) return { known: true, value };
       last = end;
@@ -177,17 +176,30 @@ export class History {
     version: number,
     entities: readonly { readonly kind: string; readonly entity_id: string }[],
   ): Promise<Map<string, AnyEntity>> {
-    const rows = await this.#query<LoggedRow>(
+    const rows = await this.#states(
       `${STATE} AND (kind, entity_id) IN (SELECT * FROM unnest($3::text[], $4::uuid[])) ` +
         NEWEST_FIRST,
       [ws, version, entities.map(({ kind }) => kind), entities.map((entity) => entity.entity_id)],
     );
     const found = new Map<string, AnyEntity>();
-    for (const row of rows) {
-      const entity = this.#decode(row);
-      if (entity !== null) found.set(`${row.kind}/${row.id}`, entity);
+    for (const { kind, id, entity } of rows) {
+      if (entity !== null) found.set(`${kind}/${id}`, entity);
     }
     return found;
+  }
+
+  /** Null where it was removed, or is of a kind that is not stored. */
+  #states(
+    text: string,
+    params: readonly Param[],
+  ): Promise<{ kind: string; id: string; entity: AnyEntity | null }[]> {
+    const read = async (keys: RowKeys) => {
+      const rows = await this.#query<LoggedRow>(text, params);
+      return rows.map((row) => ({ kind: row.kind, id: row.id, entity: this.#decode(row, keys) }));
+    };
+    return opening(this.#db, this.#keys, read).catch((error: unknown) => {
+      throw toStoreError(error);
+    });
   }
 
   /** Null when the log tells of all these versions. */
@@ -201,11 +213,11 @@ export class History {
     return isKnown ? null : { known: false, oldest, newest };
   }
 
-  #decode({ kind, id, doc, secrets }: LoggedRow): AnyEntity | null {
+  #decode({ kind, id, doc, secrets }: LoggedRow, keys: RowKeys): AnyEntity | null {
     const plan = this.#plans.get(kind);
     return plan === undefined || doc === null
       ? null
-      : decodeEntity(plan, rowOf(plan, id, doc, secrets), this.#keys);
+      : decodeEntity(plan, rowOf(plan, id, doc, secrets), keys);
   }
 
   async #query<R>(text: string, params: readonly Param[]): Promise<R[]> {

@@ -13,6 +13,10 @@ export interface OpenStoreOptions {
   readonly database: DatabaseSettings;
   /** `HEADGATE_KEK`; null when not set. */
   readonly kek: string | null;
+  /** `HEADGATE_KEK_PREVIOUS`; null when not set. */
+  readonly previousKek?: string | null;
+  /** Reads both settings again. */
+  readonly rereadKek?: () => { readonly kek: string | null; readonly previousKek: string | null };
   /** All definitions that are stored, in foreign-key order, and the plugins' shapes. */
   readonly registry: Registry;
   readonly logger: Logger;
@@ -36,12 +40,19 @@ export async function openStore(options: OpenStoreOptions): Promise<OpenedStore>
 
 /** The same over a database that is open already. */
 export async function openStoreOn(db: Db, options: OpenStoreOptions): Promise<OpenedStore> {
-  const { kek, registry, logger, database } = options;
+  const { kek, registry, logger, database, previousKek = null, rereadKek } = options;
   await migrate(db, logger);
   const mayMakeKek = db.driver === 'pglite';
-  const keyring = await loadKeyring(db, { kek, dataDir: database.dataDir, mayMakeKek }, logger);
+  const settings = {
+    kek,
+    previousKek,
+    dataDir: database.dataDir,
+    mayMakeKek,
+    ...(rereadKek === undefined ? {} : { reread: rereadKek }),
+  };
+  const keyring = await loadKeyring(db, settings, logger);
   const workspace = must(registry.entities.get('workspaces'), 'workspaces are stored');
-  const defaultWorkspace = await ensureDefaults(db, workspace, keyring);
-  const store = await createStore({ db, keys: keyring, registry, logger, defaultWorkspace });
+  const defaultWorkspace = await ensureDefaults(db, workspace, keyring.rows);
+  const store = await createStore({ db, keys: keyring.rows, registry, logger, defaultWorkspace });
   return { store, keyring };
 }

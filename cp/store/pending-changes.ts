@@ -1,6 +1,8 @@
 /** The change rows of one writing transaction, and the statement that gives them their version. */
 import { assert } from '#shared/base/assert.ts';
 import type { JsonObject } from '#shared/schema/field.ts';
+import { assertInForce, GENERATION_COLUMNS, type GenerationRow } from '../keys/fresh-keys.ts';
+import type { RowKeys } from '../keys/row-keys.ts';
 import type { Db } from './db.ts';
 import { StoreError } from './errors.ts';
 
@@ -29,29 +31,41 @@ export interface Change {
 }
 
 const COLUMNS =
-  'ws_id, version, position, kind, entity_id, operation, actor, source, at, doc, secrets';
+  'ws_id, version, position, kind, entity_id, operation, actor, source, at, doc, secrets, secrets_generation';
 const RECORD =
   'c(ws_id uuid, version bigint, position integer, kind text, entity_id uuid, operation text,' +
   ' doc jsonb, secrets jsonb)';
 
-/** The row lock on the counter is held from here to COMMIT, so version order is commit order. */
+/**
+ * The row lock on the counter is held from here to COMMIT, so version order is commit order. So is the
+ * share of the cluster's row, taken once the counters are: a rotation of keys waits for whoever holds
+ * it, and who comes after the rotation reads that the generations are others.
+ */
 const COMMIT_VERSION = `
   WITH v AS (
     UPDATE workspace_versions SET version = version + 1
     WHERE ws_id = ANY($1::uuid[]) RETURNING ws_id, version
+  ), k AS (
+    SELECT ${GENERATION_COLUMNS} FROM cluster, (SELECT count(*) FROM v) AS counted
+    FOR SHARE OF cluster
   ), inserted AS (
     INSERT INTO changes (${COLUMNS})
     SELECT v.ws_id, v.version, c.position, c.kind, c.entity_id, c.operation, $3, $4,
-      clock_timestamp(), c.doc, c.secrets
+      clock_timestamp(), c.doc, c.secrets, $6
     FROM jsonb_to_recordset($2::jsonb) AS ${RECORD} JOIN v ON v.ws_id = c.ws_id
   )
-  SELECT ws_id, version, pg_notify('${CHANGES_CHANNEL}', $5) FROM v`;
+  SELECT v.ws_id, v.version, k.*, pg_notify('${CHANGES_CHANNEL}', $5) FROM v, k`;
 
 const FURTHER_ROWS = `
   INSERT INTO changes (${COLUMNS})
   SELECT c.ws_id, c.version, c.position, c.kind, c.entity_id, c.operation, $2, $3,
-    clock_timestamp(), c.doc, c.secrets
+    clock_timestamp(), c.doc, c.secrets, $4
   FROM jsonb_to_recordset($1::jsonb) AS ${RECORD}`;
+
+interface VersionRow extends GenerationRow {
+  readonly ws_id: string;
+  readonly version: number;
+}
 
 export function noWorkspace(id: string): StoreError {
   const where = { field: 'workspace', reference: 'workspaces', id };
@@ -74,10 +88,12 @@ export class PendingChanges {
    * the last thing a transaction does.
    *
    * @param waker  payload of the notification
+   * @param keys  what the transaction encrypted by
    * @returns versions by workspace id
+   * @throws StaleKeysError when those are not the newest any more
    * @throws StoreError `foreign_missing` when a workspace is not there
    */
-  async commit(tx: Db, actor: Actor, waker: string): Promise<Map<string, number>> {
+  async commit(tx: Db, actor: Actor, waker: string, keys: RowKeys): Promise<Map<string, number>> {
     assert(this.count > 0, 'nothing to commit');
     const workspaces = [...new Set(this.#changes.map(({ ws }) => ws))].toSorted();
     if (workspaces.length > 1) {
@@ -88,22 +104,24 @@ export class PendingChanges {
       );
     }
     const first = JSON.stringify(this.#records(new Map()).slice(0, BATCH_SIZE_MAX));
-    const { rows } = await tx.query<{ ws_id: string; version: number }>(COMMIT_VERSION, [
+    const { rows } = await tx.query<VersionRow>(COMMIT_VERSION, [
       workspaces,
       first,
       actor.name,
       actor.source,
       waker,
+      keys.newest.data,
     ]);
     const versions = new Map(rows.map(({ ws_id, version }) => [ws_id, version]));
     for (const id of workspaces) {
       if (versions.has(id)) continue;
       throw noWorkspace(id);
     }
+    assertInForce(keys, rows[0]);
     const records = this.count > BATCH_SIZE_MAX ? this.#records(versions) : [];
     for (let start = BATCH_SIZE_MAX; start < records.length; start += BATCH_SIZE_MAX) {
       const batch = JSON.stringify(records.slice(start, start + BATCH_SIZE_MAX));
-      await tx.query(FURTHER_ROWS, [batch, actor.name, actor.source]);
+      await tx.query(FURTHER_ROWS, [batch, actor.name, actor.source, keys.newest.data]);
     }
     return versions;
   }

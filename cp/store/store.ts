@@ -8,8 +8,9 @@ import type { Logger } from '#shared/platform/platform.ts';
 import type { EntityDefinition } from '#shared/schema/field.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
 import type { Registry } from '#shared/schema/plugin-definition.ts';
+import { opening } from '../keys/fresh-keys.ts';
+import type { RowKeys, RowKeySource } from '../keys/row-keys.ts';
 import type { Db } from './db.ts';
-import type { RowKeys } from './entity-codec.ts';
 import {
   EntityReader,
   type ListQuery,
@@ -78,7 +79,7 @@ export interface Store extends Reader {
 export interface StoreOptions {
   /** Migrated. The store closes it. */
   readonly db: Db;
-  readonly keys: RowKeys;
+  readonly keys: RowKeySource;
   /** All definitions that are stored, in foreign-key order, and the plugins' shapes. */
   readonly registry: Registry;
   readonly logger: Logger;
@@ -95,7 +96,7 @@ export async function createStore(options: StoreOptions): Promise<Store> {
 
 class PostgresStore implements Store {
   readonly db: Db;
-  readonly #keys: RowKeys;
+  readonly #keys: RowKeySource;
   readonly #registry: Registry;
   readonly #plans: Plans;
   readonly #logger: Logger;
@@ -222,8 +223,9 @@ class PostgresStore implements Store {
     settle?: Settle<T>,
   ): Promise<Written<T>> {
     try {
-      const attempt = () => this.#attempt(ws, actor, work, settle);
-      const { isChange, ...written } = await retrying(attempt);
+      const { isChange, ...written } = await opening(this.db, this.#keys, (keys) =>
+        retrying(() => this.#attempt(ws, actor, keys, work, settle)),
+      );
       if (isChange) this.#wake();
       return written;
     } catch (error) {
@@ -237,14 +239,16 @@ class PostgresStore implements Store {
   #attempt<T>(
     ws: string,
     actor: Actor,
+    keys: RowKeys,
     work: (tx: EntityTx) => Promise<T>,
     settle?: Settle<T>,
   ): Promise<Written<T> & { isChange: boolean }> {
     return this.db.tx(async (db) => {
       const changes = new PendingChanges();
-      const parts = { plans: this.#plans, keys: this.#keys, registry: this.#registry };
+      const parts = { plans: this.#plans, keys, registry: this.#registry };
       const value = await work(new EntityTx({ db, ...parts, changes }));
-      const versions = changes.count === 0 ? null : await changes.commit(db, actor, this.#waker);
+      const versions =
+        changes.count === 0 ? null : await changes.commit(db, actor, this.#waker, keys);
       const version = versions?.get(ws) ?? (await currentVersion(db, ws));
       await settle?.(db, { value, version });
       return { value, version, isChange: versions !== null };

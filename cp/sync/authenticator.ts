@@ -12,6 +12,7 @@ import { verifyEnrol, verifyHello, verifyTokenProof } from '#shared/sync/proof.t
 import type { FrameOf, Position } from '#shared/wire/frames.ts';
 import { PING_INTERVAL_MS, PROTOCOL_VERSION } from '#shared/wire/protocol.ts';
 import { LEVEL } from '../changes/to-wire.ts';
+import { opening } from '../keys/fresh-keys.ts';
 import type { Keyring } from '../keys/keyring.ts';
 import { clean, cleanPosition } from '../nodes/clean.ts';
 import type { Db } from '../store/db.ts';
@@ -180,16 +181,18 @@ export class Authenticator {
     const publicKey = keyOf(frame.public_key);
     if (publicKey === null || keyOf(frame.sealing_key) === null) return refused;
     if (!UUID.test(frame.token)) return refused;
-    const { rows } = await db.query<TokenRow>(
-      'SELECT verifier, group_id FROM join_tokens WHERE id = $1 AND revoked_at IS NULL',
-      [frame.token],
-    );
-    const token = rows[0];
-    if (token === undefined) return refused;
-    const verifier = fromBase64url(
-      keyring.decrypt('join_tokens', 'verifier', frame.token, token.verifier),
-    );
-    if (verifier === null) return refused;
+    const token = await opening(db, keyring.rows, async (keys) => {
+      const { rows } = await db.query<TokenRow>(
+        'SELECT verifier, group_id FROM join_tokens WHERE id = $1 AND revoked_at IS NULL',
+        [frame.token],
+      );
+      const [row] = rows;
+      if (row === undefined) return null;
+      const text = keys.decrypt('join_tokens', 'verifier', frame.token, row.verifier);
+      return { ...row, secret: fromBase64url(text) };
+    });
+    if (token === null || token.secret === null) return refused;
+    const verifier = token.secret;
     // The signature first: it covers the proof, and refuses what has no canonical text.
     if (!(await orFalse(verifyEnrol(frame, publicKey, crypto)))) return refused;
     if (!verifyTokenProof(frame, verifier, crypto)) return refused;
