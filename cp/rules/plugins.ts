@@ -9,7 +9,7 @@ export const pluginRules: EntityRules = {
     const plugin = registry.plugins.get(name);
     if (plugin?.runtimes.length === 0) {
       return {
-        name: `plugin '${name}' cannot be run by any data plane yet; HEADGATE_ALLOW_UNSUPPORTED_PLUGINS=on stores it and closes its scope`,
+        name: `plugin '${name}' cannot be run by any data plane yet; HEADGATE_ALLOW_UNSUPPORTED_PLUGINS=on stores it all the same (its route, service or consumer then answers 503; a global one stops updates)`,
       };
     }
     // A valid entity holds a configuration of its plugin's own shape.

@@ -86,13 +86,10 @@ export const rateLimiting = definePlugin({
   ],
 });
 
-/** Counters shared by several nodes do not exist yet, nor does a place for their password. */
+/** Counters shared by several nodes do not exist yet. */
 function unsupported(limits: RateLimitingConfig): Violations | null {
-  if (limits.policy === 'cluster' || limits.policy === 'redis') {
-    return { policy: `'${limits.policy}' is not supported yet; allowed: local` };
-  }
-  if (limits.redis.password === null) return null;
-  return { redis: { password: 'cannot be kept yet: no policy that uses it is supported' } };
+  if (limits.policy !== 'cluster' && limits.policy !== 'redis') return null;
+  return { policy: `'${limits.policy}' is not supported yet; allowed: local` };
 }
 
 function limitsError(limits: RateLimitingConfig): string | null {
