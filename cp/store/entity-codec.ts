@@ -37,7 +37,8 @@ export function encodeEntity(
   for (const [field, value] of Object.entries(entity)) {
     const isKnown = Object.hasOwn(plan.definition.fields, field);
     assert(isKnown || (plan.hasExpiry && field === EXPIRES_AT), `${plan.table} have no ${field}`);
-    doc[field] = value;
+    // What is only shown is kept with the entities that it is about.
+    if (plan.definition.fields[field]?.transient !== true) doc[field] = value;
   }
   const values = new Map<string, Param>();
   for (const { field, column, isBlind } of plan.uniques) {

@@ -3,8 +3,7 @@
  * travel as parameters; identifiers come from definitions and are checked.
  */
 import { assert } from '#shared/base/assert.ts';
-import type { EntityDefinition, Field, JsonValue } from '#shared/schema/field.ts';
-import type { AnyEntity } from '#shared/schema/infer.ts';
+import type { EntityDefinition, Field, JsonObject, JsonValue } from '#shared/schema/field.ts';
 import { holdsSecrets, secretKind } from '#shared/schema/secret-leaves.ts';
 
 export interface ForeignColumn {
@@ -66,6 +65,14 @@ export interface TablePlan {
 }
 
 const IDENTIFIER = /^[a-z][a-z0-9_]{0,50}$/;
+
+/** Of all definitions that have a table, by name, in their order. */
+export function plansOf(
+  entities: ReadonlyMap<string, EntityDefinition>,
+): ReadonlyMap<string, TablePlan> {
+  const stored = [...entities.values()].filter((definition) => definition.stored !== false);
+  return new Map(stored.map((definition) => [definition.name, planOf(definition)]));
+}
 
 export function planOf(definition: EntityDefinition): TablePlan {
   const table = definition.name;
@@ -185,7 +192,7 @@ export function quoted(name: string): string {
  * The fields unique together, as one text in which an absent part is a value like any other; so two
  * global plugins of one name collide, which SQL's nulls would not.
  */
-export function cacheKeyOf(cacheKey: readonly string[], entity: AnyEntity): string {
+export function cacheKeyOf(cacheKey: readonly string[], entity: JsonObject): string {
   return JSON.stringify(cacheKey.map((field) => foreignId(entity[field]) ?? entity[field] ?? null));
 }
 

@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { must } from '#shared/base/assert.ts';
 import type { Logger } from '#shared/platform/platform.ts';
-import type { EntityDefinition } from '#shared/schema/field.ts';
+import type { EntityDefinition, JsonObject } from '#shared/schema/field.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
 import type { Registry } from '#shared/schema/plugin-definition.ts';
 import { opening } from '../keys/fresh-keys.ts';
@@ -23,7 +23,7 @@ import { StoreError, toStoreError } from './errors.ts';
 import { History } from './history.ts';
 import { type Actor, CHANGES_CHANNEL, PendingChanges } from './pending-changes.ts';
 import { retrying } from './retry.ts';
-import { planOf } from './sql.ts';
+import { plansOf } from './sql.ts';
 
 export type { ListQuery, Page, Reader } from './entity-reader.ts';
 export type { WriteTx } from './entity-store.ts';
@@ -80,7 +80,7 @@ export interface StoreOptions {
   /** Migrated. The store closes it. */
   readonly db: Db;
   readonly keys: RowKeySource;
-  /** All definitions that are stored, in foreign-key order, and the plugins' shapes. */
+  /** All definitions, in foreign-key order, and the plugins' shapes. */
   readonly registry: Registry;
   readonly logger: Logger;
   readonly defaultWorkspace: string;
@@ -113,8 +113,7 @@ class PostgresStore implements Store {
     this.#registry = options.registry;
     this.#logger = options.logger;
     this.#defaultWorkspace = options.defaultWorkspace;
-    const definitions = [...options.registry.entities.values()];
-    this.#plans = new Map(definitions.map((definition) => [definition.name, planOf(definition)]));
+    this.#plans = plansOf(options.registry.entities);
     this.#reader = this.reader(options.db);
   }
 
@@ -168,6 +167,18 @@ class PostgresStore implements Store {
 
   list(definition: EntityDefinition, ws: string, query: ListQuery): Promise<Page> {
     return this.#reader.list(definition, ws, query);
+  }
+
+  getByKey(definition: EntityDefinition, ws: string, key: JsonObject): Promise<AnyEntity | null> {
+    return this.#reader.getByKey(definition, ws, key);
+  }
+
+  findHolder(
+    definition: EntityDefinition,
+    path: readonly string[],
+    member: string,
+  ): Promise<string | null> {
+    return this.#reader.findHolder(definition, path, member);
   }
 
   async write<T>(

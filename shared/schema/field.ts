@@ -150,6 +150,8 @@ export interface ForeignField extends FieldBase {
 /** Any JSON value. Kong has `json` with a schema; we use it for what is opaque to us. */
 export interface JsonField extends FieldBase {
   readonly type: 'json';
+  /** Shown, not interpreted: of Kong's WebAssembly filters, which there are none of. */
+  readonly json_schema?: JsonObject;
   readonly default?: JsonValue;
 }
 
@@ -203,6 +205,7 @@ export interface ConditionalAtLeastOneOf {
 export interface CustomEntityCheck {
   readonly field_sources: readonly string[];
   readonly run_with_missing_fields?: boolean;
+  readonly run_with_invalid_fields?: boolean;
   /**
    * Answers `null`, or an error text (shown under `@entity`), or texts by field name. Absent where
    * Kong's check asks about its own process: then it is only shown.
@@ -242,6 +245,11 @@ export interface EntityDefinition {
   /** Rows may carry a time to live. */
   readonly ttl?: boolean;
   readonly workspaceable: boolean;
+  /**
+   * Ours. False: there is no table and no generated path; only `/schemas/{name}` knows it. Such a
+   * kind need not have an `id`.
+   */
+  readonly stored?: boolean;
   /** Ours. False: never sent to data planes. Default true. */
   readonly wire?: boolean;
   /** Ours. The field that decides which shard its record lies in (decision 6). Default `id`. */

@@ -202,7 +202,8 @@ function ecma(pattern: string | undefined): string | null {
 
 function valueLimits(field: Field, allowed: readonly JsonValue[] | undefined): JsonObject {
   return {
-    ...(allowed === undefined ? {} : { enum: allowed }),
+    // An empty list of allowed values is no schema: there nothing is valid.
+    ...(allowed === undefined ? {} : allowed.length === 0 ? { not: {} } : { enum: allowed }),
     ...(field.eq === undefined ? {} : { const: field.eq }),
   };
 }

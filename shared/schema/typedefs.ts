@@ -44,10 +44,13 @@ export const utf8Name = defineField({
   custom_validator: utf8NameError,
 });
 
-export const tags = defineField({
-  type: 'set',
-  elements: { type: 'string', required: true, custom_validator: tagError },
+export const tagName = defineField({
+  type: 'string',
+  required: true,
+  custom_validator: tagError,
 });
+
+export const tags = defineField({ type: 'set', elements: tagName });
 
 export const protocol = defineField({ type: 'string', one_of: PROTOCOLS });
 

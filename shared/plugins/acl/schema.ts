@@ -2,6 +2,7 @@
 import { defineFields } from '../../schema/infer.ts';
 import { noConsumer, protocolsHttp } from '../../schema/typedefs.ts';
 import { definePlugin } from '../plugin.ts';
+import { ACL_ENTITIES } from './entities.ts';
 
 const config = defineFields({
   allow: {
@@ -45,4 +46,5 @@ export const acl = definePlugin({
     { only_one_of: ['config.allow', 'config.deny'] },
     { at_least_one_of: ['config.allow', 'config.deny'] },
   ],
+  entities: ACL_ENTITIES,
 });

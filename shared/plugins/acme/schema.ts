@@ -13,6 +13,7 @@ import {
 } from '../../schema/typedefs.ts';
 import { definePlugin } from '../plugin.ts';
 import { redis } from '../redis.ts';
+import { ACME_ENTITIES } from './entities.ts';
 
 /** Its own keys begin so: a namespace in front of them must not look the same. */
 const RESERVED_PREFIXES = [
@@ -217,6 +218,7 @@ export const acme = definePlugin({
     },
     { custom_entity_check: { field_sources: ['config.storage'] } },
   ],
+  entities: ACME_ENTITIES,
 });
 
 function namespaceError(namespace: string): string | null {

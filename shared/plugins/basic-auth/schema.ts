@@ -2,6 +2,7 @@
 import { defineFields } from '../../schema/infer.ts';
 import { noConsumer, protocolsHttp } from '../../schema/typedefs.ts';
 import { definePlugin } from '../plugin.ts';
+import { BASIC_AUTH_ENTITIES } from './entities.ts';
 
 const config = defineFields({
   anonymous: {
@@ -34,4 +35,5 @@ export const basicAuth = definePlugin({
     protocols: protocolsHttp,
     config: { type: 'record', required: true, fields: config },
   },
+  entities: BASIC_AUTH_ENTITIES,
 });

@@ -2,6 +2,7 @@
 import { defineFields } from '../../schema/infer.ts';
 import { noConsumer, protocolsHttp } from '../../schema/typedefs.ts';
 import { definePlugin } from '../plugin.ts';
+import { HMAC_AUTH_ENTITIES } from './entities.ts';
 
 const ALGORITHMS = ['hmac-sha1', 'hmac-sha256', 'hmac-sha384', 'hmac-sha512'] as const;
 
@@ -58,4 +59,5 @@ export const hmacAuth = definePlugin({
     protocols: protocolsHttp,
     config: { type: 'record', required: true, fields: config },
   },
+  entities: HMAC_AUTH_ENTITIES,
 });

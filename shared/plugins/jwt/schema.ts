@@ -2,6 +2,7 @@
 import { defineFields } from '../../schema/infer.ts';
 import { noConsumer, protocolsHttp } from '../../schema/typedefs.ts';
 import { definePlugin } from '../plugin.ts';
+import { JWT_ENTITIES } from './entities.ts';
 
 const config = defineFields({
   uri_param_names: {
@@ -83,4 +84,5 @@ export const jwt = definePlugin({
       },
     },
   ],
+  entities: JWT_ENTITIES,
 });

@@ -2,6 +2,7 @@
 import { defineFields, type RecordOf } from '../../schema/infer.ts';
 import { noConsumer, protocolsHttp, ttl } from '../../schema/typedefs.ts';
 import { definePlugin } from '../plugin.ts';
+import { OAUTH2_ENTITIES } from './entities.ts';
 
 const FLOWS = [
   'enable_authorization_code',
@@ -119,6 +120,7 @@ export const oauth2 = definePlugin({
       ],
     },
   },
+  entities: OAUTH2_ENTITIES,
 });
 
 function flowsError(flows: Oauth2Config): string | null {

@@ -5,6 +5,7 @@ import type { Violations } from '../../schema/violations.ts';
 import { limit, needs, orderError, PERIODS } from '../limits.ts';
 import { definePlugin } from '../plugin.ts';
 import { redis, REDIS_SHORTHANDS } from '../redis.ts';
+import { RATE_LIMITING_ENTITIES } from './entities.ts';
 
 /** `sync_rate` that means "count where the counters are, at once". */
 const SYNC_RATE_REALTIME = -1;
@@ -76,6 +77,7 @@ export const rateLimiting = definePlugin({
     },
   },
   unsupported,
+  entities: RATE_LIMITING_ENTITIES,
   entity_checks: [
     { at_least_one_of: PERIODS.map((period) => `config.${period}`) },
     needs('policy', 'redis', 'redis.host'),

@@ -3,6 +3,7 @@ import type { ShorthandField } from '../../schema/field.ts';
 import { defineField, defineFields } from '../../schema/infer.ts';
 import { noConsumer, protocols } from '../../schema/typedefs.ts';
 import { definePlugin } from '../plugin.ts';
+import { SESSION_ENTITIES } from './entities.ts';
 
 const headers = defineField({
   type: 'set',
@@ -139,4 +140,5 @@ export const session = definePlugin({
     protocols,
     config: { type: 'record', required: true, fields: config, shorthand_fields: SHORTHANDS },
   },
+  entities: SESSION_ENTITIES,
 });
