@@ -8,15 +8,19 @@ import { StoreError } from '../store/errors.ts';
 import type { AccessGuard } from './access.ts';
 import { refuseLongTarget } from './arguments.ts';
 import type { AdminContext, AdminRequest, AdminResponse, Endpoint, Method } from './context.ts';
+import { aclEndpoints } from './endpoints/acls.ts';
 import { bulkEndpoints } from './endpoints/bulk.ts';
+import { certificateEndpoints } from './endpoints/certificates.ts';
 import { clusteringEndpoints } from './endpoints/clustering.ts';
 import { consumerEndpoints } from './endpoints/consumers.ts';
 import { debugEndpoints } from './endpoints/debug.ts';
+import { filterChainEndpoints } from './endpoints/filter-chains.ts';
 import { healthEndpoints } from './endpoints/health.ts';
 import { informationEndpoints } from './endpoints/information.ts';
 import { endpointsEndpoint, nodeEndpoints } from './endpoints/node.ts';
 import { openapiEndpoints } from './endpoints/openapi.ts';
 import { schemaEndpoints } from './endpoints/schemas.ts';
+import { tagEndpoints } from './endpoints/tags.ts';
 import { targetEndpoints } from './endpoints/targets.ts';
 import { AdminError, methodNotAllowed, notFound, storeFailure } from './errors.ts';
 import { ARGUMENT_COUNT_MAX, tooManyArguments } from './form.ts';
@@ -56,6 +60,10 @@ export function adminEndpoints(entities: ReadonlyMap<string, EntityDefinition>):
     ...clusteringEndpoints(),
     ...bulkEndpoints(),
     ...consumerEndpoints(),
+    ...aclEndpoints(),
+    ...certificateEndpoints(),
+    ...filterChainEndpoints(),
+    ...tagEndpoints(),
     ...targetEndpoints(),
     ...generatedEndpoints(entities),
     ...openapiEndpoints(() => endpoints),

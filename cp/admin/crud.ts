@@ -11,7 +11,7 @@ import { readArguments } from './arguments.ts';
 import { commit } from './commit.ts';
 import type { AdminContext, AdminRequest, AdminResponse } from './context.ts';
 import { type Conditions, conditionsOf, entityTag, isKnown } from './entity-tag.ts';
-import { notFound } from './errors.ts';
+import { type AdminError, notFound } from './errors.ts';
 import { find, type Key, keyOf } from './lookup.ts';
 import { isChild, Operations } from './operations.ts';
 import { encodeOffset, pageQuery } from './pagination.ts';
@@ -26,6 +26,10 @@ export interface Child {
   readonly field: string;
   readonly segment: string;
 }
+
+type Amend = (input: JsonObject) => JsonObject;
+
+const asItIs: Amend = (input) => input;
 
 /** One kind of entity in one request. */
 export class Crud {
@@ -63,11 +67,16 @@ export class Crud {
     return { status: 200, body: { data, next: `${pathPrefix}${path}?${next}`, offset } };
   }
 
-  async get(segment: string, parent: Parent | null): Promise<AdminResponse> {
+  /** @param missing  what to throw when it is not there */
+  async get(
+    segment: string,
+    parent: Parent | null,
+    missing: () => AdminError = notFound,
+  ): Promise<AdminResponse> {
     const { store, tagKey } = this.#context;
     const key = keyOf(this.#definition, segment);
     const entity = await find(store, this.#definition, this.#request.workspace, key);
-    if (entity === null || !isChild(entity, parent)) throw notFound();
+    if (entity === null || !isChild(entity, parent)) throw missing();
     if (isKnown(this.#request.raw.headers, entityTag(entity, tagKey))) {
       return { status: 304, body: null, headers: this.#tagOf(entity) };
     }
@@ -82,10 +91,18 @@ export class Crud {
     });
   }
 
-  /** PUT: creates or replaces. The path decides which entity it is. */
-  async upsert(segment: string, parent: Parent | null): Promise<AdminResponse> {
+  /**
+   * PUT: creates or replaces. The path decides which entity it is.
+   *
+   * @param amend  what the path adds to the body
+   */
+  async upsert(
+    segment: string,
+    parent: Parent | null,
+    amend: Amend = asItIs,
+  ): Promise<AdminResponse> {
     const key = keyOf(this.#definition, segment);
-    const input = await this.#input(null);
+    const input = amend(await this.#input(null));
     const put = () =>
       this.#commit(async (writer) => {
         const place = { definition: this.#definition, key, parent };
@@ -123,10 +140,14 @@ export class Crud {
     });
   }
 
-  async update(segment: string, parent: Parent | null): Promise<AdminResponse> {
+  async update(
+    segment: string,
+    parent: Parent | null,
+    amend: Amend = asItIs,
+  ): Promise<AdminResponse> {
     const key = keyOf(this.#definition, segment);
     const stored = await find(this.#context.store, this.#definition, this.#request.workspace, key);
-    const input = await this.#input(stored);
+    const input = amend(await this.#input(stored));
     return this.#commit(async (writer) => {
       const place = { definition: this.#definition, key, parent };
       const made = await this.#on(writer).update(place, input, this.#conditions());

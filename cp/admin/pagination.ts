@@ -1,5 +1,6 @@
 /** Pages of a collection: `size`, the opaque `offset`, and the tag filter. */
 import { isUuid } from '#shared/schema/attributes.ts';
+import type { JsonValue } from '#shared/schema/field.ts';
 import type { ListQuery } from '../store/store.ts';
 import { invalidOffset, invalidOption, invalidSize } from './errors.ts';
 
@@ -29,19 +30,25 @@ export function pageSize(text: string | null): number {
 
 /** Base64 without padding of a JSON array with the last row's id, as Kong's. */
 export function encodeOffset(id: string): string {
-  return Buffer.from(JSON.stringify([id]))
-    .toString('base64')
-    .replace(/=+$/, '');
+  return encodeBase64Json([id]);
 }
 
-function decodeOffset(offset: string): string {
+export function encodeBase64Json(value: JsonValue): string {
+  return Buffer.from(JSON.stringify(value)).toString('base64').replace(/=+$/, '');
+}
+
+/** @throws AdminError code 7 */
+export function decodeBase64Json(offset: string): unknown {
   if (!/^[A-Za-z0-9+/_-]+=*$/.test(offset)) throw invalidOffset(offset, 'bad base64 encoding');
-  let value: unknown;
   try {
-    value = JSON.parse(Buffer.from(offset, 'base64').toString('utf8'));
+    return JSON.parse(Buffer.from(offset, 'base64').toString('utf8'));
   } catch {
     throw invalidOffset(offset, 'bad json encoding');
   }
+}
+
+function decodeOffset(offset: string): string {
+  const value = decodeBase64Json(offset);
   const id: unknown = Array.isArray(value) ? value[0] : null;
   if (typeof id !== 'string' || !isUuid(id)) throw invalidOffset(offset, 'bad json encoding');
   return id;

@@ -26,9 +26,10 @@ export function generatedEndpoints(entities: ReadonlyMap<string, EntityDefinitio
     if (!hasCollection(definition)) continue;
     endpoints.push(collection(definition), single(definition));
     for (const [field, declared] of Object.entries(definition.fields)) {
+      // Kong has turned off `/snis/{s}/certificate`: it would change the certificate of other names.
       const parent = declared.type === 'foreign' ? entities.get(declared.reference) : undefined;
       if (!parent) continue;
-      endpoints.push(foreignEntity(definition, field, parent));
+      if (definition.name !== 'snis') endpoints.push(foreignEntity(definition, field, parent));
       endpoints.push(nestedCollection(definition, field, parent));
       endpoints.push(nestedEntity(definition, field, parent));
     }
@@ -42,7 +43,7 @@ export function apiName(definition: EntityDefinition): string {
 }
 
 export function hasCollection(definition: EntityDefinition): boolean {
-  return definition.generate_admin_api !== false;
+  return definition.generate_admin_api !== false && definition.stored !== false;
 }
 
 /** Segment of the collection under a parent. */

@@ -93,7 +93,13 @@ export class EntityWriter {
     current: AnyEntity | null,
     parent: Parent | null,
   ): Promise<AnyEntity> {
-    const given = await this.#prepare(definition, input, current, parent);
+    // What is written anew has nothing but what was sent, not even in rows of other kinds.
+    const given = await this.#prepare(
+      definition,
+      { ...transientNulls(definition), ...input },
+      current,
+      parent,
+    );
     const { registry } = this.#context;
     const deps = this.#deps();
     const processed =
@@ -135,7 +141,8 @@ export class EntityWriter {
       (await rules.checkRelations?.(made, given, this.tx, this.#rules)) ??
       null;
     if (violations !== null) throw schemaViolation(violations);
-    return rules.derive === undefined ? made : rules.derive(made, current);
+    const derived = rules.derive === undefined ? made : await rules.derive(made, current);
+    return withoutTransient(definition, derived);
   }
 
   #deps(): ProcessDeps {
@@ -146,6 +153,17 @@ export class EntityWriter {
 export function ruleContext(context: AdminContext, ws: string): RuleContext {
   const { registry, allowUnsupported, reserved } = context;
   return { ws, registry, allowUnsupported, reserved };
+}
+
+function transientNulls({ fields }: EntityDefinition): JsonObject {
+  const transient = Object.entries(fields).filter(([, field]) => field.transient === true);
+  return Object.fromEntries(transient.map(([name]) => [name, null]));
+}
+
+/** As it comes back from the store: what is only shown has been checked and is written elsewhere. */
+function withoutTransient({ fields }: EntityDefinition, entity: AnyEntity): AnyEntity {
+  const kept = Object.entries(entity).filter(([name]) => fields[name]?.transient !== true);
+  return { ...Object.fromEntries(kept), id: entity.id };
 }
 
 function accepted(processed: Processed): AnyEntity {

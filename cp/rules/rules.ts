@@ -8,6 +8,10 @@ import type { AnyEntity } from '#shared/schema/infer.ts';
 import type { Registry } from '#shared/schema/plugin-definition.ts';
 import type { Violations } from '#shared/schema/violations.ts';
 import type { Reader, WriteTx } from '../store/store.ts';
+import { caCertificateRules } from './ca-certificates.ts';
+import { certificateRules } from './certificates.ts';
+import { basicAuthRules, jwtRules, oauth2Rules } from './credentials.ts';
+import { keyRules } from './keys.ts';
 import { pluginRules } from './plugins.ts';
 import { workspaceRules } from './workspaces.ts';
 
@@ -44,7 +48,12 @@ export interface EntityRules {
     entity: AnyEntity,
     current: AnyEntity | null,
   ) => AnyEntity | Promise<AnyEntity>;
-  /** After its row is written: rows of other kinds that are part of it (SNIs of a certificate). */
+  /**
+   * After its row is written: rows of other kinds that are part of it (SNIs of a certificate).
+   *
+   * @param given  as for `checkRelations`; an entity that was not merged but written anew has null
+   *   for each `transient` field that was not sent
+   */
   readonly afterWrite?: (
     entity: AnyEntity,
     given: JsonObject,
@@ -62,6 +71,12 @@ export interface EntityRules {
 }
 
 const RULES: ReadonlyMap<string, EntityRules> = new Map([
+  ['basicauth_credentials', basicAuthRules],
+  ['ca_certificates', caCertificateRules],
+  ['certificates', certificateRules],
+  ['jwt_secrets', jwtRules],
+  ['keys', keyRules],
+  ['oauth2_credentials', oauth2Rules],
   ['plugins', pluginRules],
   ['workspaces', workspaceRules],
 ]);

@@ -1,7 +1,7 @@
 /** Reads entities over any handle: the pool, or a transaction (with or without locking rows). */
 import { must } from '#shared/base/assert.ts';
 import { isUuid } from '#shared/schema/attributes.ts';
-import type { EntityDefinition } from '#shared/schema/field.ts';
+import type { EntityDefinition, JsonObject } from '#shared/schema/field.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
 import { opening } from '../keys/fresh-keys.ts';
 import { type RowKeys, type RowKeySource, StaleKeysError } from '../keys/row-keys.ts';
@@ -10,7 +10,7 @@ import { bytesText, decodeEntity, type EntityRow } from './entity-codec.ts';
 import { toStoreError } from './errors.ts';
 import { SYSTEM_WORKSPACE } from './migrations/0001-init.ts';
 import { partsOf } from './row-batch.ts';
-import { quoted, type TablePlan, type UniqueColumn } from './sql.ts';
+import { cacheKeyOf, quoted, type TablePlan, type UniqueColumn } from './sql.ts';
 
 /** Ids or values in one statement. */
 const LOOK_UP_MAX = 5_000;
@@ -20,8 +20,8 @@ export interface ListQuery {
   readonly size: number;
   /** `next` of the page before; null for the first. */
   readonly after: string | null;
-  /** Children of one parent, by the foreign field's name. */
-  readonly where?: { readonly field: string; readonly id: string };
+  /** Children of one parent, or of any of several, by the foreign field's name. */
+  readonly where?: { readonly field: string; readonly id: string | readonly string[] };
   readonly tags?: { readonly all: readonly string[] } | { readonly any: readonly string[] };
 }
 
@@ -54,6 +54,18 @@ export interface Reader {
     field: string,
     values: readonly string[],
   ): Promise<Map<string, AnyEntity>>;
+  /** By all fields of the definition's composite key; what is absent of them counts as null. */
+  getByKey(definition: EntityDefinition, ws: string, key: JsonObject): Promise<AnyEntity | null>;
+  /**
+   * Looks through all workspaces for an entity whose list at a path of its document has a member.
+   *
+   * @returns the first one's id
+   */
+  findHolder(
+    definition: EntityDefinition,
+    path: readonly string[],
+    member: string,
+  ): Promise<string | null>;
   /** In order of id. */
   list(definition: EntityDefinition, ws: string, query: ListQuery): Promise<Page>;
 }
@@ -147,6 +159,32 @@ export class EntityReader implements Reader {
     return found;
   }
 
+  async getByKey(
+    definition: EntityDefinition,
+    ws: string,
+    key: JsonObject,
+  ): Promise<AnyEntity | null> {
+    const plan = planFor(this.#plans, definition);
+    const fields = must(plan.cacheKey, `${plan.table} have no composite key`);
+    const text = `${plan.select} AND cache_key = $2`;
+    const params = [workspaceOf(plan, ws), cacheKeyOf(fields, key)];
+    const [entity] = await this.#all(plan, text, params);
+    return entity ?? null;
+  }
+
+  async findHolder(
+    definition: EntityDefinition,
+    path: readonly string[],
+    member: string,
+  ): Promise<string | null> {
+    const { table } = planFor(this.#plans, definition);
+    const text =
+      `SELECT id FROM ${quoted(table)} ` +
+      `WHERE doc #> $1::text[] @> to_jsonb($2::text) ORDER BY id LIMIT 1`;
+    const [row] = await this.#rows<{ id: string }>(text, [path, member]);
+    return row?.id ?? null;
+  }
+
   async list(definition: EntityDefinition, ws: string, query: ListQuery): Promise<Page> {
     const plan = planFor(this.#plans, definition);
     const { text, params } = listStatement(plan, ws, query);
@@ -228,7 +266,8 @@ function listStatement(
     const { field, id } = query.where;
     const found = plan.foreigns.find((foreign) => foreign.field === field);
     const { column } = must(found, `${plan.table}.${field} is not a foreign field`);
-    add(`${quoted(column)} = $`, id);
+    if (typeof id === 'string') add(`${quoted(column)} = $`, id);
+    else add(`${quoted(column)} = ANY($::uuid[])`, id);
   }
   if (query.tags !== undefined) {
     if ('all' in query.tags) add('tags @> $::text[]', query.tags.all);

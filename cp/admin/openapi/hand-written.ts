@@ -7,6 +7,7 @@ import type { EntityDefinition, JsonObject } from '#shared/schema/field.ts';
 import { TIMEOUT_S_DEFAULT, TIMEOUT_S_MAX } from '../../log-level.ts';
 import { JOIN_TOKEN_REQUEST } from '../endpoints/clustering.ts';
 import { createDocs, getDocs, listDocs, removeDocs, updateDocs } from './entity-docs.ts';
+import { entityEndpointDocs } from './entity-endpoints.ts';
 import { headgateDocs } from './headgate-docs.ts';
 import type { AnswerDocs, OperationDocs, Operations } from './operation-docs.ts';
 
@@ -20,6 +21,7 @@ export function handWrittenDocs(entities: Entities): Readonly<Record<string, Ope
     ...clusteringDocs(),
     ...consumerDocs(entities),
     ...targetDocs(entities),
+    ...entityEndpointDocs(entities),
     ...documentDocs(),
     ...headgateDocs(),
   };
