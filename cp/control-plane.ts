@@ -13,6 +13,9 @@ import type { Logger } from '#shared/platform/platform.ts';
 import type { ProcessDeps } from '#shared/schema/process.ts';
 import { REGISTRY } from '#shared/registry.ts';
 import type { ControlPlaneSettings } from '#shared/settings/control-plane.ts';
+import { AdminTokens } from './access/admin-tokens.ts';
+import { Audit } from './access/audit.ts';
+import { secretSegments } from './access/audited-path.ts';
 import { AccessGuard } from './admin/access.ts';
 import { createAdminApp } from './admin/app.ts';
 import { publicConfiguration } from './admin/configuration.ts';
@@ -20,7 +23,7 @@ import { randomText } from './admin/random-text.ts';
 import { ServerStatus } from './admin/server-status.ts';
 import { Publisher } from './changes/publisher.ts';
 import type { Keyring } from './keys/keyring.ts';
-import { type Role, openListeners, unmapped } from './listeners.ts';
+import { blockList, type Role, openListeners, unmapped } from './listeners.ts';
 import { LogLevelControl } from './log-level.ts';
 import { NodeRegistry } from './nodes/registry.ts';
 import { openStore, type OpenedStore } from './store/open-store.ts';
@@ -28,6 +31,7 @@ import { attachSync, type Sync } from './sync/server.ts';
 
 /** Of the derived key that makes entity tags; it never rotates. */
 const TAG_KEY_GENERATION = 1;
+const PORTS = { clock: nodeClock, random: nodeRandom, crypto: nodeCrypto };
 /** How often expired rows are removed; reads never show them anyway. */
 const SWEEP_INTERVAL_MS = 60_000;
 
@@ -62,27 +66,9 @@ async function serve(
   settings: ControlPlaneSettings,
   logger: AdjustableLogger,
 ): Promise<Running> {
-  const ports = { clock: nodeClock, random: nodeRandom, crypto: nodeCrypto, logger };
-  const nodes = new NodeRegistry({ db: store.db, keyring, ...ports });
-  const pollMs = settings.HEADGATE_POLL_SECONDS * 1000;
-  const publisher = new Publisher({
-    store,
-    keyring,
-    registry: REGISTRY,
-    controlPlanes: [],
-    pollMs,
-    ...ports,
-  });
-  const sync = await attachSync({
-    store,
-    keyring,
-    publisher,
-    registry: nodes,
-    hosts: settings.HEADGATE_CLUSTER_HOSTS,
-    controlPlanes: [],
-    pollMs,
-    ...ports,
-  });
+  const access = await openAccess(store, keyring, settings, logger);
+  const nodes = new NodeRegistry({ db: store.db, keyring, ...PORTS, logger });
+  const { publisher, sync } = await startSync({ store, keyring }, nodes, settings, logger);
   const status = new ServerStatus();
   const logLevel = new LogLevelControl({ logger, clock: nodeClock, db: store.db });
   await logLevel.start();
@@ -91,6 +77,7 @@ async function serve(
       store,
       registry: REGISTRY,
       nodes,
+      ...access,
       logLevel,
       ...adminSettings(settings, keyring),
       information: {
@@ -107,13 +94,15 @@ async function serve(
   );
   publisher.start();
   const roles = { admin: status.counted(admin), cluster: clusterRole(sync) };
-  const listeners = await openListeners(settings, roles).catch(async (error: unknown) => {
-    await sync.drain();
-    await publisher.close();
-    await nodes.close();
-    throw error;
-  });
-  const sweeper = setInterval(() => sweep(store, logger), SWEEP_INTERVAL_MS);
+  const listeners = await openListeners(settings, roles, await access.tokens.hasValid()).catch(
+    async (error: unknown) => {
+      await sync.drain();
+      await publisher.close();
+      await nodes.close();
+      throw error;
+    },
+  );
+  const sweeper = setInterval(() => sweep(store, access.audit, logger), SWEEP_INTERVAL_MS);
   const { admin: adminUrls, cluster } = listeners;
   logger.log('info', 'control plane ready', { admin: adminUrls, cluster });
   return {
@@ -121,6 +110,7 @@ async function serve(
     close: async () => {
       clearInterval(sweeper);
       await logLevel.close();
+      await access.tokens.close();
       // Nodes first: they are told to come back, and nothing new can be asked for.
       await sync.drain();
       await listeners.close();
@@ -140,6 +130,58 @@ function adminSettings(settings: ControlPlaneSettings, keyring: Keyring) {
   };
 }
 
+/** What publishes, and what data planes connect to. */
+async function startSync(
+  { store, keyring }: OpenedStore,
+  nodes: NodeRegistry,
+  settings: ControlPlaneSettings,
+  logger: Logger,
+): Promise<{ publisher: Publisher; sync: Sync }> {
+  const pollMs = settings.HEADGATE_POLL_SECONDS * 1000;
+  const publisher = new Publisher({
+    store,
+    keyring,
+    registry: REGISTRY,
+    controlPlanes: [],
+    pollMs,
+    ...PORTS,
+    logger,
+  });
+  const sync = await attachSync({
+    store,
+    keyring,
+    publisher,
+    registry: nodes,
+    hosts: settings.HEADGATE_CLUSTER_HOSTS,
+    controlPlanes: [],
+    pollMs,
+    ...PORTS,
+    logger,
+  });
+  return { publisher, sync };
+}
+
+/** Who may use the Admin API, and what they did. */
+async function openAccess(
+  { db }: OpenedStore['store'],
+  keyring: Keyring,
+  settings: ControlPlaneSettings,
+  logger: Logger,
+): Promise<{ tokens: AdminTokens; audit: Audit }> {
+  const audit = new Audit({
+    db,
+    keys: keyring.rows,
+    clock: nodeClock,
+    logger,
+    days: settings.HEADGATE_AUDIT_DAYS,
+    secretSegments: secretSegments(REGISTRY.entities),
+    trusted: blockList(settings.HEADGATE_TRUSTED_TERMINATOR),
+  });
+  const tokens = new AdminTokens({ db, clock: nodeClock, logger });
+  await tokens.start();
+  return { tokens, audit };
+}
+
 function processDeps(): ProcessDeps {
   return { nowSeconds: Date.now() / 1000, uuid: nodeRandom.uuid, randomText };
 }
@@ -149,11 +191,13 @@ function adminRole(
   settings: ControlPlaneSettings,
   logger: Logger,
 ): Role {
-  const guard = new AccessGuard({
+  const policy = {
     token: settings.HEADGATE_ADMIN_TOKEN,
+    isLoopbackOpen: settings.HEADGATE_ADMIN_LOOPBACK === 'on',
     hosts: settings.HEADGATE_ADMIN_HOSTS,
     origins: settings.HEADGATE_ADMIN_ORIGINS,
-  });
+  };
+  const guard = new AccessGuard(policy, context.tokens);
   const app = createAdminApp(context, guard, logger);
   const request = getRequestListener(
     (incoming, env) => app.fetch(incoming, { peer: peerOf(env) }),
@@ -176,11 +220,12 @@ function clusterRole(sync: Sync): Role {
   };
 }
 
-async function sweep(store: OpenedStore['store'], logger: Logger): Promise<void> {
+async function sweep(store: OpenedStore['store'], audit: Audit, logger: Logger): Promise<void> {
   try {
     await store.sweepExpired();
+    await audit.sweep();
   } catch (error) {
-    // Reads hide expired rows; the next round tries again.
+    // Reads hide expired rows, and old ones of the audit do no harm; the next round tries again.
     logger.log('warn', 'expired rows were not removed', { error: String(error) });
   }
 }

@@ -15,7 +15,7 @@ async function open(request: Role['request']): Promise<URL> {
   const parsed = parseSettings(CONTROL_PLANE_SETTINGS, { env, readFile: () => '' });
   if (!parsed.ok) throw new Error('the settings are valid');
   const role: Role = { request, upgrade: (_request, socket) => socket.destroy() };
-  listeners = await openListeners(parsed.value, { admin: role, cluster: role });
+  listeners = await openListeners(parsed.value, { admin: role, cluster: role }, false);
   return new URL(listeners.admin[0] ?? '');
 }
 

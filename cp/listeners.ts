@@ -44,11 +44,13 @@ const CONNECTIONS_MAX = 12_000;
 /** What is in flight may take so long to end once the listeners stop. */
 export const STOP_MS_MAX = 3_000;
 
+/** @param hasToken  whether a named token is valid: then the Admin API may be reached from afar */
 export async function openListeners(
   settings: ControlPlaneSettings,
   roles: Roles,
+  hasToken: boolean,
 ): Promise<OpenListeners> {
-  const plan = planListeners(settings);
+  const plan = planListeners(settings, hasToken);
   const trusted = blockList(settings.HEADGATE_TRUSTED_TERMINATOR);
   const servers: Server[] = [];
   const addresses = { admin: [] as string[], cluster: [] as string[] };
@@ -76,7 +78,10 @@ export async function openListeners(
   };
 }
 
-function planListeners(settings: ControlPlaneSettings): { listen: Listen; role: RoleName }[] {
+function planListeners(
+  settings: ControlPlaneSettings,
+  hasToken: boolean,
+): { listen: Listen; role: RoleName }[] {
   const shared = settings.HEADGATE_LISTEN;
   const plan: { listen: Listen; role: RoleName }[] = [];
   if (shared !== null) {
@@ -89,7 +94,9 @@ function planListeners(settings: ControlPlaneSettings): { listen: Listen; role: 
       plan.push({ listen, role: 'cluster' });
     }
   }
-  for (const { listen, role } of plan) refuseOpenDoor(listen, role, settings);
+  const isGuarded = hasToken || settings.HEADGATE_ADMIN_TOKEN !== null;
+  if (!isGuarded && plan.some(({ role }) => role !== 'cluster')) refuseLockedDoor(settings);
+  for (const { listen, role } of plan) refuseOpenDoor(listen, role, settings, isGuarded);
   return plan;
 }
 
@@ -98,14 +105,28 @@ function settingOf(role: RoleName): string {
   return role === 'admin' ? 'HEADGATE_ADMIN_LISTEN' : 'HEADGATE_CLUSTER_LISTEN';
 }
 
+/** An Admin API that nobody could enter would be of no use. */
+function refuseLockedDoor({ HEADGATE_ADMIN_LOOPBACK: value }: ControlPlaneSettings): void {
+  if (value === 'on') return;
+  const allowed = 'off needs HEADGATE_ADMIN_TOKEN, or a named token that is still valid';
+  throw new SettingsError([{ name: 'HEADGATE_ADMIN_LOOPBACK', value, allowed }]);
+}
+
 /** Nothing listens beyond loopback without credentials, or in plain text. */
-function refuseOpenDoor(listen: Listen, role: RoleName, settings: ControlPlaneSettings): void {
+function refuseOpenDoor(
+  listen: Listen,
+  role: RoleName,
+  settings: ControlPlaneSettings,
+  isGuarded: boolean,
+): void {
   if (isLoopback(listen.host)) return;
   const name = settingOf(role);
   const value = `${listen.host}:${listen.port}${listen.tls ? ' ssl' : ''}`;
   const problem = (allowed: string) => new SettingsError([{ name, value, allowed }]);
-  if (role !== 'cluster' && settings.HEADGATE_ADMIN_TOKEN === null) {
-    throw problem('an Admin API beyond loopback needs HEADGATE_ADMIN_TOKEN');
+  if (role !== 'cluster' && !isGuarded) {
+    throw problem(
+      'an Admin API beyond loopback needs HEADGATE_ADMIN_TOKEN, or a named token (POST /headgate/tokens) that is still valid',
+    );
   }
   if (!listen.tls && settings.HEADGATE_TRUSTED_TERMINATOR.length === 0) {
     throw problem(
@@ -173,7 +194,8 @@ export function unmapped(address: string): string {
   return address.startsWith('::ffff:') ? address.slice('::ffff:'.length) : address;
 }
 
-function blockList(items: readonly string[]): BlockList {
+/** @throws SettingsError */
+export function blockList(items: readonly string[]): BlockList {
   const list = new BlockList();
   for (const item of items) {
     const [address = '', prefix] = item.split('/');

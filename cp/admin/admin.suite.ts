@@ -1,13 +1,20 @@
 /** The Admin API over an embedded database, without a socket: for tests. */
 import { randomUUID } from 'node:crypto';
+import { BlockList } from 'node:net';
 import { must } from '#shared/base/assert.ts';
-import type { Logger } from '#shared/platform/platform.ts';
+import { nodeClock } from '#shared/platform/node/clock.ts';
+import type { Clock, Logger } from '#shared/platform/platform.ts';
 import { REGISTRY } from '#shared/registry.ts';
 import type { EntityDefinition, JsonObject } from '#shared/schema/field.ts';
 import { openTestStore } from '../../test/support/pglite.ts';
+import type { RowKeySource } from '../keys/row-keys.ts';
 import type { Store } from '../store/store.ts';
-import { AccessGuard } from './access.ts';
+import { AdminTokens } from '../access/admin-tokens.ts';
+import { Audit } from '../access/audit.ts';
+import { secretSegments } from '../access/audited-path.ts';
+import { type AccessPolicy, AccessGuard } from './access.ts';
 import { createAdminApp } from './app.ts';
+import type { AdminContext } from './context.ts';
 
 export interface Answer {
   readonly status: number;
@@ -22,10 +29,18 @@ export interface TestAdmin {
   /** Id of the workspace `default`. */
   readonly ws: string;
   definition(kind: string): EntityDefinition;
+  readonly tokens: AdminTokens;
+  readonly audit: Audit;
   /** What was logged as an error. */
   readonly errors: readonly string[];
   /** Bodies that are no text are sent as JSON. */
-  call(method: string, path: string, body?: unknown, headers?: object): Promise<Answer>;
+  call(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers?: object,
+    peer?: string,
+  ): Promise<Answer>;
   /** A GET whose answer is no JSON. */
   text(path: string): Promise<{ readonly type: string | null; readonly text: string }>;
   close(): Promise<void>;
@@ -37,32 +52,57 @@ interface TestAdminOptions {
   readonly secretsWriteOnly?: boolean;
   /** Another database than an embedded one; closed by whoever opened it. */
   readonly store?: Store;
+  readonly keys?: RowKeySource;
+  readonly policy?: Partial<AccessPolicy>;
+  readonly clock?: Clock;
 }
+
+/** Addresses whose `X-Forwarded-For` is believed. */
+export const TERMINATOR = '10.1.2.3';
 
 export async function openTestAdmin(options: TestAdminOptions = {}): Promise<TestAdmin> {
   const test = options.store === undefined ? await openTestStore(REGISTRY.entities) : null;
   const store = options.store ?? must(test, 'one of the two').store;
-  const guard = new AccessGuard({ token: null, hosts: [], origins: [] });
   const errors: string[] = [];
   const logger: Logger = {
     log(level, message, fields) {
       if (level === 'error') errors.push(`${message} ${JSON.stringify(fields)}`);
     },
   };
-  const app = createAdminApp(contextOf(store, options), guard, logger);
+  const clock = options.clock ?? nodeClock;
+  const keys = must(options.keys ?? test?.keyring.rows, 'a database comes with its keys');
+  const tokens = new AdminTokens({ db: store.db, clock, logger });
+  await tokens.start();
+  const audit = new Audit({
+    db: store.db,
+    keys,
+    clock,
+    logger,
+    days: 400,
+    secretSegments: secretSegments(REGISTRY.entities),
+    trusted: terminators(),
+  });
+  const policy = { token: null, isLoopbackOpen: true, hosts: [], origins: [], ...options.policy };
+  const guard = new AccessGuard(policy, tokens);
+  const app = createAdminApp({ ...contextOf(store, options), tokens, audit }, guard, logger);
   return {
     store,
     ws: store.defaultWorkspace(),
     definition: (kind) => must(REGISTRY.entities.get(kind), kind),
+    tokens,
+    audit,
     errors,
-    close: async () => test?.close(),
+    close: async () => {
+      await tokens.close();
+      await test?.close();
+    },
     async text(path) {
       const headers = { host: '127.0.0.1:8001' };
       const request = new Request(`http://127.0.0.1:8001${path}`, { headers });
       const response = await app.fetch(request, { peer: '127.0.0.1' });
       return { type: response.headers.get('content-type'), text: await response.text() };
     },
-    async call(method, path, body, headers = {}) {
+    async call(method, path, body, headers = {}, peer = '127.0.0.1') {
       const isRaw = typeof body === 'string' || body instanceof Uint8Array;
       const request = new Request(`http://127.0.0.1:8001${path}`, {
         method,
@@ -73,7 +113,7 @@ export async function openTestAdmin(options: TestAdminOptions = {}): Promise<Tes
         },
         ...(body === undefined ? {} : { body: isRaw ? (body as string) : JSON.stringify(body) }),
       });
-      const response = await app.fetch(request, { peer: '127.0.0.1' });
+      const response = await app.fetch(request, { peer });
       const text = await response.text();
       return {
         status: response.status,
@@ -85,7 +125,16 @@ export async function openTestAdmin(options: TestAdminOptions = {}): Promise<Tes
   };
 }
 
-function contextOf(store: Store, options: TestAdminOptions): Parameters<typeof createAdminApp>[0] {
+function terminators(): BlockList {
+  const list = new BlockList();
+  list.addAddress(TERMINATOR);
+  return list;
+}
+
+function contextOf(
+  store: Store,
+  options: TestAdminOptions,
+): Omit<AdminContext, 'reserved' | 'tokens' | 'audit'> {
   return {
     store,
     registry: REGISTRY,

@@ -5,12 +5,21 @@ import { SERVER_TOKEN } from '#shared/base/product.ts';
 import type { Logger } from '#shared/platform/platform.ts';
 import type { EntityDefinition } from '#shared/schema/field.ts';
 import { StoreError } from '../store/errors.ts';
-import type { AccessGuard } from './access.ts';
+import type { RequestTrail } from '../access/request-trail.ts';
+import {
+  AccessError,
+  type AccessGuard,
+  authorize,
+  authorizeWorkspace,
+  type Principal,
+} from './access.ts';
 import { refuseLongTarget } from './arguments.ts';
 import type { AdminContext, AdminRequest, AdminResponse, Endpoint, Method } from './context.ts';
 import { aclEndpoints } from './endpoints/acls.ts';
 import { bulkEndpoints } from './endpoints/bulk.ts';
 import { certificateEndpoints } from './endpoints/certificates.ts';
+import { DRY_RUN_HEADER } from './commit.ts';
+import { auditEndpoints } from './endpoints/audit.ts';
 import { clusteringEndpoints } from './endpoints/clustering.ts';
 import { consumerEndpoints } from './endpoints/consumers.ts';
 import { debugEndpoints } from './endpoints/debug.ts';
@@ -22,10 +31,16 @@ import { openapiEndpoints } from './endpoints/openapi.ts';
 import { schemaEndpoints } from './endpoints/schemas.ts';
 import { tagEndpoints } from './endpoints/tags.ts';
 import { targetEndpoints } from './endpoints/targets.ts';
+import { tokenEndpoints } from './endpoints/tokens.ts';
 import { AdminError, methodNotAllowed, notFound, storeFailure } from './errors.ts';
 import { ARGUMENT_COUNT_MAX, tooManyArguments } from './form.ts';
 import { generatedEndpoints } from './routes.ts';
-import { firstSegments, resolveWorkspace, type WorkspacePath } from './workspace-path.ts';
+import {
+  firstSegments,
+  resolveWorkspace,
+  workspaceIn,
+  type WorkspacePath,
+} from './workspace-path.ts';
 
 /** What the server knows of a connection and hono does not. */
 export interface AdminBindings {
@@ -39,8 +54,8 @@ export interface AdminApp {
 /** What is known once a request was let in: hono routes by `path`. */
 interface Routed extends AdminBindings {
   readonly where: WorkspacePath;
-  /** Name of whoever asks. */
-  readonly actor: string;
+  readonly principal: Principal;
+  readonly trail: RequestTrail;
 }
 
 type AdminEnv = { Bindings: Routed & { readonly respond: Respond } };
@@ -59,6 +74,8 @@ export function adminEndpoints(entities: ReadonlyMap<string, EntityDefinition>):
     ...schemaEndpoints(),
     ...clusteringEndpoints(),
     ...bulkEndpoints(),
+    ...tokenEndpoints(),
+    ...auditEndpoints(),
     ...consumerEndpoints(),
     ...aclEndpoints(),
     ...certificateEndpoints(),
@@ -90,14 +107,19 @@ export function createAdminApp(
   app.notFound((c) => c.env.respond(() => Promise.reject(notFound())));
   return {
     fetch: async (request, bindings) => {
-      const respond = responder(request, guard, logger);
+      const trail = context.audit.trail(request, bindings.peer);
+      const respond = responder(request, { guard, trail, logger });
       let routed: Routed;
       try {
         // Before anything else: not even which paths exist is told to whoever may not come in.
-        const actor = guard.check(request, bindings.peer);
+        const principal = await guard.authenticate(request, bindings.peer);
+        trail.sentBy(principal);
         const path = wellFormedPath(request);
+        const named = workspaceIn(path, reserved);
+        if (principal.kind === 'preflight') return await respond(() => preflight(request));
+        if (named !== null) authorizeWorkspace(principal, named);
         const where = await resolveWorkspace(path, reserved, workspaces, context.store);
-        routed = { ...bindings, where, actor };
+        routed = { ...bindings, where, principal, trail };
       } catch (error) {
         return respond(() => Promise.reject(error));
       }
@@ -120,15 +142,20 @@ async function run(
   const method = (c.req.method === 'HEAD' ? 'GET' : c.req.method) as Method;
   const handler = Object.hasOwn(endpoint.methods, method) ? endpoint.methods[method] : undefined;
   if (handler === undefined) throw methodNotAllowed();
-  const { where, actor, peer } = c.env;
+  const { where, principal, trail } = c.env;
+  const { area = 'entities' } = endpoint;
+  const params = parameters(endpoint, c);
+  trail.reached(where.workspaceName, area !== 'info');
+  authorize(principal, { area, workspace: where.workspaceName, method: c.req.method, params });
   const request: AdminRequest = {
     raw: c.req.raw,
     query: queryOf(c),
-    params: parameters(endpoint, c),
+    params,
     workspace: where.workspace,
     workspaceName: where.workspaceName,
     pathPrefix: where.prefix,
-    actor: { name: actor, source: peer },
+    actor: trail.actor,
+    principal,
   };
   return handler(context, request);
 }
@@ -163,18 +190,36 @@ function describeMethods(endpoint: Endpoint, c: Context<AdminEnv>): AdminRespons
   return { status: 204, body: null, headers };
 }
 
+/** The same for every path: who asks has not shown that it may know which there are. */
+function preflight(request: Request): AdminResponse {
+  const headers = {
+    'Access-Control-Allow-Methods': [...METHODS, 'HEAD', 'OPTIONS'].toSorted().join(', '),
+    'Access-Control-Allow-Headers':
+      request.headers.get('access-control-request-headers') ?? 'Content-Type',
+  };
+  return { status: 204, body: null, headers };
+}
+
 /** Turns what a handler answers or throws into a response. */
-function responder(request: Request, guard: AccessGuard, logger: Logger): Respond {
+function responder(
+  request: Request,
+  { guard, trail, logger }: { guard: AccessGuard; trail: RequestTrail; logger: Logger },
+): Respond {
   const startedAt = performance.now();
   return async (work) => {
     let result: AdminResponse;
+    let isRefused = false;
     try {
       result = await work();
     } catch (error) {
-      result = failed(error, request, logger);
+      isRefused = error instanceof AccessError;
+      result = failed(error, trail, logger);
     }
+    const isTrial = result.headers?.[DRY_RUN_HEADER] !== undefined;
+    await trail.end({ status: result.status, isRefused, isTrial });
     const headers = new Headers(result.headers);
     headers.set('Server', SERVER_TOKEN);
+    headers.set('X-Kong-Admin-Request-ID', trail.id);
     headers.set('X-Kong-Admin-Latency', String(Math.round(performance.now() - startedAt)));
     setCors(headers, request, guard);
     const { body, status } = result;
@@ -211,10 +256,9 @@ function wellFormedPath(request: Request): string {
   }
 }
 
-function failed(error: unknown, request: Request, logger: Logger): AdminResponse {
+function failed(error: unknown, trail: RequestTrail, logger: Logger): AdminResponse {
   if (error instanceof AdminError) return { status: error.status, body: error.body };
-  const path = new URL(request.url).pathname.slice(0, 500);
-  const where = { method: request.method, path };
+  const where = { method: trail.method, path: trail.path, request: trail.id };
   if (error instanceof StoreError) {
     const known = storeFailure(error.failure);
     if (known.status >= 500) {

@@ -23,8 +23,9 @@ function suite(createDatabase: () => Promise<string>): void {
     const db = openPg({ url: await createDatabase(), isPooled: false, logger: silent });
     const database = { url: null, driver: null, dataDir };
     const options = { database, kek: KEK, registry: REGISTRY, logger: silent };
-    ({ store } = await openStoreOn(db, options));
-    ({ call } = await openTestAdmin({ store }));
+    const opened = await openStoreOn(db, options);
+    ({ store } = opened);
+    ({ call } = await openTestAdmin({ store, keys: opened.keyring.rows }));
   });
   afterAll(async () => {
     await store.close();

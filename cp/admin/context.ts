@@ -2,8 +2,11 @@
 import type { JsonObject } from '#shared/schema/field.ts';
 import type { ProcessDeps, Registry } from '#shared/schema/process.ts';
 import type { LogLevelControl } from '../log-level.ts';
+import type { AdminTokens } from '../access/admin-tokens.ts';
+import type { Audit } from '../access/audit.ts';
 import type { Actor, Store } from '../store/store.ts';
 import type { Operations } from './openapi/operation-docs.ts';
+import type { Area, Principal } from './access.ts';
 
 /** What the Admin API wants of the node registry. */
 export interface NodeAdministration {
@@ -24,6 +27,8 @@ export interface AdminContext {
   readonly store: Store;
   readonly registry: Registry;
   readonly nodes: NodeAdministration;
+  readonly tokens: AdminTokens;
+  readonly audit: Audit;
   readonly logLevel: Pick<LogLevelControl, 'current' | 'set' | 'setEverywhere'>;
   /** Longest request body, in bytes. */
   readonly bodyMax: number;
@@ -63,6 +68,8 @@ export interface AdminRequest {
   /** `/{workspace}` when the path began with one, else empty: what `next` must begin with. */
   readonly pathPrefix: string;
   readonly actor: Actor;
+  /** Whoever asks was let in for this endpoint; what else it may, `authorize` tells. */
+  readonly principal: Principal;
 }
 
 /** What a handler answers; `body` null means none, a text is sent as it is (name its type). */
@@ -90,6 +97,8 @@ export interface Endpoint {
   readonly path: string;
   /** Names of the parameters, in order, as Kong calls them: `['services']`. */
   readonly parameters?: readonly string[];
+  /** What a caller needs access to; `entities` when not said. */
+  readonly area?: Area;
   readonly methods: Readonly<Partial<Record<Method, AdminHandler>>>;
   /** Of each method, for the OpenAPI document; hand-written endpoints have theirs in a table. */
   readonly docs?: Operations;

@@ -5,6 +5,7 @@
  */
 import type { EntityDefinition } from '#shared/schema/field.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
+import type { Area } from './access.ts';
 import type { AdminContext, AdminRequest, Endpoint } from './context.ts';
 import { foreignId } from '../store/sql.ts';
 import { Crud, type Parent } from './crud.ts';
@@ -51,10 +52,16 @@ export function nestedName(definition: EntityDefinition): string {
   return definition.admin_api_nested_name ?? apiName(definition);
 }
 
+/** What access to entities of this kind is called. */
+export function areaOf({ name }: EntityDefinition): Area {
+  return name === 'workspaces' ? name : 'entities';
+}
+
 function collection(definition: EntityDefinition): Endpoint {
   const path = `/${apiName(definition)}`;
   return {
     path,
+    area: areaOf(definition),
     methods: {
       GET: (context, request) => new Crud(context, request, definition).list(path, null),
       POST: (context, request) => new Crud(context, request, definition).create(null),
@@ -68,6 +75,7 @@ function single(definition: EntityDefinition): Endpoint {
   return {
     path: `/${apiName(definition)}/:0`,
     parameters: [definition.name],
+    area: areaOf(definition),
     methods: {
       GET: (context, request) => new Crud(context, request, definition).get(key(request), null),
       PUT: (context, request) => new Crud(context, request, definition).upsert(key(request), null),

@@ -31,10 +31,8 @@ export async function resolveWorkspace(
 ): Promise<WorkspacePath> {
   const [first = '', ...rest] = path.slice(1).split('/');
   const workspace = store.defaultWorkspace();
-  if (first === '' || reserved.has(first)) {
-    return { workspace, workspaceName: DEFAULT_WORKSPACE, prefix: '', path };
-  }
-  const name = decodeURIComponent(first);
+  const name = workspaceIn(path, reserved);
+  if (name === null) return { workspace, workspaceName: DEFAULT_WORKSPACE, prefix: '', path };
   const found = await store.getBy(definition, workspace, 'name', name);
   if (found === null) throw notFound();
   return {
@@ -43,6 +41,12 @@ export async function resolveWorkspace(
     prefix: `/${first}`,
     path: `/${rest.join('/')}`,
   };
+}
+
+/** Name of the workspace that a path begins with; null: with none. */
+export function workspaceIn(path: string, reserved: ReadonlySet<string>): string | null {
+  const [first = ''] = path.slice(1).split('/');
+  return first === '' || reserved.has(first) ? null : decodeURIComponent(first);
 }
 
 /** First segments of these endpoint paths: no workspace can be called so. */

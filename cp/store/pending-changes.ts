@@ -3,21 +3,17 @@ import { assert } from '#shared/base/assert.ts';
 import type { JsonObject } from '#shared/schema/field.ts';
 import { assertInForce, GENERATION_COLUMNS, type GenerationRow } from '../keys/fresh-keys.ts';
 import type { RowKeys } from '../keys/row-keys.ts';
+import { type Actor, AUDIT_COLUMNS, AUDIT_RECORD, auditRecords } from './audited-request.ts';
 import type { Db } from './db.ts';
 import { StoreError } from './errors.ts';
+
+export type { Actor } from './audited-request.ts';
 
 /** Payload: id of the store that committed, so that it can ignore its own. */
 export const CHANGES_CHANNEL = 'headgate_changes';
 
 /** Change rows in one statement; what exceeds it follows in further ones. */
 const BATCH_SIZE_MAX = 2_000;
-
-export interface Actor {
-  /** Who: the name of a token, or of a part of the control plane. */
-  readonly name: string;
-  /** From where: an address; null when it is the control plane itself. */
-  readonly source: string | null;
-}
 
 export interface Change {
   readonly ws: string;
@@ -53,6 +49,10 @@ const COMMIT_VERSION = `
     SELECT v.ws_id, v.version, c.position, c.kind, c.entity_id, c.operation, $3, $4,
       clock_timestamp(), c.doc, c.secrets, $6
     FROM jsonb_to_recordset($2::jsonb) AS ${RECORD} JOIN v ON v.ws_id = c.ws_id
+  ), audited AS (
+    INSERT INTO audit (${AUDIT_COLUMNS}, actor, source, ws_id, version)
+    SELECT ${AUDIT_COLUMNS}, $3, $4, v.ws_id, v.version
+    FROM jsonb_to_recordset($7::jsonb) AS ${AUDIT_RECORD}, v
   )
   SELECT v.ws_id, v.version, k.*, pg_notify('${CHANGES_CHANNEL}', $5) FROM v, k`;
 
@@ -111,6 +111,7 @@ export class PendingChanges {
       actor.source,
       waker,
       keys.newest.data,
+      auditRecords(actor),
     ]);
     const versions = new Map(rows.map(({ ws_id, version }) => [ws_id, version]));
     for (const id of workspaces) {

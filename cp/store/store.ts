@@ -237,7 +237,10 @@ class PostgresStore implements Store {
       const { isChange, ...written } = await opening(this.db, this.#keys, (keys) =>
         retrying(() => this.#attempt(ws, actor, keys, work, settle)),
       );
-      if (isChange) this.#wake();
+      if (isChange) {
+        actor.request?.recorded();
+        this.#wake();
+      }
       return written;
     } catch (error) {
       const failure = toStoreError(error);

@@ -28,7 +28,7 @@ export const CONTROL_PLANE_SETTINGS = defineFields({
     default: ['127.0.0.1:8001'],
     elements: listen,
     description:
-      'Addresses of the Admin API. Beyond loopback it needs HEADGATE_ADMIN_TOKEN, and ssl or HEADGATE_TRUSTED_TERMINATOR.',
+      'Addresses of the Admin API. Beyond loopback it needs a token (HEADGATE_ADMIN_TOKEN or a named one), and ssl or HEADGATE_TRUSTED_TERMINATOR.',
   },
   HEADGATE_CLUSTER_LISTEN: {
     type: 'array',
@@ -69,7 +69,22 @@ export const CONTROL_PLANE_SETTINGS = defineFields({
     encrypted: true,
     custom_validator: tokenError,
     description:
-      'Token that every Admin API request must carry (Kong-Admin-Token or Authorization: Bearer). Unset: loopback only.',
+      'Token with all scopes (Kong-Admin-Token or Authorization: Bearer), to make named ones with. Once it is set, nobody comes in without a token.',
+  },
+  HEADGATE_ADMIN_LOOPBACK: {
+    type: 'string',
+    required: true,
+    default: 'on',
+    one_of: ['on', 'off'],
+    description:
+      'Whether this machine needs no token, as long as HEADGATE_ADMIN_TOKEN is not set. A request that a proxy forwarded always needs one.',
+  },
+  HEADGATE_AUDIT_DAYS: {
+    type: 'integer',
+    required: true,
+    default: 400,
+    between: [1, 36500],
+    description: 'How long the audit of the Admin API is kept.',
   },
   HEADGATE_ADMIN_HOSTS: {
     type: 'array',

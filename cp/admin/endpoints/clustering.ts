@@ -34,14 +34,15 @@ export const JOIN_TOKEN_REQUEST = defineFields({
 
 export function clusteringEndpoints(): Endpoint[] {
   return [
-    { path: '/clustering/data-planes', methods: { GET: dataPlanes } },
+    { path: '/clustering/data-planes', area: 'cluster', methods: { GET: dataPlanes } },
     {
       path: '/clustering/data-planes/:0',
+      area: 'cluster',
       parameters: ['clustering_data_planes'],
       methods: { GET: dataPlane, DELETE: revoke },
     },
-    { path: '/clustering/status', methods: { GET: status } },
-    { path: '/clustering/join-tokens', methods: { POST: mint } },
+    { path: '/clustering/status', area: 'cluster', methods: { GET: status } },
+    { path: '/clustering/join-tokens', area: 'cluster', methods: { POST: mint } },
   ];
 }
 

@@ -7,6 +7,7 @@ export function debugEndpoints(): Endpoint[] {
   return [
     {
       path: '/debug/node/log-level',
+      area: 'cluster',
       methods: {
         GET: ({ logLevel }) => ({
           status: 200,
@@ -16,11 +17,13 @@ export function debugEndpoints(): Endpoint[] {
     },
     {
       path: '/debug/node/log-level/:0',
+      area: 'cluster',
       parameters: ['log_level'],
       methods: { PUT: change },
     },
     {
       path: '/debug/cluster/control-planes-nodes/log-level/:0',
+      area: 'cluster',
       parameters: ['log_level'],
       methods: { PUT: changeEverywhere },
     },

@@ -8,10 +8,12 @@ export function informationEndpoints(): Endpoint[] {
   return [
     {
       path: '/',
+      area: 'info',
       methods: { GET: async (context) => ({ status: 200, body: await root(context) }) },
     },
     {
       path: '/status',
+      area: 'info',
       methods: { GET: async (context) => ({ status: 200, body: await status(context) }) },
     },
   ];

@@ -4,9 +4,10 @@ import { displayPath, type AdminResponse, type Endpoint } from '../context.ts';
 
 export function nodeEndpoints(): Endpoint[] {
   return [
-    { path: '/timers', methods: { GET: () => ({ status: 200, body: TIMERS }) } },
+    { path: '/timers', area: 'info', methods: { GET: () => ({ status: 200, body: TIMERS }) } },
     {
       path: '/status/dns',
+      area: 'info',
       methods: {
         GET: () => {
           const message = 'not implemented with the legacy DNS client';
@@ -16,6 +17,7 @@ export function nodeEndpoints(): Endpoint[] {
     },
     {
       path: '/plugins/enabled',
+      area: 'info',
       methods: {
         GET: ({ registry }) => ({
           status: 200,
@@ -24,14 +26,16 @@ export function nodeEndpoints(): Endpoint[] {
       },
     },
     // Nothing is cached in front of the database, so nothing can be found or purged here.
-    { path: '/cache', methods: { DELETE: () => NOTHING } },
+    { path: '/cache', area: 'info', methods: { DELETE: () => NOTHING } },
     {
       path: '/cache/:0',
+      area: 'info',
       parameters: ['key'],
       methods: { GET: () => Promise.reject(notFound()), DELETE: () => NOTHING },
     },
     {
       path: '/robots.txt',
+      area: 'info',
       methods: {
         GET: () => ({
           status: 200,
@@ -61,7 +65,11 @@ export function endpointsEndpoint(others: readonly Endpoint[]): Endpoint {
     .map((path) => path.split('/'))
     .toSorted(bySegments)
     .map((segments) => segments.join('/'));
-  return { path: '/endpoints', methods: { GET: () => ({ status: 200, body: { data } }) } };
+  return {
+    path: '/endpoints',
+    area: 'info',
+    methods: { GET: () => ({ status: 200, body: { data } }) },
+  };
 }
 
 function bySegments(a: readonly string[], b: readonly string[]): number {

@@ -8,6 +8,7 @@ export function openapiEndpoints(all: () => readonly Endpoint[]): Endpoint[] {
   return [
     {
       path: '/openapi.json',
+      area: 'info',
       methods: {
         GET: ({ registry }) => {
           text ??= JSON.stringify(openapiDocument(all(), registry));

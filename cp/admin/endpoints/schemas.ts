@@ -16,14 +16,17 @@ export function schemaEndpoints(): Endpoint[] {
   return [
     {
       path: '/schemas/plugins/validate',
+      area: 'info',
       methods: { POST: (context, request) => validate(context, request, 'plugins') },
     },
     {
       path: '/schemas/vaults/validate',
+      area: 'info',
       methods: { POST: (context, request) => validate(context, request, 'vaults') },
     },
     {
       path: '/schemas/:0/validate',
+      area: 'info',
       parameters: ['db_entity_name'],
       methods: {
         POST: (context, request) => validate(context, request, request.params[0] ?? ''),
@@ -31,6 +34,7 @@ export function schemaEndpoints(): Endpoint[] {
     },
     {
       path: '/schemas/:0',
+      area: 'info',
       parameters: ['name'],
       methods: {
         GET: (context, { params: [name = ''] }) => ({
@@ -41,6 +45,7 @@ export function schemaEndpoints(): Endpoint[] {
     },
     {
       path: '/schemas/plugins/:0',
+      area: 'info',
       parameters: ['name'],
       methods: {
         GET: (context, { params: [name = ''] }) => ({
@@ -51,6 +56,7 @@ export function schemaEndpoints(): Endpoint[] {
     },
     {
       path: '/plugins/schema/:0',
+      area: 'info',
       parameters: ['name'],
       methods: {
         // Deprecated in Kong, and still what go-kong asks: the configuration's fields alone.

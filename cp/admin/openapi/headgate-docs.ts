@@ -2,10 +2,11 @@
 import type { Field } from '#shared/schema/field.ts';
 import { OPERATION } from '../bulk-operation.ts';
 import { OPERATIONS_MAX } from '../endpoints/bulk.ts';
+import { accessDocs } from './access-docs.ts';
 import type { Operations } from './operation-docs.ts';
 
 export function headgateDocs(): Readonly<Record<string, Operations>> {
-  return { '/headgate/bulk': bulkDocs() };
+  return { '/headgate/bulk': bulkDocs(), ...accessDocs() };
 }
 
 const OPERATIONS: Field = {

@@ -50,6 +50,7 @@ export const PARAMETERS = {
 const PATH_PARAMETERS: Readonly<Record<string, JsonObject>> = {
   name: { description: 'Name of a kind of entity or of a plugin.', schema: { type: 'string' } },
   db_entity_name: { description: 'Name of a kind of entity.', schema: { type: 'string' } },
+  token: { description: 'Name of a token.', schema: { type: 'string' } },
   key: { description: 'Of something cached.', schema: { type: 'string' } },
   log_level: { description: 'The new level.', schema: { type: 'string', enum: LEVEL_NAMES } },
   clustering_data_planes: {
