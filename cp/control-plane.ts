@@ -94,7 +94,8 @@ async function serve(
   );
   publisher.start();
   const roles = { admin: status.counted(admin), cluster: clusterRole(sync) };
-  const listeners = await openListeners(settings, roles, await access.tokens.hasValid()).catch(
+  const hasToken = await access.tokens.hasValid();
+  const listeners = await openListeners({ settings, roles, hasToken, logger }).catch(
     async (error: unknown) => {
       await sync.drain();
       await publisher.close();

@@ -15,7 +15,12 @@ async function open(request: Role['request']): Promise<URL> {
   const parsed = parseSettings(CONTROL_PLANE_SETTINGS, { env, readFile: () => '' });
   if (!parsed.ok) throw new Error('the settings are valid');
   const role: Role = { request, upgrade: (_request, socket) => socket.destroy() };
-  listeners = await openListeners(parsed.value, { admin: role, cluster: role }, false);
+  listeners = await openListeners({
+    settings: parsed.value,
+    roles: { admin: role, cluster: role },
+    hasToken: false,
+    logger: { log() {} },
+  });
   return new URL(listeners.admin[0] ?? '');
 }
 

@@ -2,15 +2,17 @@
  * The control plane's doors. Each listener has a role: the Admin API, the cluster endpoint, or both
  * by path (platforms give one port). Plain text beyond loopback is taken from named terminators only.
  */
-import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { BlockList, isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { Logger } from '#shared/platform/platform.ts';
 import type { ControlPlaneSettings } from '#shared/settings/control-plane.ts';
 import { isLoopback, type Listen, parseListens } from '#shared/settings/listen.ts';
 import { SettingsError } from '#shared/platform/node/env.ts';
-import { fileFailure, listenFailure } from '#shared/platform/node/start-error.ts';
+import { listenFailure } from '#shared/platform/node/start-error.ts';
+import { ListenerCertificates } from './tls/listener-certificates.ts';
+import { TLS_OPTIONS } from './tls/live-certificate.ts';
 
 /** What answers on a listener. Paths come without the prefix of a shared port. */
 export interface Role {
@@ -44,19 +46,24 @@ const CONNECTIONS_MAX = 12_000;
 /** What is in flight may take so long to end once the listeners stop. */
 export const STOP_MS_MAX = 3_000;
 
-/** @param hasToken  whether a named token is valid: then the Admin API may be reached from afar */
-export async function openListeners(
-  settings: ControlPlaneSettings,
-  roles: Roles,
-  hasToken: boolean,
-): Promise<OpenListeners> {
+export interface ListenersOptions {
+  readonly settings: ControlPlaneSettings;
+  readonly roles: Roles;
+  /** Whether a named token is valid: then the Admin API may be reached from afar. */
+  readonly hasToken: boolean;
+  readonly logger: Logger;
+}
+
+export async function openListeners(options: ListenersOptions): Promise<OpenListeners> {
+  const { settings, roles, hasToken, logger } = options;
   const plan = planListeners(settings, hasToken);
+  const certificates = new ListenerCertificates(settings, logger);
   const trusted = blockList(settings.HEADGATE_TRUSTED_TERMINATOR);
   const servers: Server[] = [];
   const addresses = { admin: [] as string[], cluster: [] as string[] };
   try {
     for (const { listen, role } of plan) {
-      const server = makeServer(listen, settings);
+      const server = await makeServer(listen, role, certificates);
       const accepts = isLoopback(listen.host) || listen.tls ? null : trusted;
       attach(server, role === 'both' ? byPath(roles) : roles[role], accepts);
       const port = await start(server, listen, settingOf(role));
@@ -67,13 +74,13 @@ export async function openListeners(
       if (role !== 'admin') addresses.cluster.push(role === 'both' ? `${base}/cluster` : base);
     }
   } catch (error) {
-    await Promise.all(servers.map(stop));
+    await Promise.all([certificates.close(), ...servers.map(stop)]);
     throw error;
   }
   return {
     ...addresses,
     close: async () => {
-      await Promise.all(servers.map(stop));
+      await Promise.all([certificates.close(), ...servers.map(stop)]);
     },
   };
 }
@@ -135,33 +142,16 @@ function refuseOpenDoor(
   }
 }
 
-function makeServer(listen: Listen, settings: ControlPlaneSettings): Server {
+async function makeServer(
+  listen: Listen,
+  role: RoleName,
+  certificates: ListenerCertificates,
+): Promise<Server> {
   if (!listen.tls) return createServer(SERVER_OPTIONS);
-  const cert = pem('HEADGATE_TLS_CERT', settings.HEADGATE_TLS_CERT);
-  const key = pem('HEADGATE_TLS_KEY', settings.HEADGATE_TLS_KEY);
-  try {
-    return createTlsServer({ ...SERVER_OPTIONS, cert, key, minVersion: 'TLSv1.2' });
-  } catch (error) {
-    const allowed = `a PEM certificate and its key (${text(error)})`;
-    throw new SettingsError([
-      { name: 'HEADGATE_TLS_CERT', value: settings.HEADGATE_TLS_CERT, allowed },
-    ]);
-  }
-}
-
-function pem(name: string, path: string | null): string {
-  if (path === null) {
-    throw new SettingsError([{ name, value: null, allowed: 'a listener marked ssl needs it' }]);
-  }
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    throw fileFailure(name, path, error);
-  }
-}
-
-function text(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  const certificate = await certificates.of(listen, role === 'admin');
+  const server = createTlsServer({ ...SERVER_OPTIONS, ...TLS_OPTIONS, ...certificate.pair });
+  certificate.serve(server);
+  return server;
 }
 
 /** @param accepts  the only peers beyond loopback that are heard; null for any */

@@ -25,7 +25,7 @@ export const CONTROL_PLANE_SETTINGS = defineFields({
   HEADGATE_ADMIN_LISTEN: {
     type: 'array',
     required: true,
-    default: ['127.0.0.1:8001'],
+    default: ['127.0.0.1:8001', '127.0.0.1:8444 ssl'],
     elements: listen,
     description:
       'Addresses of the Admin API. Beyond loopback it needs a token (HEADGATE_ADMIN_TOKEN or a named one), and ssl or HEADGATE_TRUSTED_TERMINATOR.',
@@ -85,6 +85,15 @@ export const CONTROL_PLANE_SETTINGS = defineFields({
     default: 400,
     between: [1, 36500],
     description: 'How long the audit of the Admin API is kept.',
+  },
+  HEADGATE_ADMIN_TLS_CERT: {
+    type: 'string',
+    description:
+      'PEM file with the certificate chain of the Admin API, where it is another one than HEADGATE_TLS_CERT. With neither, a listener on loopback has a self-signed one, made in the data folder (admin-tls.pem). Changed files are taken over while running.',
+  },
+  HEADGATE_ADMIN_TLS_KEY: {
+    type: 'string',
+    description: 'PEM file with the private key of HEADGATE_ADMIN_TLS_CERT.',
   },
   HEADGATE_ADMIN_HOSTS: {
     type: 'array',

@@ -23,7 +23,7 @@ describe('settings', () => {
   it('have defaults that keep everything on loopback', () => {
     const result = parse({});
     if (!result.ok) throw new Error('defaults must be valid');
-    expect(result.value.HEADGATE_ADMIN_LISTEN).toEqual(['127.0.0.1:8001']);
+    expect(result.value.HEADGATE_ADMIN_LISTEN).toEqual(['127.0.0.1:8001', '127.0.0.1:8444 ssl']);
     expect(result.value.HEADGATE_CLUSTER_LISTEN).toEqual(['127.0.0.1:8005']);
     expect(result.value.HEADGATE_DATABASE_URL).toBeNull();
     const node = parseSettings(DATA_PLANE_SETTINGS, { env: {}, readFile: () => '' });

@@ -1,0 +1,91 @@
+/** Where a listener's certificate and key come from. */
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileFailure } from '#shared/platform/node/start-error.ts';
+import { PRIVATE_FILE_MODE, writeFileAtomic } from '#shared/platform/node/files.ts';
+import { type PemPair, selfSigned } from './self-signed.ts';
+
+export interface PairSource {
+  /** Files to watch. */
+  readonly paths: readonly string[];
+  /** Reads them again. @throws with a message for people */
+  load(): Promise<PemPair>;
+}
+
+/** Setting by which a file was named, for messages. */
+interface NamedFile {
+  readonly setting: string;
+  readonly path: string;
+}
+
+const FILE_SIZE_MAX = 1024 * 1024;
+export const OWN_FILE = 'admin-tls.pem';
+const OWN_HOSTS = ['localhost', '127.0.0.1', '::1'];
+const DAY_MS = 24 * 3600 * 1000;
+const OWN_LIFETIME_MS = 365 * DAY_MS;
+/** A new one is made when no more than this is left. */
+const OWN_RENEWAL_MS = 30 * DAY_MS;
+/** Clocks of clients may be behind. */
+const BACKDATING_MS = 3600 * 1000;
+
+export function filesSource(cert: NamedFile, key: NamedFile): PairSource {
+  return {
+    paths: [cert.path, key.path],
+    load: async () => {
+      const [certPem, keyPem] = await Promise.all([read(cert), read(key)]);
+      return { cert: certPem, key: keyPem };
+    },
+  };
+}
+
+/** A pair that is made in the folder when there is none, and renewed in time. */
+export function ownSource(folder: string, now: () => number): PairSource {
+  const path = join(folder, OWN_FILE);
+  return {
+    paths: [path],
+    load: async () => {
+      const text = await readFile(path, 'utf8').catch(() => '');
+      // One file, so that certificate and key cannot be of different pairs; OpenSSL takes each from it.
+      if (isPair(text) && lifetimeLeft(text, now()) > OWN_RENEWAL_MS) {
+        return { cert: text, key: text };
+      }
+      const made = selfSigned({
+        name: 'Headgate Admin API (self-signed)',
+        hosts: OWN_HOSTS,
+        notBefore: new Date(now() - BACKDATING_MS),
+        notAfter: new Date(now() + OWN_LIFETIME_MS),
+      });
+      const pair = `${made.key}${made.cert}`;
+      await writeFileAtomic(path, pair, PRIVATE_FILE_MODE);
+      return { cert: pair, key: pair };
+    },
+  };
+}
+
+function isPair(pem: string): boolean {
+  try {
+    return new X509Certificate(pem).checkPrivateKey(createPrivateKey(pem));
+  } catch {
+    return false; // Whatever it is, it is made anew.
+  }
+}
+
+async function read({ setting, path }: NamedFile): Promise<string> {
+  try {
+    const { size } = await stat(path);
+    if (size > FILE_SIZE_MAX) throw new Error(`${size} bytes are no PEM file`);
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    throw fileFailure(setting, path, error);
+  }
+}
+
+/** Milliseconds; 0 for what is no certificate. */
+export function lifetimeLeft(pem: string, nowMs: number): number {
+  try {
+    return Math.max(0, new X509Certificate(pem).validToDate.getTime() - nowMs);
+  } catch {
+    return 0;
+  }
+}
