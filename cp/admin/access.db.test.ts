@@ -169,6 +169,19 @@ describe('the scopes of a token', () => {
     expect((await root('GET', '/workspaces/team-a')).status).toBe(200);
   });
 
+  it('do not reach what all workspaces share', async () => {
+    const writer = await holder(inTeamA('write'));
+    const body = { cert: 'whatever it holds' };
+    const answer = await writer('POST', '/team-a/ca_certificates', body);
+    expect(answer).toMatchObject({
+      status: 403,
+      body: { message: expect.stringContaining("write on workspace '*'") },
+    });
+    const operations = [{ op: 'create', path: '/ca_certificates', body }];
+    expect((await writer('POST', '/team-a/headgate/bulk', { operations })).status).toBe(403);
+    expect((await writer('GET', '/team-a/ca_certificates')).status).toBe(200);
+  });
+
   it('keep entities, cluster and tokens apart', async () => {
     const operator = await holder({ cluster: 'write' });
     expect((await operator('GET', '/clustering/data-planes')).status).toBe(200);

@@ -34,7 +34,7 @@ export async function commit(
   try {
     const { workspace, actor } = request;
     const { value, version } = await context.store.write(workspace, actor, async (tx) => {
-      const answer = await work(new EntityWriter(tx, workspace, context));
+      const answer = await work(new EntityWriter(tx, request, context));
       if (isDryRun) throw new DryRun(answer);
       return answer;
     });

@@ -15,7 +15,9 @@ import {
 } from '#shared/schema/process.ts';
 import { rulesOf, type RuleContext } from '../rules/rules.ts';
 import type { WriteTx } from '../store/store.ts';
-import type { AdminContext } from './context.ts';
+import { ANY_WORKSPACE } from '../access/scopes.ts';
+import { authorize, type Principal } from './access.ts';
+import type { AdminContext, AdminRequest } from './context.ts';
 import { invalidOption, schemaViolation } from './errors.ts';
 import { restoreSecrets } from './hidden-secrets.ts';
 import { resolveForeignKeys } from './lookup.ts';
@@ -32,14 +34,16 @@ export class EntityWriter {
   readonly tx: WriteTx;
   readonly ws: string;
   readonly #context: AdminContext;
+  readonly #principal: Principal;
   readonly #rules: RuleContext;
   readonly #made = new Set<string>();
 
-  constructor(tx: WriteTx, ws: string, context: AdminContext) {
+  constructor(tx: WriteTx, request: AdminRequest, context: AdminContext) {
     this.tx = tx;
-    this.ws = ws;
+    this.ws = request.workspace;
+    this.#principal = request.principal;
     this.#context = context;
-    this.#rules = ruleContext(context, ws);
+    this.#rules = ruleContext(context, this.ws);
   }
 
   /** Whether the entity of that id did not exist before. */
@@ -83,6 +87,7 @@ export class EntityWriter {
 
   /** @throws AdminError, StoreError `foreign_referenced` */
   async remove(definition: EntityDefinition, current: AnyEntity): Promise<void> {
+    this.refuseShared(definition);
     await rulesOf(definition.name).beforeRemove?.(current, this.tx, this.#rules);
     await this.tx.remove(definition, this.ws, current.id);
   }
@@ -114,6 +119,22 @@ export class EntityWriter {
     return made;
   }
 
+  /**
+   * What belongs to no workspace is everybody's, so whoever writes it must be allowed to write
+   * everywhere, whichever way the write came.
+   *
+   * @throws AccessError 403
+   */
+  refuseShared({ workspaceable }: EntityDefinition): void {
+    if (workspaceable) return;
+    authorize(this.#principal, {
+      area: 'entities',
+      workspace: ANY_WORKSPACE,
+      method: 'PUT',
+      params: [],
+    });
+  }
+
   /** Forces the parent of a nested path and resolves foreign keys given by name. */
   async #prepare(
     definition: EntityDefinition,
@@ -121,6 +142,7 @@ export class EntityWriter {
     current: AnyEntity | null,
     parent: Parent | null,
   ): Promise<JsonObject> {
+    this.refuseShared(definition);
     const { registry, secretsWriteOnly } = this.#context;
     const input = secretsWriteOnly ? restoreSecrets(definition, sent, current, registry) : sent;
     const lifetime = definition.ttl ? ttlError(input['ttl']) : null;
