@@ -1,5 +1,6 @@
 /** The Admin API's door on a real socket: who gets in, and what a hostile client can do to it. */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { get } from 'node:https';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,6 +13,7 @@ import { CONTROL_PLANE_SETTINGS } from '#shared/settings/control-plane.ts';
 import { send } from '../test/support/http-client.ts';
 import { adminEndpoints } from './admin/app.ts';
 import { startControlPlane } from './control-plane.ts';
+import { selfSigned } from './tls/self-signed.ts';
 
 const TOKEN = 'a-token-of-enough-length';
 const BODY_MAX = 256 * 1024;
@@ -95,6 +97,76 @@ describe('with a token, every path of the Admin API', () => {
     expect(refused.headers).not.toHaveProperty('access-control-allow-origin');
   });
 });
+
+describe('a named token', () => {
+  const call = (token: string, method: string, path: string, body?: object) =>
+    send(guarded.admin, path, {
+      method,
+      headers: {
+        'kong-admin-token': token,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+
+  it('opens what its scopes say until it is revoked, and the audit knows', async () => {
+    const scopes = { workspaces: [{ workspace: 'default', access: 'read' }] };
+    const made = await call(TOKEN, 'POST', '/headgate/tokens', { name: 'reader', scopes });
+    expect(made.status).toBe(201);
+    const { token } = made.json() as { token: string };
+    expect((await call(token, 'GET', '/services')).status).toBe(200);
+    const refused = await call(token, 'POST', '/services', { url: 'http://x' });
+    expect(refused.status).toBe(403);
+    expect(refused.text).toContain("write on workspace 'default'");
+    expect((await call(token, 'GET', '/headgate/audit')).status).toBe(403);
+    expect((await call(TOKEN, 'DELETE', '/headgate/tokens/reader')).status).toBe(204);
+    expect((await call(token, 'GET', '/services')).status).toBe(401);
+    const audit = await call(TOKEN, 'GET', '/headgate/audit?actor=reader');
+    expect(audit.json()).toMatchObject({
+      data: [{ method: 'POST', path: '/services', status: 403, source: '127.0.0.1' }],
+    });
+    expect(audit.text).not.toContain(token.slice(-43));
+  });
+
+  it('is enough to listen beyond loopback with, and then everybody needs one', async () => {
+    const door = await start('named', {});
+    const body = JSON.stringify({ name: 'only', scopes: { admin: 'read' } });
+    const headers = { 'content-type': 'application/json' };
+    const made = await send(door.admin, '/headgate/tokens', { method: 'POST', headers, body });
+    const { token } = made.json() as { token: string };
+    await door.running.close();
+
+    const env = { HEADGATE_ADMIN_LISTEN: '0.0.0.0:0 ssl', ...(await tlsFiles()) };
+    await expect(start('fresh', env)).rejects.toThrow(/HEADGATE_ADMIN_TOKEN, or a named token/);
+    const far = await start('named', { ...env, HEADGATE_ADMIN_LOOPBACK: 'off' });
+    try {
+      expect(await statusOver(far.admin, {})).toBe(401);
+      expect(await statusOver(far.admin, { 'kong-admin-token': token })).toBe(200);
+    } finally {
+      await far.running.close();
+    }
+  }, 60_000);
+});
+
+async function tlsFiles(): Promise<Record<string, string>> {
+  const [notBefore, notAfter] = [new Date(Date.now() - 60_000), new Date(Date.now() + 600_000)];
+  const pair = selfSigned({ name: 'x', hosts: ['localhost'], notBefore, notAfter });
+  const [cert, key] = [join(folder, 'cert.pem'), join(folder, 'key.pem')];
+  await writeFile(cert, pair.cert);
+  await writeFile(key, pair.key);
+  return { HEADGATE_TLS_CERT: cert, HEADGATE_TLS_KEY: key };
+}
+
+function statusOver(base: string, headers: Record<string, string>): Promise<number> {
+  const { port } = new URL(base);
+  return new Promise((resolve, reject) => {
+    const options = { host: '127.0.0.1', port, headers, rejectUnauthorized: false, agent: false };
+    get({ ...options, path: '/headgate/audit' }, (response) => {
+      response.resume();
+      resolve(response.statusCode ?? 0);
+    }).once('error', reject);
+  });
+}
 
 describe('without a token, every path of the Admin API', () => {
   it.each(METHODS)(

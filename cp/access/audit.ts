@@ -15,7 +15,7 @@ import { auditedPath } from './audited-path.ts';
 import { forwardedFor } from './forwarded.ts';
 import { RequestTrail } from './request-trail.ts';
 
-/** Refused requests written down per minute; strangers must not be able to fill the database. */
+/** Refused requests of one actor written down per minute; strangers must not fill the database. */
 export const REFUSALS_PER_MINUTE = 60;
 export const SWEPT_ROWS_MAX = 1_000;
 /** Such batches in one sweep; the rest waits for the next. */
@@ -39,7 +39,8 @@ export interface AuditOptions {
 export class Audit {
   readonly #options: AuditOptions;
   #minuteMs = Number.NEGATIVE_INFINITY;
-  #refusals = 0;
+  /** In this minute, by actor: there are no more of them than tokens, and strangers are one. */
+  readonly #refusals = new Map<string, number>();
 
   constructor(options: AuditOptions) {
     this.#options = options;
@@ -65,16 +66,17 @@ export class Audit {
     }
   }
 
-  /** As `record`, up to so many per minute. */
+  /** As `record`, up to so many per minute; strangers take nothing from what is kept of others. */
   async recordRefusal(actor: Actor, status: number): Promise<void> {
     const nowMs = this.#options.clock.monotonic();
     if (nowMs - this.#minuteMs >= MINUTE_MS) {
       this.#reportOverflow();
       this.#minuteMs = nowMs;
-      this.#refusals = 0;
+      this.#refusals.clear();
     }
-    this.#refusals++;
-    if (this.#refusals <= REFUSALS_PER_MINUTE) await this.record(actor, status);
+    const count = (this.#refusals.get(actor.name) ?? 0) + 1;
+    this.#refusals.set(actor.name, count);
+    if (count <= REFUSALS_PER_MINUTE) await this.record(actor, status);
   }
 
   /** For a request whose row was written before its answer was known to be another one. */
@@ -112,9 +114,11 @@ export class Audit {
   }
 
   #reportOverflow(): void {
-    const count = this.#refusals - REFUSALS_PER_MINUTE;
-    if (count <= 0) return;
-    this.#options.logger.log('warn', 'refused writes not audited one by one', { count });
+    for (const [actor, refused] of this.#refusals) {
+      const count = refused - REFUSALS_PER_MINUTE;
+      if (count <= 0) continue;
+      this.#options.logger.log('warn', 'refused writes not audited one by one', { actor, count });
+    }
   }
 
   #failed(error: unknown, actor: Actor, status: number): void {

@@ -193,6 +193,10 @@ describe('a refused write', () => {
       await test.call('POST', '/services', {}, { 'kong-admin-token': 'wrong' });
     }
     expect((await count()) - before).toBe(REFUSALS_PER_MINUTE);
+    // Nor hide what others were refused.
+    const { body } = await call('POST', '/headgate/tokens/reader/rotate');
+    const known = { 'kong-admin-token': body['token'] };
+    expect(await rowsOf(await test.call('POST', '/services', {}, known))).toHaveLength(1);
     await clock.advance(60_000);
     await test.call('POST', '/services', {}, { 'kong-admin-token': 'wrong' });
     expect((await count()) - before).toBe(REFUSALS_PER_MINUTE + 1);
