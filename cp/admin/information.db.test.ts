@@ -168,6 +168,11 @@ describe('a multipart body', () => {
   it.each([
     ['no boundary', 'multipart/form-data', ''],
     ['an end that never comes', 'multipart/form-data; boundary=XX', '--XX\r\nContent-Disp'],
+    [
+      'a part that the end cuts off',
+      'multipart/form-data; boundary=XX',
+      '--XX\r\nContent-Disposition: form-data; name="host"\r\n\r\nh.test',
+    ],
     ['bytes that are no text', 'multipart/form-data; boundary=XX', null],
   ])('is refused with %s', async (_what, type, text) => {
     const bytes = Buffer.concat([
@@ -186,5 +191,9 @@ describe('a multipart body', () => {
       Array.from({ length: count }, (_, i) => [`x${i}`, 'v'] as const);
     expect((await post('/services', parts(1001))).body).toEqual({ message: 'Too many arguments' });
     expect((await post('/services', parts(999))).body['code']).toBe(2);
+    const part = '--XX\r\nContent-Disposition: form-data; name="a"\r\n\r\nx\r\n';
+    const type = { 'content-type': 'multipart/form-data; boundary=XX' };
+    const cut = await admin.call('POST', '/services', part.repeat(1100), type);
+    expect(cut.body).toEqual({ message: 'Too many arguments' });
   });
 });

@@ -35,9 +35,15 @@ export function parseMultipart(bytes: Uint8Array, contentType: string): Promise<
     parser.on('file', (name, stream, _fileName, _encoding, type) => {
       const chunks: Uint8Array[] = [];
       stream.on('data', (chunk: Uint8Array) => chunks.push(chunk));
+      // A part that the body's end cuts off fails by itself, and unheard would end the process.
+      stream.on('error', () => refuse(broken()));
       stream.on('end', () => parts.push({ name, type, bytes: Buffer.concat(chunks) }));
     });
-    parser.on('partsLimit', () => refuse(tooManyArguments()));
+    parser.on('partsLimit', () => {
+      // Out of `end` below: the parser does not listen to the parts beyond, and one of them that is
+      // cut off would end the process.
+      throw tooManyArguments();
+    });
     parser.on('error', () => refuse(broken()));
     parser.on('finish', () => resolve(parts));
     parser.end(bytes);
