@@ -11,7 +11,7 @@ import { readArguments } from './arguments.ts';
 import { commit } from './commit.ts';
 import type { AdminContext, AdminRequest, AdminResponse } from './context.ts';
 import { type Conditions, conditionsOf, entityTag, isKnown } from './entity-tag.ts';
-import { type AdminError, notFound } from './errors.ts';
+import { invalidOption, notFound, type AdminError } from './errors.ts';
 import { find, type Key, keyOf } from './lookup.ts';
 import { isChild, Operations } from './operations.ts';
 import { encodeOffset, pageQuery } from './pagination.ts';
@@ -48,6 +48,9 @@ export class Crud {
     const args = this.#request.query;
     // Kong takes a tag filter on nested collections and ignores it.
     const query = pageQuery(args, parent === null);
+    if (query.tags !== undefined && !Object.hasOwn(this.#definition.fields, 'tags')) {
+      throw invalidOption('tags', `${this.#definition.name} have none`);
+    }
     const where = parent === null ? {} : { where: { field: parent.field, id: parent.id } };
     const page = await this.#context.store.list(this.#definition, this.#request.workspace, {
       ...query,

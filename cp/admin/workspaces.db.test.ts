@@ -93,4 +93,13 @@ describe('workspaces', () => {
     expect(renamed.status).toBe(400);
     expect((await admin.call('GET', '/workspaces/default')).status).toBe(200);
   });
+
+  it('cannot be asked for by tags, which they do not have', async () => {
+    const { status, body } = await admin.call('GET', '/workspaces?tags=a');
+    expect([status, body['code'], body['options']]).toEqual([
+      400,
+      11,
+      { tags: expect.any(String) },
+    ]);
+  });
 });

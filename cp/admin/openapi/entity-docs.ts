@@ -10,10 +10,11 @@ export type Above = EntityDefinition | null;
 const BODY_ERRORS = [413, 415] as const;
 
 export function listDocs(definition: EntityDefinition, above: Above): OperationDocs {
+  const hasTags = above === null && Object.hasOwn(definition.fields, 'tags');
   return {
     tag: tagOf(definition),
     summary: `List ${above === null ? many(definition) : under(definition, above)}`,
-    parameters: above === null ? ['size', 'offset', 'tags'] : ['size', 'offset'],
+    parameters: hasTags ? ['size', 'offset', 'tags'] : ['size', 'offset'],
     answer: { status: 200, body: { type: 'page', kind: definition.name } },
     errors: above === null ? [] : [404],
   };
