@@ -20,7 +20,7 @@ export interface Answer {
   readonly status: number;
   readonly headers: Headers;
   readonly text: string;
-  /** The body as JSON, `{}` for none. */
+  /** The body as JSON, `{}` for none or another type. */
   readonly body: JsonObject;
 }
 
@@ -119,10 +119,14 @@ export async function openTestAdmin(options: TestAdminOptions = {}): Promise<Tes
         status: response.status,
         headers: response.headers,
         text,
-        body: (text === '' ? {} : JSON.parse(text)) as JsonObject,
+        body: (isJson(response) && text !== '' ? JSON.parse(text) : {}) as JsonObject,
       };
     },
   };
+}
+
+function isJson(response: Response): boolean {
+  return response.headers.get('content-type')?.startsWith('application/json') === true;
 }
 
 function terminators(): BlockList {
