@@ -21,6 +21,7 @@ const RULES: Readonly<Record<string, { folders: readonly string[]; packages: rea
         /^@neondatabase\/serverless$/,
         /^ws$/,
         /^@fastify\/busboy$/,
+        /^yaml$/,
       ],
     },
     'node-dp': { folders: ['node-dp', 'shared'], packages: [/^node:/, /^undici$/, /^ws$/] },

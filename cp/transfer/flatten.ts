@@ -1,0 +1,144 @@
+/**
+ * From nested documents to a flat list of entities. Kong's format and decK's both put entities in
+ * one another; what an entity holds under the name of a kind that can point to it is its children.
+ *
+ * Source: Kong `kong/db/schema/others/declarative_config.lua`; go-database-reconciler `pkg/file`
+ */
+import type { EntityDefinition, JsonObject, JsonValue } from '#shared/schema/field.ts';
+import type { Registry } from '#shared/schema/plugin-definition.ts';
+import { type DocumentSettings, isObject, type Item, type SourceDocument } from './document.ts';
+import { settingsOf, SourceError } from './settings.ts';
+
+/** Entities of one import. */
+export const ITEMS_MAX = 1_000_000;
+
+/** Kong's own bookkeeping, which says nothing about the configuration. */
+const NO_CONFIGURATION = new Set(['tags', 'parameters', 'clustering_data_planes']);
+
+/** Notes of the author, in any entity. */
+const REMARKS = new Set(['_comment', '_ignore']);
+
+/** decK: the groups that a consumer is in. */
+const GROUPS = 'groups';
+
+/** @throws SourceError  the document is not what it says it is */
+export function flatten(documents: readonly SourceDocument[], registry: Registry): Item[] {
+  const flattening = new Flattening(registry);
+  for (const document of documents) flattening.add(document);
+  return flattening.items;
+}
+
+class Flattening {
+  readonly items: Item[] = [];
+  readonly #registry: Registry;
+  /** Kind → kinds that can be nested in it, with the field that points to it. */
+  readonly #children = new Map<string, Map<string, string>>();
+
+  constructor(registry: Registry) {
+    this.#registry = registry;
+    for (const definition of registry.entities.values()) {
+      for (const [field, { type, reference }] of foreignFields(definition)) {
+        if (type !== 'foreign') continue;
+        const children = this.#children.get(reference) ?? new Map<string, string>();
+        if (!children.has(definition.name)) children.set(definition.name, field);
+        this.#children.set(reference, children);
+      }
+    }
+  }
+
+  add(document: SourceDocument): void {
+    const settings = settingsOf(document);
+    for (const [kind, list] of Object.entries(document.content)) {
+      if (kind.startsWith('_') || NO_CONFIGURATION.has(kind)) continue;
+      if (kind === 'workspaces' && isOnlyDefault(list)) continue;
+      this.#addList(settings, kind, list, `${document.label}: ${kind}`, null);
+    }
+  }
+
+  #addList(
+    settings: DocumentSettings,
+    kind: string,
+    list: JsonValue,
+    at: string,
+    parent: Item | null,
+  ): void {
+    if (list === null) return;
+    if (!Array.isArray(list)) throw new SourceError(`${at} must be a list`);
+    for (const [index, entry] of list.entries()) {
+      this.#addEntry(settings, kind, entry, `${at}[${index}]`, parent);
+    }
+  }
+
+  #addEntry(
+    settings: DocumentSettings,
+    kind: string,
+    entry: JsonValue,
+    at: string,
+    parent: Item | null,
+  ): void {
+    const definition = this.#importable(kind);
+    const given = isObject(entry) ? entry : nameOnly(definition, entry);
+    if (given === null) throw new SourceError(`${at} must be a map of fields`);
+    if (this.items.length >= ITEMS_MAX) throw new SourceError(`more than ${ITEMS_MAX} entities`);
+    const item: Item = {
+      kind,
+      definition,
+      at,
+      document: settings,
+      entity: {},
+      parents: new Map(),
+      changes: [],
+      reasons: [],
+      notes: [],
+    };
+    this.items.push(item);
+    if (parent !== null) item.parents.set(this.#fieldFor(parent.kind, kind), parent);
+    const own: [string, JsonValue][] = [];
+    for (const [name, value] of Object.entries(given)) {
+      if (REMARKS.has(name)) continue;
+      const child = definition === null ? null : this.#childKind(definition, name, value);
+      if (child === null) own.push([name, value]);
+      // What a live Kong shows of an entity's children is listed by itself as well.
+      else if (!settings.isLive) {
+        this.#addList(settings, child, value, `${at}.${name}`, item);
+      }
+    }
+    item.entity = Object.fromEntries(own);
+  }
+
+  #importable(kind: string): EntityDefinition | null {
+    const definition = this.#registry.entities.get(kind) ?? null;
+    const isStored = definition !== null && definition.stored !== false;
+    return isStored && kind !== 'workspaces' ? definition : null;
+  }
+
+  #fieldFor(parent: string, child: string): string {
+    return this.#children.get(parent)?.get(child) ?? parent.replace(/s$/, '');
+  }
+
+  /** The kind of what a field holds when it holds entities, else null. */
+  #childKind(definition: EntityDefinition, name: string, value: JsonValue): string | null {
+    if (this.#children.get(definition.name)?.has(name) === true) return name;
+    if (Object.hasOwn(definition.fields, name)) return null;
+    if (definition.name === 'plugins' || !Array.isArray(value) || value.length === 0) return null;
+    if (definition.name === 'consumers' && name === GROUPS) return 'consumer_group_consumers';
+    return value.every((entry: JsonValue) => isObject(entry)) ? name : null;
+  }
+}
+
+export function foreignFields(definition: EntityDefinition) {
+  return Object.entries(definition.fields).flatMap(([name, field]) =>
+    field.type === 'foreign' ? [[name, field] as const] : [],
+  );
+}
+
+/** Some lists name their entities only: SNIs of a certificate, groups of a consumer. */
+function nameOnly(definition: EntityDefinition | null, entry: JsonValue): JsonObject | null {
+  if (typeof entry !== 'string') return null;
+  return { [definition?.endpoint_key ?? 'name']: entry };
+}
+
+function isOnlyDefault(list: JsonValue): boolean {
+  if (!Array.isArray(list)) return false;
+  return list.every((entry: JsonValue) => isObject(entry) && entry['name'] === 'default');
+}
