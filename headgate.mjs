@@ -18,17 +18,28 @@ const PROGRAMS = {
   dev: './infra/dev/main.ts',
 };
 
+/** Commands with arguments of their own. */
+const TOOLS = {
+  import: './cp/transfer/import-main.ts',
+  export: './cp/transfer/export-main.ts',
+};
+
 const USAGE = `usage: headgate <command>
 
-  cp    the control plane: Admin API on 8001, cluster endpoint on 8005
-  dp    a Node data plane: traffic on 8000, status on 8007
-  dev   one of everything on this machine, joined (needs the development dependencies)
+  cp      the control plane: Admin API on 8001, cluster endpoint on 8005
+  dp      a Node data plane: traffic on 8000, status on 8007
+  dev     one of everything on this machine, joined (needs the development dependencies)
+  import  takes over the configuration of a Kong: a file, or its Admin API
+  export  writes the configuration to a file that decK reads
 
-Settings are environment variables; README.md lists them.`;
+Settings are environment variables; README.md lists them. import and export have arguments, which
+--help tells of.`;
 
 const [command, ...rest] = process.argv.slice(2);
 if (command === '--help' || command === '-h' || command === 'help') {
   console.log(USAGE);
+} else if (Object.hasOwn(TOOLS, command ?? '')) {
+  await import(new URL(TOOLS[command], import.meta.url).href);
 } else if (!Object.hasOwn(PROGRAMS, command ?? '') || rest.length > 0) {
   console.error(USAGE);
   process.exit(1);
