@@ -39,7 +39,8 @@ export async function resolveWorkspace(
     workspace: found.id,
     workspaceName: name,
     prefix: `/${first}`,
-    path: `/${rest.join('/')}`,
+    // Kong's clients ask for the node's information there, where they name a workspace.
+    path: rest.length === 1 && rest[0] === 'kong' ? '/' : `/${rest.join('/')}`,
   };
 }
 

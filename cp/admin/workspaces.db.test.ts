@@ -23,6 +23,12 @@ describe('workspaces', () => {
     expect(await names('/workspaces')).toEqual(expect.arrayContaining(['default', 'team-a']));
   });
 
+  it('show the node’s information at `kong`, as clients that name a workspace ask for it', async () => {
+    const { status, body } = await admin.call('GET', '/team-a/kong');
+    expect([status, body['edition']]).toEqual([200, 'community']);
+    expect((await admin.call('GET', '/kong')).status).toBe(404);
+  });
+
   it('hold data of their own, under names of their own', async () => {
     const here = await admin.call('POST', '/services', { name: 'twin', host: 'a.test' });
     const there = await admin.call('POST', '/team-a/services', { name: 'twin', host: 'b.test' });
