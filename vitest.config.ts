@@ -13,6 +13,7 @@ const unit = {
       'node-dp/**/*.test.ts',
       'infra/**/*.test.ts',
       'test/compat/**/*.test.ts',
+      'test/interop/**/*.test.ts',
     ],
     exclude: ['pg', 'neon', 'db', 'workers', 'slow'].map((need) => `**/*.${need}.test.ts`),
     environment: 'node',
