@@ -5,6 +5,7 @@ import { getRequestListener, type Http2Bindings, type HttpBindings } from '@hono
 import { nodeClock } from '#shared/platform/node/clock.ts';
 import { nodeCrypto } from '#shared/platform/node/crypto.ts';
 import { nodeRandom } from '#shared/platform/node/random.ts';
+import { loadSettings } from '#shared/platform/node/env.ts';
 import { ensurePrivateDir } from '#shared/platform/node/files.ts';
 import { folderFailure } from '#shared/platform/node/start-error.ts';
 import type { Running } from '#shared/platform/node/program.ts';
@@ -12,7 +13,10 @@ import type { AdjustableLogger } from '#shared/platform/node/logger.ts';
 import type { Logger } from '#shared/platform/platform.ts';
 import type { ProcessDeps } from '#shared/schema/process.ts';
 import { REGISTRY } from '#shared/registry.ts';
-import type { ControlPlaneSettings } from '#shared/settings/control-plane.ts';
+import {
+  CONTROL_PLANE_SETTINGS,
+  type ControlPlaneSettings,
+} from '#shared/settings/control-plane.ts';
 import { AdminTokens } from './access/admin-tokens.ts';
 import { Audit } from './access/audit.ts';
 import { secretSegments } from './access/audited-path.ts';
@@ -22,7 +26,9 @@ import { publicConfiguration } from './admin/configuration.ts';
 import { randomText } from './admin/random-text.ts';
 import { ServerStatus } from './admin/server-status.ts';
 import { Publisher } from './changes/publisher.ts';
+import type { Keks } from './keys/kek.ts';
 import type { Keyring } from './keys/keyring.ts';
+import { KeyRotation } from './keys/rotation.ts';
 import { blockList, type Role, openListeners, unmapped } from './listeners.ts';
 import { LogLevelControl } from './log-level.ts';
 import { NodeRegistry } from './nodes/registry.ts';
@@ -49,7 +55,8 @@ export async function startControlPlane(
       driver: settings.HEADGATE_DATABASE_DRIVER,
       dataDir,
     },
-    kek: settings.HEADGATE_KEK,
+    ...keksOf(settings),
+    rereadKek: () => keksOf(loadSettings(CONTROL_PLANE_SETTINGS, process.env)),
     registry: REGISTRY,
     logger,
   });
@@ -61,12 +68,17 @@ export async function startControlPlane(
   }
 }
 
+function keksOf(settings: ControlPlaneSettings): Keks {
+  return { kek: settings.HEADGATE_KEK, previousKek: settings.HEADGATE_KEK_PREVIOUS };
+}
+
 async function serve(
   { store, keyring }: OpenedStore,
   settings: ControlPlaneSettings,
   logger: AdjustableLogger,
 ): Promise<Running> {
   const access = await openAccess(store, keyring, settings, logger);
+  const keys = new KeyRotation({ db: store.db, keyring, entities: REGISTRY.entities, logger });
   const nodes = new NodeRegistry({ db: store.db, keyring, ...PORTS, logger });
   const { publisher, sync } = await startSync({ store, keyring }, nodes, settings, logger);
   const status = new ServerStatus();
@@ -78,6 +90,7 @@ async function serve(
       registry: REGISTRY,
       nodes,
       ...access,
+      keys,
       logLevel,
       ...adminSettings(settings, keyring),
       information: {
@@ -103,7 +116,12 @@ async function serve(
       throw error;
     },
   );
-  const sweeper = setInterval(() => sweep(store, access.audit, logger), SWEEP_INTERVAL_MS);
+  // A rotation that another control plane left unfinished goes on here.
+  void keys.sweep();
+  const sweeper = setInterval(() => {
+    void sweep(store, access.audit, logger);
+    void keys.sweep();
+  }, SWEEP_INTERVAL_MS);
   const { admin: adminUrls, cluster } = listeners;
   logger.log('info', 'control plane ready', { admin: adminUrls, cluster });
   return {
@@ -117,6 +135,7 @@ async function serve(
       await listeners.close();
       await publisher.close();
       await nodes.close();
+      await keys.close();
       await store.close();
     },
   };

@@ -7,7 +7,8 @@ import type { Clock, Logger } from '#shared/platform/platform.ts';
 import { REGISTRY } from '#shared/registry.ts';
 import type { EntityDefinition, JsonObject } from '#shared/schema/field.ts';
 import { openTestStore } from '../../test/support/pglite.ts';
-import type { RowKeySource } from '../keys/row-keys.ts';
+import type { Keyring } from '../keys/keyring.ts';
+import { KeyRotation } from '../keys/rotation.ts';
 import type { Store } from '../store/store.ts';
 import { AdminTokens } from '../access/admin-tokens.ts';
 import { Audit } from '../access/audit.ts';
@@ -52,7 +53,7 @@ interface TestAdminOptions {
   readonly secretsWriteOnly?: boolean;
   /** Another database than an embedded one; closed by whoever opened it. */
   readonly store?: Store;
-  readonly keys?: RowKeySource;
+  readonly keyring?: Keyring;
   readonly policy?: Partial<AccessPolicy>;
   readonly clock?: Clock;
 }
@@ -70,12 +71,14 @@ export async function openTestAdmin(options: TestAdminOptions = {}): Promise<Tes
     },
   };
   const clock = options.clock ?? nodeClock;
-  const keys = must(options.keys ?? test?.keyring.rows, 'a database comes with its keys');
+  const keyring = must(options.keyring ?? test?.keyring, 'a database comes with its keys');
+  const { entities } = REGISTRY;
+  const keys = new KeyRotation({ db: store.db, keyring, entities, logger });
   const tokens = new AdminTokens({ db: store.db, clock, logger });
   await tokens.start();
   const audit = new Audit({
     db: store.db,
-    keys,
+    keys: keyring.rows,
     clock,
     logger,
     days: 400,
@@ -84,7 +87,7 @@ export async function openTestAdmin(options: TestAdminOptions = {}): Promise<Tes
   });
   const policy = { token: null, isLoopbackOpen: true, hosts: [], origins: [], ...options.policy };
   const guard = new AccessGuard(policy, tokens);
-  const app = createAdminApp({ ...contextOf(store, options), tokens, audit }, guard, logger);
+  const app = createAdminApp({ ...contextOf(store, options), tokens, audit, keys }, guard, logger);
   return {
     store,
     ws: store.defaultWorkspace(),
@@ -94,6 +97,7 @@ export async function openTestAdmin(options: TestAdminOptions = {}): Promise<Tes
     errors,
     close: async () => {
       await tokens.close();
+      await keys.close();
       await test?.close();
     },
     async text(path) {
@@ -138,7 +142,7 @@ function terminators(): BlockList {
 function contextOf(
   store: Store,
   options: TestAdminOptions,
-): Omit<AdminContext, 'reserved' | 'tokens' | 'audit'> {
+): Omit<AdminContext, 'reserved' | 'tokens' | 'audit' | 'keys'> {
   return {
     store,
     registry: REGISTRY,

@@ -26,6 +26,7 @@ import { debugEndpoints } from './endpoints/debug.ts';
 import { filterChainEndpoints } from './endpoints/filter-chains.ts';
 import { healthEndpoints } from './endpoints/health.ts';
 import { informationEndpoints } from './endpoints/information.ts';
+import { keyEndpoints } from './endpoints/keys.ts';
 import { endpointsEndpoint, nodeEndpoints } from './endpoints/node.ts';
 import { openapiEndpoints } from './endpoints/openapi.ts';
 import { schemaEndpoints } from './endpoints/schemas.ts';
@@ -76,6 +77,7 @@ export function adminEndpoints(entities: ReadonlyMap<string, EntityDefinition>):
     ...bulkEndpoints(),
     ...tokenEndpoints(),
     ...auditEndpoints(),
+    ...keyEndpoints(),
     ...consumerEndpoints(),
     ...aclEndpoints(),
     ...certificateEndpoints(),

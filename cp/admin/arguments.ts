@@ -1,6 +1,8 @@
 /** Bodies of the Admin API, parsed strictly and once; what a field means is the schema's business. */
-import type { JsonObject } from '#shared/schema/field.ts';
-import { AdminError } from './errors.ts';
+import type { Fields, JsonObject } from '#shared/schema/field.ts';
+import type { RecordOf } from '#shared/schema/infer.ts';
+import { parseRecord } from '#shared/schema/parse.ts';
+import { AdminError, schemaViolation } from './errors.ts';
 import { type FieldOf, fromArguments, parseForm } from './form.ts';
 import { parseMultipart, partValue } from './multipart.ts';
 
@@ -69,6 +71,19 @@ export async function readArguments(
 }
 
 /** A small compressed body can be a huge one, so none is taken. */
+/** The same for what is no entity. @throws AdminError 400, 413, 415 */
+export async function readFields<const R extends Fields>(
+  request: Request,
+  lengthMax: number,
+  fields: R,
+): Promise<RecordOf<R>> {
+  const fieldOf = (name: string) =>
+    Object.entries(fields).find(([key]) => key === name)?.[1] ?? null;
+  const parsed = parseRecord(fields, await readArguments(request, lengthMax, fieldOf));
+  if (!parsed.ok) throw schemaViolation(parsed.violations);
+  return parsed.value;
+}
+
 function refuseEncoded(request: Request): void {
   const encoding = request.headers.get('content-encoding');
   if (encoding === null || /^\s*(identity)?\s*$/i.test(encoding)) return;

@@ -25,7 +25,7 @@ function suite(createDatabase: () => Promise<string>): void {
     const options = { database, kek: KEK, registry: REGISTRY, logger: silent };
     const opened = await openStoreOn(db, options);
     ({ store } = opened);
-    ({ call } = await openTestAdmin({ store, keys: opened.keyring.rows }));
+    ({ call } = await openTestAdmin({ store, keyring: opened.keyring }));
   });
   afterAll(async () => {
     await store.close();

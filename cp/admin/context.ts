@@ -4,6 +4,7 @@ import type { ProcessDeps, Registry } from '#shared/schema/process.ts';
 import type { LogLevelControl } from '../log-level.ts';
 import type { AdminTokens } from '../access/admin-tokens.ts';
 import type { Audit } from '../access/audit.ts';
+import type { KeyRotation } from '../keys/rotation.ts';
 import type { Actor, Store } from '../store/store.ts';
 import type { Operations } from './openapi/operation-docs.ts';
 import type { Area, Principal } from './access.ts';
@@ -29,6 +30,7 @@ export interface AdminContext {
   readonly nodes: NodeAdministration;
   readonly tokens: AdminTokens;
   readonly audit: Audit;
+  readonly keys: Pick<KeyRotation, 'rotateKeys' | 'keyStatus'>;
   readonly logLevel: Pick<LogLevelControl, 'current' | 'set' | 'setEverywhere'>;
   /** Longest request body, in bytes. */
   readonly bodyMax: number;

@@ -20,13 +20,16 @@ export class KeyringError extends Error {
   override readonly name = 'KeyringError';
 }
 
-export interface KeySettings {
+export interface Keks {
   /** `HEADGATE_KEK`, base64 or base64url; null when not set. */
   readonly kek: string | null;
   /** `HEADGATE_KEK_PREVIOUS`: what `kek` takes the place of. */
   readonly previousKek?: string | null;
-  /** Reads both again: the files they stand in may have changed. */
-  readonly reread?: () => { readonly kek: string | null; readonly previousKek: string | null };
+}
+
+export interface KeySettings extends Keks {
+  /** Reads them again: the files they stand in may have changed. */
+  readonly reread?: () => Keks;
   /** `HEADGATE_DATA_DIR` */
   readonly dataDir: string;
   /** Only for an embedded database: elsewhere every control plane must be given the same key. */

@@ -9,10 +9,14 @@ export interface WrappedBy {
   readonly fingerprint: Uint8Array;
 }
 
+/** Keys kept for what may still be wrapped by them. */
+const HELD_MAX = 8;
+
 export class WrapperSource {
   readonly #settings: KeySettings;
   #current: KeyWrapper;
-  #previous: KeyWrapper | null;
+  /** What the database's keys may still be wrapped by: the key named as previous, and those held before. */
+  #previous: readonly KeyWrapper[];
 
   private constructor(settings: KeySettings, current: KeyWrapper) {
     this.#settings = settings;
@@ -51,18 +55,17 @@ export class WrapperSource {
     );
   }
 
-  /** Reads the settings again; the key held so far counts as the previous one if none is named. */
+  /** Reads the settings again; what was held so far counts as previous. */
   async reread(): Promise<void> {
     const given = this.#settings.reread?.() ?? {};
     const settings = { ...this.#settings, ...given };
-    const held = this.#current;
+    const held = [this.#current, ...this.#previous];
     this.#current = new KekWrapper(await loadKek(settings, false));
-    this.#previous = previousOf(settings) ?? held;
+    this.#previous = [...previousOf(settings), ...held].slice(0, HELD_MAX);
   }
 
   async #find({ clusterId, fingerprint }: WrappedBy): Promise<KeyWrapper | null> {
-    for (const wrapper of [this.#current, this.#previous]) {
-      if (wrapper === null) continue;
+    for (const wrapper of [this.#current, ...this.#previous]) {
       const own = await wrapper.fingerprint(clusterId);
       if (nodeCrypto.timingSafeEqual(own, fingerprint)) return wrapper;
     }
@@ -70,8 +73,7 @@ export class WrapperSource {
   }
 }
 
-function previousOf({ previousKek = null }: KeySettings): KeyWrapper | null {
-  return previousKek === null
-    ? null
-    : new KekWrapper(decodeKey(previousKek, 'HEADGATE_KEK_PREVIOUS'));
+function previousOf({ previousKek = null }: KeySettings): KeyWrapper[] {
+  if (previousKek === null) return [];
+  return [new KekWrapper(decodeKey(previousKek, 'HEADGATE_KEK_PREVIOUS'))];
 }

@@ -2,6 +2,7 @@
 import type { Logger } from '#shared/platform/platform.ts';
 import type { Registry } from '#shared/schema/plugin-definition.ts';
 import { must } from '#shared/base/assert.ts';
+import type { Keks } from '../keys/kek.ts';
 import { type Keyring, loadKeyring } from '../keys/keyring.ts';
 import { ensureDefaults } from './bootstrap.ts';
 import type { Db } from './db.ts';
@@ -9,14 +10,10 @@ import { migrate } from './migrate.ts';
 import { type DatabaseSettings, openDatabase } from './open-database.ts';
 import { createStore, type Store } from './store.ts';
 
-export interface OpenStoreOptions {
+export interface OpenStoreOptions extends Keks {
   readonly database: DatabaseSettings;
-  /** `HEADGATE_KEK`; null when not set. */
-  readonly kek: string | null;
-  /** `HEADGATE_KEK_PREVIOUS`; null when not set. */
-  readonly previousKek?: string | null;
-  /** Reads both settings again. */
-  readonly rereadKek?: () => { readonly kek: string | null; readonly previousKek: string | null };
+  /** Reads the key-encryption keys' settings again. */
+  readonly rereadKek?: () => Keks;
   /** All definitions that are stored, in foreign-key order, and the plugins' shapes. */
   readonly registry: Registry;
   readonly logger: Logger;

@@ -145,6 +145,13 @@ export const CONTROL_PLANE_SETTINGS = defineFields({
     description:
       'Key-encryption key (32 bytes, base64) that wraps every stored secret. Needed with HEADGATE_DATABASE_URL; for the embedded database one is made in the data folder.',
   },
+  HEADGATE_KEK_PREVIOUS: {
+    type: 'string',
+    encrypted: true,
+    custom_validator: keyError,
+    description:
+      'The key that HEADGATE_KEK takes the place of. Stored secrets are wrapped by the new one at the first start with both; every control plane needs the new one from then on.',
+  },
   HEADGATE_POLL_SECONDS: {
     type: 'number',
     required: true,

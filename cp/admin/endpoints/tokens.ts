@@ -1,12 +1,11 @@
 /** `/headgate/tokens`: the named tokens of the Admin API. A secret is answered once and never again. */
 import { must } from '#shared/base/assert.ts';
-import type { Fields, JsonObject } from '#shared/schema/field.ts';
-import { defineFields, type RecordOf } from '#shared/schema/infer.ts';
-import { parseRecord } from '#shared/schema/parse.ts';
+import type { JsonObject } from '#shared/schema/field.ts';
+import { defineFields } from '#shared/schema/infer.ts';
 import { type NewToken, TOKENS_MAX, type TokenView } from '../../access/admin-tokens.ts';
 import { areNone, SCOPES } from '../../access/scopes.ts';
 import { RESERVED_ACTORS } from '../access.ts';
-import { readArguments } from '../arguments.ts';
+import { readFields } from '../arguments.ts';
 import type { AdminContext, AdminRequest, AdminResponse, Endpoint } from '../context.ts';
 import { AdminError, notFound, schemaViolation } from '../errors.ts';
 
@@ -74,7 +73,11 @@ async function show({ tokens }: AdminContext, request: AdminRequest): Promise<Ad
 }
 
 async function create(context: AdminContext, request: AdminRequest): Promise<AdminResponse> {
-  const { name, scopes, expires_at: expiresAt } = await body(context, request, TOKEN_REQUEST);
+  const {
+    name,
+    scopes,
+    expires_at: expiresAt,
+  } = await readFields(request.raw, context.bodyMax, TOKEN_REQUEST);
   if (areNone(scopes)) {
     throw schemaViolation({ scopes: 'give at least one of workspaces, cluster and admin' });
   }
@@ -89,7 +92,7 @@ async function create(context: AdminContext, request: AdminRequest): Promise<Adm
 }
 
 async function rotate(context: AdminContext, request: AdminRequest): Promise<AdminResponse> {
-  const { overlap } = await body(context, request, ROTATION_REQUEST);
+  const { overlap } = await readFields(request.raw, context.bodyMax, ROTATION_REQUEST);
   const made = await context.tokens.rotate(nameOf(request), overlap, request.actor);
   if (made !== null) return withSecret(200, made);
   if ((await context.tokens.get(nameOf(request))) === null) throw notFound();
@@ -104,19 +107,6 @@ async function remove({ tokens }: AdminContext, request: AdminRequest): Promise<
 
 function nameOf({ params }: AdminRequest): string {
   return must(params[0], 'the path has a name');
-}
-
-async function body<const R extends Fields>(
-  context: AdminContext,
-  request: AdminRequest,
-  fields: R,
-): Promise<RecordOf<R>> {
-  const fieldOf = (name: string) =>
-    Object.entries(fields).find(([key]) => key === name)?.[1] ?? null;
-  const input = await readArguments(request.raw, context.bodyMax, fieldOf);
-  const parsed = parseRecord(fields, input);
-  if (!parsed.ok) throw schemaViolation(parsed.violations);
-  return parsed.value;
 }
 
 function withSecret(status: number, { token, ...view }: NewToken): AdminResponse {
