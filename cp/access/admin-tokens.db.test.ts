@@ -150,6 +150,14 @@ describe('a revoked token', () => {
     expect(await here.remove(name, ACTOR)).toBe(false);
   });
 
+  it('is so without a word, and without time passing', async () => {
+    const alone = await tokens(new FakeClock(), true);
+    const made = await alone.create({ name: 'alone', scopes: ALL_SCOPES, expiresAt: null }, ACTOR);
+    expect(await alone.verify(made?.token ?? '')).toMatchObject({ name: 'alone' });
+    await alone.remove('alone', ACTOR);
+    expect(await alone.verify(made?.token ?? '')).toBe(null);
+  });
+
   it('is refused elsewhere as soon as the word gets there', async () => {
     // Its clock stands still: nothing but the notification can make it look again.
     const there = await tokens(new FakeClock());

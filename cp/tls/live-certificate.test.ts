@@ -16,6 +16,8 @@ const DAY_MS = 24 * 3600 * 1000;
 let folder: string;
 let files: { cert: string; key: string };
 let lines: string[];
+/** How often the files were looked at. */
+let looks: number;
 const logger: Logger = { log: (level, message) => lines.push(`${level}: ${message}`) };
 const closers: (() => Promise<unknown>)[] = [];
 
@@ -23,6 +25,7 @@ beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'headgate-tls-'));
   files = { cert: join(folder, 'cert.pem'), key: join(folder, 'key.pem') };
   lines = [];
+  looks = 0;
 });
 afterEach(async () => {
   for (const close of closers.splice(0).toReversed()) await close();
@@ -41,10 +44,17 @@ async function put({ cert, key }: PemPair): Promise<void> {
 }
 
 function source(): PairSource {
-  return filesSource(
+  const from = filesSource(
     { setting: 'HEADGATE_TLS_CERT', path: files.cert },
     { setting: 'HEADGATE_TLS_KEY', path: files.key },
   );
+  return {
+    paths: from.paths,
+    load: () => {
+      looks++;
+      return from.load();
+    },
+  };
 }
 
 /** A server that sends back what it gets. */
@@ -143,6 +153,8 @@ describe('a certificate whose files change', () => {
     await breakIt();
     const refused = 'error: new certificate refused, the old one stays';
     await expect.poll(() => lines, { timeout: 5_000 }).toEqual([refused]);
+    const seen = looks;
+    await expect.poll(() => looks, { timeout: 5_000 }).toBeGreaterThan(seen + 3);
     expect(await shown(server)).toBe(printOf(old));
 
     const next = pair();
