@@ -144,6 +144,7 @@ async function serve(
 function adminSettings(settings: ControlPlaneSettings, keyring: Keyring) {
   return {
     bodyMax: settings.HEADGATE_ADMIN_BODY_MAX,
+    dropMaxPercent: settings.HEADGATE_CONFIG_DROP_MAX_PERCENT,
     secretsWriteOnly: settings.HEADGATE_SECRETS_WRITE_ONLY,
     allowUnsupported: settings.HEADGATE_ALLOW_UNSUPPORTED_PLUGINS,
     tagKey: keyring.groupSecret('entity-tags', TAG_KEY_GENERATION),

@@ -43,7 +43,10 @@ export interface TestAdmin {
     peer?: string,
   ): Promise<Answer>;
   /** A GET whose answer is no JSON. */
-  text(path: string): Promise<{ readonly type: string | null; readonly text: string }>;
+  text(
+    path: string,
+    headers?: object,
+  ): Promise<{ readonly type: string | null; readonly text: string }>;
   close(): Promise<void>;
 }
 
@@ -100,8 +103,8 @@ export async function openTestAdmin(options: TestAdminOptions = {}): Promise<Tes
       await keys.close();
       await test?.close();
     },
-    async text(path) {
-      const headers = { host: '127.0.0.1:8001' };
+    async text(path, more = {}) {
+      const headers = { host: '127.0.0.1:8001', ...more };
       const request = new Request(`http://127.0.0.1:8001${path}`, { headers });
       const response = await app.fetch(request, { peer: '127.0.0.1' });
       return { type: response.headers.get('content-type'), text: await response.text() };
@@ -152,6 +155,7 @@ function contextOf(
       mintJoinToken: async () => null,
     },
     bodyMax: options.bodyMax ?? 1024 * 1024,
+    dropMaxPercent: 50,
     allowUnsupported: options.allowUnsupported ?? false,
     secretsWriteOnly: options.secretsWriteOnly ?? false,
     logLevel: { current: 'info', set: () => {}, setEverywhere: async () => {} },

@@ -21,6 +21,7 @@ import { certificateEndpoints } from './endpoints/certificates.ts';
 import { DRY_RUN_HEADER } from './commit.ts';
 import { auditEndpoints } from './endpoints/audit.ts';
 import { clusteringEndpoints } from './endpoints/clustering.ts';
+import { configEndpoints } from './endpoints/config.ts';
 import { consumerEndpoints } from './endpoints/consumers.ts';
 import { debugEndpoints } from './endpoints/debug.ts';
 import { filterChainEndpoints } from './endpoints/filter-chains.ts';
@@ -78,6 +79,7 @@ export function adminEndpoints(entities: ReadonlyMap<string, EntityDefinition>):
     ...tokenEndpoints(),
     ...auditEndpoints(),
     ...keyEndpoints(),
+    ...configEndpoints(),
     ...consumerEndpoints(),
     ...aclEndpoints(),
     ...certificateEndpoints(),

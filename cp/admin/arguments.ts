@@ -53,7 +53,7 @@ export async function readArguments(
     throw new AdminError(415, null);
   }
   if (type.startsWith('application/json'))
-    return bytes.length === 0 ? {} : parseJson(bytes, valuesMax);
+    return bytes.length === 0 ? {} : parseJsonBytes(bytes, valuesMax);
   if (type.startsWith('application/x-www-form-urlencoded')) {
     const text = decode(bytes);
     if (text === null) throw new AdminError(400, { message: 'Cannot parse form body' });
@@ -61,7 +61,7 @@ export async function readArguments(
   }
   if (type.startsWith('multipart/form-data')) {
     const parts = await parseMultipart(bytes, type);
-    const json = (part: Uint8Array) => parseJson(part, valuesMax);
+    const json = (part: Uint8Array) => parseJsonBytes(part, valuesMax);
     return fromArguments(
       parts.map((part) => [part.name, partValue(part, json)] as const),
       fieldOf,
@@ -70,7 +70,6 @@ export async function readArguments(
   throw new AdminError(415, null);
 }
 
-/** A small compressed body can be a huge one, so none is taken. */
 /** The same for what is no entity. @throws AdminError 400, 413, 415 */
 export async function readFields<const R extends Fields>(
   request: Request,
@@ -84,7 +83,8 @@ export async function readFields<const R extends Fields>(
   return parsed.value;
 }
 
-function refuseEncoded(request: Request): void {
+/** A small compressed body can be a huge one, so none is taken. @throws AdminError 415 */
+export function refuseEncoded(request: Request): void {
   const encoding = request.headers.get('content-encoding');
   if (encoding === null || /^\s*(identity)?\s*$/i.test(encoding)) return;
   throw new AdminError(415, {
@@ -92,7 +92,8 @@ function refuseEncoded(request: Request): void {
   });
 }
 
-async function readBody(request: Request, lengthMax: number): Promise<Uint8Array> {
+/** @throws AdminError 400, 413 */
+export async function readBody(request: Request, lengthMax: number): Promise<Uint8Array> {
   const tooLong = () => new AdminError(413, { message: 'Payload too large' });
   if (Number(request.headers.get('content-length') ?? 0) > lengthMax) throw tooLong();
   if (request.body === null) return new Uint8Array();
@@ -116,7 +117,8 @@ async function readBody(request: Request, lengthMax: number): Promise<Uint8Array
   }
 }
 
-function decode(bytes: Uint8Array): string | null {
+/** Null: it is not UTF-8. */
+export function decode(bytes: Uint8Array): string | null {
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
@@ -126,9 +128,14 @@ function decode(bytes: Uint8Array): string | null {
 
 const badJson = () => new AdminError(400, { message: 'Cannot parse JSON body' });
 
-function parseJson(bytes: Uint8Array, valuesMax: number): JsonObject {
+function parseJsonBytes(bytes: Uint8Array, valuesMax: number): JsonObject {
   const text = decode(bytes);
   if (text === null) throw badJson();
+  return parseJson(text, valuesMax);
+}
+
+/** @throws AdminError 400 */
+export function parseJson(text: string, valuesMax: number): JsonObject {
   const { depth, values } = measure(text);
   if (depth > DEPTH_MAX) throw badJson();
   if (values > valuesMax) {

@@ -111,7 +111,7 @@ function addressOf(given: Parsed, entities: Entities): Address {
 
 function writable(entities: Entities, kind: string | null): EntityDefinition | null {
   const definition = kind === null ? undefined : entities.get(kind);
-  if (definition === undefined) return null;
+  if (definition === undefined || definition.stored === false) return null;
   const isNested = [...entities.values()].some((above) => fieldTo(definition, above) !== null);
   return hasCollection(definition) || isNested ? definition : null;
 }
@@ -133,7 +133,9 @@ function addressOfPath(path: string, entities: Entities): Address | null {
   const top = all.find((one) => hasCollection(one) && apiName(one) === first);
   if (top === undefined) return null;
   if (nested === undefined) return { definition: top, key, parent: null };
-  const child = all.find((one) => nestedName(one) === nested && fieldTo(one, top) !== null);
+  const child = all.find(
+    (one) => one.stored !== false && nestedName(one) === nested && fieldTo(one, top) !== null,
+  );
   const field = child === undefined ? null : fieldTo(child, top);
   if (child === undefined || field === null || key === null) return null;
   return { definition: child, key: nestedKey, parent: { definition: top, field, key } };

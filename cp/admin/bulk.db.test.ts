@@ -191,6 +191,16 @@ describe('a bulk write that is none', () => {
     ['a bad escape', { op: 'delete', path: '/services/%zz' }, { path: expect.any(String) }],
     ['a NUL', { op: 'delete', path: '/services/%00' }, { path: expect.any(String) }],
     ['an unknown kind', { op: 'create', kind: 'nothing' }, { kind: expect.any(String) }],
+    [
+      'a kind that is nowhere kept',
+      { op: 'create', kind: 'filter_chains' },
+      { kind: expect.any(String) },
+    ],
+    [
+      'a path of it',
+      { op: 'create', path: '/services/x/filter-chains' },
+      { path: expect.any(String) },
+    ],
     ['a prototype', { op: 'create', kind: 'constructor' }, { kind: expect.any(String) }],
     [
       'a parent of another kind',

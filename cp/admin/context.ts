@@ -34,6 +34,8 @@ export interface AdminContext {
   readonly logLevel: Pick<LogLevelControl, 'current' | 'set' | 'setEverywhere'>;
   /** Longest request body, in bytes. */
   readonly bodyMax: number;
+  /** `HEADGATE_CONFIG_DROP_MAX_PERCENT` */
+  readonly dropMaxPercent: number;
   /** `HEADGATE_ALLOW_UNSUPPORTED_PLUGINS` */
   readonly allowUnsupported: boolean;
   /** `HEADGATE_SECRETS_WRITE_ONLY` */

@@ -92,6 +92,29 @@ export class EntityWriter {
     await this.tx.remove(definition, this.ws, current.id);
   }
 
+  /**
+   * Entities that are complete and checked already, in few statements.
+   *
+   * @throws AccessError, StoreError, which says which entity
+   */
+  async insertAll(definition: EntityDefinition, entities: readonly AnyEntity[]): Promise<void> {
+    if (entities.length > 0) this.refuseShared(definition);
+    await this.tx.insertMany(definition, this.ws, entities);
+    for (const { id } of entities) this.#made.add(id);
+  }
+
+  /** As `insertAll`; each replaces the one of its id. @throws StoreError */
+  async updateAll(definition: EntityDefinition, entities: readonly AnyEntity[]): Promise<void> {
+    if (entities.length > 0) this.refuseShared(definition);
+    await this.tx.updateMany(definition, this.ws, entities);
+  }
+
+  /** With what goes with them. @throws StoreError `foreign_referenced` */
+  async removeAll(definition: EntityDefinition, ids: readonly string[]): Promise<void> {
+    if (ids.length > 0) this.refuseShared(definition);
+    await this.tx.removeMany(definition, this.ws, ids);
+  }
+
   async #make(
     definition: EntityDefinition,
     input: JsonObject,

@@ -124,7 +124,7 @@ export function routePathError(path: string): string | null {
 const RESERVED = new Set(utf8("!*'();:@&=+$,/?%#[]"));
 
 /** Undoes needless escapes, resolves dot segments, merges slashes. Source: Kong `tools/uri.lua`. */
-function normalizePath(path: string): string {
+export function normalizePath(path: string): string {
   const plain = path.includes('%') ? unescapePath(path) : path;
   const segments: string[] = [];
   const parts = plain.split('/').slice(1);

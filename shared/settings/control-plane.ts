@@ -116,6 +116,14 @@ export const CONTROL_PLANE_SETTINGS = defineFields({
     between: [1024, 134217728],
     description: 'Longest body of an Admin API request, in bytes.',
   },
+  HEADGATE_CONFIG_DROP_MAX_PERCENT: {
+    type: 'integer',
+    required: true,
+    default: 50,
+    between: [0, 100],
+    description:
+      'Share of the entities of a workspace that POST /config may remove without ?force=true. Ten may always go.',
+  },
   HEADGATE_ALLOW_UNSUPPORTED_PLUGINS: {
     type: 'boolean',
     required: true,

@@ -3,11 +3,17 @@ import type { Field } from '#shared/schema/field.ts';
 import { OPERATION } from '../bulk-operation.ts';
 import { OPERATIONS_MAX } from '../endpoints/bulk.ts';
 import { accessDocs } from './access-docs.ts';
+import { configDocs } from './config-docs.ts';
 import { keysDocs } from './keys-docs.ts';
 import type { Operations } from './operation-docs.ts';
 
 export function headgateDocs(): Readonly<Record<string, Operations>> {
-  return { '/headgate/bulk': bulkDocs(), ...accessDocs(), ...keysDocs() };
+  return {
+    '/headgate/bulk': bulkDocs(),
+    ...configDocs(),
+    ...accessDocs(),
+    ...keysDocs(),
+  };
 }
 
 const OPERATIONS: Field = {

@@ -1,0 +1,51 @@
+/** A YAML text read in a thread with bounds on memory and time. */
+import { Worker } from 'node:worker_threads';
+import type { YamlResult } from './yaml.ts';
+
+/** Heap of the thread; about a hundred times the text. */
+const HEAP_MAX_MB = 1_536;
+const TIMEOUT_MS = 60_000;
+/** A thread takes memory of its own, so only so many run at once; the rest wait for them. */
+const THREADS_MAX = 2;
+
+let running = 0;
+const waiting: (() => void)[] = [];
+
+export async function readYamlApart(text: string): Promise<YamlResult> {
+  if (running >= THREADS_MAX) await new Promise<void>((resolve) => waiting.push(resolve));
+  else running += 1;
+  try {
+    return await inThread(text);
+  } finally {
+    // Whoever waits takes over the place of the one that is done.
+    const next = waiting.shift();
+    if (next === undefined) running -= 1;
+    else next();
+  }
+}
+
+function inThread(text: string): Promise<YamlResult> {
+  return new Promise((resolve, reject) => {
+    const worker = new Worker(new URL('yaml-worker.ts', import.meta.url), {
+      workerData: text,
+      resourceLimits: { maxOldGenerationSizeMb: HEAP_MAX_MB },
+    });
+    const tooLarge = (what: string): YamlResult => ({
+      ok: false,
+      error: `the text needs more ${what} than YAML is given; send it as JSON`,
+    });
+    const timer = setTimeout(() => {
+      resolve(tooLarge('time'));
+      void worker.terminate();
+    }, TIMEOUT_MS);
+    worker.once('message', (result: YamlResult) => resolve(result));
+    worker.once('error', (error: Error & { readonly code?: string }) => {
+      if (error.code === 'ERR_WORKER_OUT_OF_MEMORY') resolve(tooLarge('memory'));
+      else reject(error);
+    });
+    worker.once('exit', () => {
+      clearTimeout(timer);
+      reject(new Error('the thread that reads YAML ended without an answer'));
+    });
+  });
+}
