@@ -126,6 +126,8 @@ export function storeFailure(failure: StoreFailure): AdminError {
         `an existing '${failure.by}' entity references this '${failure.kind}' entity`,
         { fields: { '@referenced_by': failure.by } },
       );
+    case 'too_long':
+      return schemaViolation({ [failure.field]: 'is too long to be searched for' });
     case 'invalid':
       return new AdminError(400, { message: `The database refuses a value: ${failure.detail}` });
     case 'outcome_unknown':

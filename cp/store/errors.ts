@@ -19,7 +19,9 @@ export type StoreFailure =
     }
   /** An entity of `kind` cannot go while entities of `by` point to it. */
   | { readonly code: 'foreign_referenced'; readonly by: string; readonly kind: string }
-  /** Postgres refuses a value that validation let through (too long for an index, bad text). */
+  /** More than an index holds: some 2,700 bytes, or more of what compresses well. */
+  | { readonly code: 'too_long'; readonly field: string }
+  /** Postgres refuses a value that validation let through (bad text). */
   | { readonly code: 'invalid'; readonly detail: string }
   /** The connection broke at COMMIT: it may have happened. Read again before trying again. */
   | { readonly code: 'outcome_unknown' }
@@ -49,6 +51,8 @@ function describe(failure: StoreFailure): string {
       return `${failure.field}: no ${failure.reference} with id ${failure.id}`;
     case 'foreign_referenced':
       return `${failure.by} reference the ${failure.kind} entity`;
+    case 'too_long':
+      return `${failure.field} is too long for an index`;
     case 'invalid':
       return `value refused by the database: ${failure.detail}`;
     case 'outcome_unknown':
@@ -67,7 +71,9 @@ export function isRetryable(error: unknown): boolean {
 
 /** A failed statement about `entity`, by the name of the constraint it broke. */
 export function toEntityError(error: unknown, plan: TablePlan, entity: AnyEntity): unknown {
-  if (!(error instanceof DbError) || error.constraint === null) return error;
+  if (!(error instanceof DbError)) return error;
+  if (error.sqlState === INDEX_ROW_TOO_LONG) return tooLong(error, plan, entity);
+  if (error.constraint === null) return error;
   const { constraint } = error;
   if (error.sqlState === '23505') return uniqueError(error, plan, entity);
   if (error.sqlState !== '23503') return error;
@@ -77,6 +83,18 @@ export function toEntityError(error: unknown, plan: TablePlan, entity: AnyEntity
   const { field, reference } = foreign;
   const facts = { cause: error, entityId: entity.id };
   return new StoreError({ code: 'foreign_missing', field, reference, id }, facts);
+}
+
+const INDEX_ROW_TOO_LONG = '54000';
+
+/** Postgres does not always say which index; the longest text that has one is to blame. */
+function tooLong(error: DbError, plan: TablePlan, entity: AnyEntity): StoreError {
+  const lengthOf = (field: string) => JSON.stringify(entity[field] ?? null).length;
+  const indexed = plan.uniques.filter(({ isBlind }) => !isBlind).map(({ field }) => field);
+  const [field = 'id'] = [...indexed, ...(plan.hasTags ? ['tags'] : [])].toSorted(
+    (a, b) => lengthOf(b) - lengthOf(a),
+  );
+  return new StoreError({ code: 'too_long', field }, { cause: error });
 }
 
 function uniqueError(error: DbError, plan: TablePlan, entity: AnyEntity): unknown {
