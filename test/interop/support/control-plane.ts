@@ -25,6 +25,8 @@ export async function startControlPlane(
   database: DatabaseName,
   settings: Readonly<Record<string, string>> = {},
 ): Promise<ControlPlane> {
+  // An end by signal takes the PostgreSQL server along; the control plane goes by itself.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
   const folder = await mkdtemp(join(tmpdir(), 'headgate-interop-'));
   const postgres = database === 'postgres' ? await serverOrThrow() : null;
   const clean = async (): Promise<void> => {

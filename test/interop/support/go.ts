@@ -4,6 +4,8 @@ import type { Writable } from 'node:stream';
 
 /** A cold build of decK compiles some 1,500 packages: five minutes on two cores. */
 const BUILD_MS_MAX = 20 * 60_000;
+/** What go.mod asks for; a `go` without a toolchain to fetch says it less clearly. */
+const GO_MINOR_MIN = 26;
 const OUTPUT_LENGTH_MAX = 32 * 1024 * 1024;
 
 export interface Finished {
@@ -21,11 +23,18 @@ export interface RunOptions {
   readonly log?: Writable;
 }
 
-/** What to tell a person who has no Go; null when it is there. */
+/** What to tell a person whose Go is missing or too old; null when it will do. */
 export function missingGo(): string | null {
-  const found = spawnSync('go', ['version'], { stdio: 'ignore' }).status === 0;
-  if (found) return null;
-  return 'no `go` found: install Go 1.26.4 or newer (https://go.dev/dl/), which fetches and builds the client';
+  const { stdout, status } = spawnSync('go', ['env', 'GOVERSION'], { encoding: 'utf8' });
+  return goProblem(status === 0 ? stdout : null);
+}
+
+/** @param version  `go1.26.8`; null where there is no Go */
+export function goProblem(version: string | null): string | null {
+  const [major, minor] = (/^go(\d+)\.(\d+)/.exec(version ?? '') ?? []).slice(1).map(Number);
+  if (major !== undefined && (major > 1 || (minor ?? 0) >= GO_MINOR_MIN)) return null;
+  const found = version === null ? 'no `go` found' : `this is ${version.trim()}`;
+  return `${found}: install Go 1.${GO_MINOR_MIN} or newer (https://go.dev/dl/), which fetches and builds the client`;
 }
 
 /** Runs a program to its end. Output is both streams, as they came. */
