@@ -40,6 +40,14 @@ export async function readCluster(tx: Db): Promise<ClusterRow | null> {
   return rows[0] ?? null;
 }
 
+/**
+ * Waits for all who are committing, and lets nobody else begin to, until the transaction ends. Writers
+ * share the row, and could go on sharing it for ever; the queue of a table's lock is fair.
+ */
+export async function lockCluster(tx: Db): Promise<void> {
+  await tx.query('LOCK TABLE cluster IN EXCLUSIVE MODE');
+}
+
 export function wrappedBy(cluster: Pick<ClusterRow, 'id' | 'kek_check'>): WrappedBy {
   return { clusterId: cluster.id, fingerprint: cluster.kek_check };
 }
@@ -83,6 +91,7 @@ export async function rewrap(
   from: KeyWrapper,
   to: KeyWrapper,
 ): Promise<void> {
+  await lockCluster(tx);
   const { id } = cluster;
   const again = async (place: readonly [string, string, string], wrapped: Uint8Array) =>
     to.wrap(place, await from.unwrap(place, wrapped));

@@ -12,7 +12,7 @@ import type { Db } from '../store/db.ts';
 import { toStoreError } from '../store/errors.ts';
 import { START_LOCK } from '../store/migrate.ts';
 import { plansOf } from '../store/sql.ts';
-import { addRowKey, readCluster, wrappedBy } from './cluster-keys.ts';
+import { addRowKey, lockCluster, readCluster, wrappedBy } from './cluster-keys.ts';
 import { sealing } from './fresh-keys.ts';
 import { type Keyring, rewrapKeys } from './keyring.ts';
 import { KEY_KINDS, type KeyKind } from './row-keys.ts';
@@ -176,7 +176,7 @@ export class KeyRotation {
     const wrapper = await wrappers.fitting(wrappedBy(cluster));
     await tx.query('UPDATE cluster_keys SET retired_at = now() WHERE kind = $1', [kind]);
     await addRowKey(tx, wrapper, { kind, generation, key: null });
-    // Waits for those who are committing with the older generation.
+    await lockCluster(tx);
     await tx.query(
       `UPDATE cluster SET ${GENERATION_COLUMN[kind]} = $1, keys_revision = keys_revision + 1`,
       [generation],
