@@ -23,6 +23,7 @@ import { secretSegments } from './access/audited-path.ts';
 import { AccessGuard } from './admin/access.ts';
 import { createAdminApp } from './admin/app.ts';
 import { publicConfiguration } from './admin/configuration.ts';
+import { sweepKeptAnswers } from './admin/idempotency.ts';
 import { randomText } from './admin/random-text.ts';
 import { ServerStatus } from './admin/server-status.ts';
 import { Publisher } from './changes/publisher.ts';
@@ -147,6 +148,7 @@ function adminSettings(settings: ControlPlaneSettings, keyring: Keyring) {
     dropMaxPercent: settings.HEADGATE_CONFIG_DROP_MAX_PERCENT,
     secretsWriteOnly: settings.HEADGATE_SECRETS_WRITE_ONLY,
     allowUnsupported: settings.HEADGATE_ALLOW_UNSUPPORTED_PLUGINS,
+    rowKeys: keyring.rows,
     tagKey: keyring.groupSecret('entity-tags', TAG_KEY_GENERATION),
   };
 }
@@ -245,6 +247,7 @@ async function sweep(store: OpenedStore['store'], audit: Audit, logger: Logger):
   try {
     await store.sweepExpired();
     await audit.sweep();
+    await sweepKeptAnswers(store.db);
   } catch (error) {
     // Reads hide expired rows, and old ones of the audit do no harm; the next round tries again.
     logger.log('warn', 'expired rows were not removed', { error: String(error) });

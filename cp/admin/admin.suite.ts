@@ -90,7 +90,11 @@ export async function openTestAdmin(options: TestAdminOptions = {}): Promise<Tes
   });
   const policy = { token: null, isLoopbackOpen: true, hosts: [], origins: [], ...options.policy };
   const guard = new AccessGuard(policy, tokens);
-  const app = createAdminApp({ ...contextOf(store, options), tokens, audit, keys }, guard, logger);
+  const app = createAdminApp(
+    { ...contextOf(store, options), tokens, audit, keys, rowKeys: keyring.rows },
+    guard,
+    logger,
+  );
   return {
     store,
     ws: store.defaultWorkspace(),
@@ -145,7 +149,7 @@ function terminators(): BlockList {
 function contextOf(
   store: Store,
   options: TestAdminOptions,
-): Omit<AdminContext, 'reserved' | 'tokens' | 'audit' | 'keys'> {
+): Omit<AdminContext, 'reserved' | 'tokens' | 'audit' | 'keys' | 'rowKeys'> {
   return {
     store,
     registry: REGISTRY,

@@ -11,6 +11,7 @@ import {
   type AccessGuard,
   authorize,
   authorizeWorkspace,
+  isWrite,
   type Principal,
 } from './access.ts';
 import { refuseLongTarget } from './arguments.ts';
@@ -36,6 +37,7 @@ import { targetEndpoints } from './endpoints/targets.ts';
 import { tokenEndpoints } from './endpoints/tokens.ts';
 import { AdminError, methodNotAllowed, notFound, storeFailure } from './errors.ts';
 import { ARGUMENT_COUNT_MAX, tooManyArguments } from './form.ts';
+import { repeatableOf } from './idempotency.ts';
 import { generatedEndpoints } from './routes.ts';
 import {
   firstSegments,
@@ -151,8 +153,10 @@ async function run(
   const params = parameters(endpoint, c);
   trail.reached(where.workspaceName, area !== 'info');
   authorize(principal, { area, workspace: where.workspaceName, method: c.req.method, params });
+  const repeatable = isWrite(method) ? repeatableOf(c.req.raw, scopeOf(c.env, context)) : null;
   const request: AdminRequest = {
-    raw: c.req.raw,
+    raw: repeatable?.raw ?? c.req.raw,
+    repeatable,
     query: queryOf(c),
     params,
     workspace: where.workspace,
@@ -162,6 +166,12 @@ async function run(
     principal,
   };
   return handler(context, request);
+}
+
+/** Whose an `Idempotency-Key` is: a token's, whatever it is called, or that of whoever needs none. */
+function scopeOf({ where, principal }: Routed, { tagKey }: AdminContext) {
+  const owner = `${principal.kind}/${principal.tokenId ?? principal.name}`;
+  return { tagKey, owner, workspace: where.workspace };
 }
 
 function queryOf(c: Context<AdminEnv>): URLSearchParams {

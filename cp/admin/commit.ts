@@ -1,6 +1,8 @@
 /** One request that writes is one transaction, and its answer is made inside it. */
+import type { Written } from '../store/store.ts';
 import type { AdminContext, AdminRequest, AdminResponse } from './context.ts';
 import { invalidOption } from './errors.ts';
+import { claim, keep } from './idempotency.ts';
 import { EntityWriter } from './writer.ts';
 
 /** Workspace version that a write made, or the current one when it changed nothing. */
@@ -8,19 +10,20 @@ export const VERSION_HEADER = 'Headgate-Version';
 /** Present, `true`, on the answer of a write that was only tried. */
 export const DRY_RUN_HEADER = 'Headgate-Dry-Run';
 
-/** Ends a transaction that was only tried. */
-class DryRun extends Error {
-  override readonly name = 'DryRun';
+/** Ends a transaction that has nothing to commit: it was only tried, or had been done before. */
+class Unwritten extends Error {
+  override readonly name = 'Unwritten';
   readonly answer: AdminResponse;
   constructor(answer: AdminResponse) {
-    super('dry run');
+    super('unwritten');
     this.answer = answer;
   }
 }
 
 /**
- * Runs `work` in a transaction and answers what it answers. With `?dry_run=true` (or `1`) everything is done
- * and checked as usual, and then rolled back.
+ * Runs `work` in a transaction and answers what it answers. With `?dry_run=true` (or `1`) everything
+ * is done and checked as usual, and then rolled back. With an `Idempotency-Key` the answer is kept
+ * with what was written, and a request that was answered before is answered the same.
  *
  * @param work  may run more than once; must have no effect but on the writer it gets
  * @throws AdminError, StoreError
@@ -30,18 +33,30 @@ export async function commit(
   request: AdminRequest,
   work: (writer: EntityWriter) => Promise<AdminResponse>,
 ): Promise<AdminResponse> {
+  const { store, rowKeys } = context;
   const isDryRun = readSwitch(request.query, 'dry_run');
+  const repeatable = isDryRun ? null : request.repeatable;
+  const settled = ({ value, version }: Written<AdminResponse>) =>
+    withHeader(value, VERSION_HEADER, String(version));
   try {
-    const { workspace, actor } = request;
-    const { value, version } = await context.store.write(workspace, actor, async (tx) => {
-      const answer = await work(new EntityWriter(tx, request, context));
-      if (isDryRun) throw new DryRun(answer);
-      return answer;
-    });
-    return withHeader(value, VERSION_HEADER, String(version));
+    const written = await store.write(
+      request.workspace,
+      request.actor,
+      async (tx) => {
+        const before = repeatable === null ? null : await claim(tx.db, rowKeys, repeatable);
+        if (before !== null) throw new Unwritten(before);
+        const answer = await work(new EntityWriter(tx, request, context));
+        if (isDryRun) throw new Unwritten(withHeader(answer, DRY_RUN_HEADER, 'true'));
+        return answer;
+      },
+      async (db, done) => {
+        if (repeatable !== null) await keep(db, rowKeys, repeatable, settled(done));
+      },
+    );
+    return settled(written);
   } catch (error) {
-    if (!(error instanceof DryRun)) throw error;
-    return withHeader(error.answer, DRY_RUN_HEADER, 'true');
+    if (!(error instanceof Unwritten)) throw error;
+    return error.answer;
   }
 }
 

@@ -7,7 +7,9 @@ import type { Audit } from '../access/audit.ts';
 import type { KeyRotation } from '../keys/rotation.ts';
 import type { Actor, Store } from '../store/store.ts';
 import type { Operations } from './openapi/operation-docs.ts';
+import type { RowKeySource } from '../keys/row-keys.ts';
 import type { Area, Principal } from './access.ts';
+import type { Repeatable } from './idempotency.ts';
 
 /** What the Admin API wants of the node registry. */
 export interface NodeAdministration {
@@ -42,6 +44,8 @@ export interface AdminContext {
   readonly secretsWriteOnly: boolean;
   /** First segments of the API's own paths: no workspace can be called so. */
   readonly reserved: ReadonlySet<string>;
+  /** Encrypt what is kept of answers. */
+  readonly rowKeys: RowKeySource;
   /** Keys the entity tags; the same on every control plane of the cluster. */
   readonly tagKey: Uint8Array;
   /** Parts of `GET /` and `GET /status` that only the process knows. */
@@ -72,6 +76,8 @@ export interface AdminRequest {
   /** `/{workspace}` when the path began with one, else empty: what `next` must begin with. */
   readonly pathPrefix: string;
   readonly actor: Actor;
+  /** Null without an `Idempotency-Key`. */
+  readonly repeatable: Repeatable | null;
   /** Whoever asks was let in for this endpoint; what else it may, `authorize` tells. */
   readonly principal: Principal;
 }

@@ -35,6 +35,11 @@ const OTHER_TABLES: readonly SealedTable[] = [
     key: [['id', 'text']],
     columns: [{ field: 'verifier', cipher: 'verifier', index: null }],
   },
+  {
+    table: 'kept_answers',
+    key: [['id', 'text']],
+    columns: [{ field: 'body', cipher: 'body_cipher', index: null }],
+  },
 ];
 
 export function sealedTables(plans: Iterable<TablePlan>): SealedTable[] {

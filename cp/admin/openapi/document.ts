@@ -30,6 +30,8 @@ const DESCRIPTION = [
   '- With `?dry_run=true` everything is done and checked, then undone; the answer carries',
   '  `Headgate-Dry-Run: true`.',
   "- An entity's `ETag`, sent back as `If-Match`, keeps two writers from overwriting each other unseen.",
+  '- With an `Idempotency-Key`, a write of entities whose answer was lost can be sent again within a day: it',
+  '  is answered as it was (`Idempotency-Replayed: true`), and not done twice.',
   '- Collections come in pages: `next` is the path of the page that follows.',
 ].join('\n');
 
