@@ -200,6 +200,13 @@ describe('loading a configuration', () => {
     await load(ws, file);
     const again = await load(ws, file);
     expect(changes(again)).toBe('created=0, updated=0, removed=0');
+    // What is left is shown rounded down: this is the same time, exported and loaded.
+    const [shown] = await dataOf(`${ws}/key-auths`);
+    expect(shown?.['ttl']).toBe(499);
+    const exported = v3({
+      consumers: [{ username: 't', keyauth_credentials: [{ key: 'ttl', ttl: 499 }] }],
+    });
+    expect(changes(await load(ws, exported))).toBe('created=0, updated=0, removed=0');
     const shorter = v3({
       consumers: [{ username: 't', keyauth_credentials: [{ key: 'ttl', ttl: 50 }] }],
     });

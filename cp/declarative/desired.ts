@@ -303,6 +303,12 @@ function withoutTransient({ fields }: EntityDefinition, entity: AnyEntity): AnyE
 }
 
 /**
+ * Seconds by which an end may come sooner and count as the same: what is left of a time is shown in
+ * whole seconds, rounded down, so that what was just exported ends up to a second earlier.
+ */
+const LIFETIME_SLACK = 2;
+
+/**
  * A time to live counts from when the entity came: loading the same again does not make it live
  * longer.
  */
@@ -312,8 +318,9 @@ function lifetimeOf(
   current: AnyEntity | null,
 ): JsonObject {
   const [before, after] = [current?.['expires_at'], made['expires_at']];
-  const isSooner = typeof before === 'number' && typeof after === 'number' && before <= after;
-  return ttl === true && isSooner ? { expires_at: before } : {};
+  const isKept =
+    typeof before === 'number' && typeof after === 'number' && before - after < LIFETIME_SLACK;
+  return ttl === true && isKept ? { expires_at: before } : {};
 }
 
 /** A new entity keeps the date that it comes with: it may be a copy of one from elsewhere. */

@@ -102,14 +102,31 @@ function withPaths(route: JsonObject): JsonObject {
   return { ...route, paths: changed };
 }
 
-function migratedPath(path: string): string {
+/** A path of format 1.1 or 2.1 as 3.0 writes it. */
+export function migratedPath(path: string): string {
   if (/^[a-zA-Z0-9.\-_~/%]*$/.test(path)) return path.startsWith('/') ? normalizePath(path) : path;
-  return `~${path.replaceAll(/%([0-9A-Fa-f]{2})/g, unescaped)}`;
+  return `~${path.replaceAll(/(?:%[0-9A-Fa-f]{2})+/g, unescaped)}`;
 }
 
-/** Regexes are matched against decoded paths now: a character of syntax is escaped instead. */
-function unescaped(escape: string, digits: string): string {
-  const letter = String.fromCharCode(Number.parseInt(digits, 16));
-  if ("!#$%&'()*+,/:;=?@[]".includes(letter)) return escape.toUpperCase();
-  return '.^-{}\\|'.includes(letter) ? `\\${letter}` : letter;
+/**
+ * Regexes are matched against decoded paths now: of syntax a character is escaped instead. Bytes that
+ * are no UTF-8 stay escaped, as no pattern can hold them.
+ */
+function unescaped(escapes: string): string {
+  const text = decoded(escapes);
+  if (text === null) return escapes.toUpperCase();
+  return Array.from(text, (letter) => {
+    if (!"!#$%&'()*+,/:;=?@[]".includes(letter)) {
+      return '.^-{}\\|'.includes(letter) ? `\\${letter}` : letter;
+    }
+    return `%${letter.charCodeAt(0).toString(16).toUpperCase()}`;
+  }).join('');
+}
+
+function decoded(escapes: string): string | null {
+  try {
+    return decodeURIComponent(escapes);
+  } catch {
+    return null;
+  }
 }
