@@ -1,5 +1,5 @@
 /** An Admin API as a client sees it: Kong's or Headgate's, over HTTP or HTTPS. */
-import { type IncomingMessage, request as httpRequest } from 'node:http';
+import { type IncomingHttpHeaders, type IncomingMessage, request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import type { JsonValue } from '#shared/schema/field.ts';
 import { SourceError } from './settings.ts';
@@ -15,6 +15,7 @@ export interface Answer {
   /** Undefined: it is no JSON. */
   readonly json: JsonValue | undefined;
   readonly text: string;
+  readonly headers: IncomingHttpHeaders;
 }
 
 export interface AdminOptions {
@@ -105,7 +106,8 @@ async function collect(response: IncomingMessage): Promise<Answer> {
     chunks.push(bytes);
   }
   const text = Buffer.concat(chunks).toString('utf8');
-  return { status: response.statusCode ?? 0, json: parsed(text), text };
+  const { statusCode: status = 0, headers } = response;
+  return { status, json: parsed(text), text, headers };
 }
 
 function parsed(text: string): JsonValue | undefined {

@@ -189,7 +189,7 @@ describe('what a document says of all its entities', () => {
     [{ _info: { select_tags: 'a' } }, /select_tags must be a list of strings/],
     [{ _transform: 'no' }, /_transform must be true or false/],
     [{ _plugin_configs: { a: 1 } }, /_plugin_configs\.a must be a map/],
-    [{ services: {} }, /services must be a list/],
+    [{ services: { a: 1 } }, /services must be a list/],
     [{ services: [1] }, /services\[0\] must be a map of fields/],
     [{ services: [{ name: 's', routes: 'x' }] }, /services\[0\]\.routes must be a list/],
   ])('is refused where it is not: %j', async (content, message) => {

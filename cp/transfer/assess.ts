@@ -77,7 +77,7 @@ function judge(item: Item, vaults: ReadonlyMap<string, Item>, deps: AssessDeps):
   }
   const { registry } = deps;
   if (item.kind === 'routes') judgeRoute(item);
-  if (item.kind === 'plugins') judgePlugin(item, registry);
+  if (item.kind === 'plugins') judgePlugin(item, registry, deps.allowUnsupported);
   if (item.kind === 'vaults') judgeVault(item);
   judgeReferences(item, vaults);
   judgeLifetime(item);

@@ -6,6 +6,7 @@
  */
 import type { EntityDefinition, JsonObject, JsonValue } from '#shared/schema/field.ts';
 import type { Registry } from '#shared/schema/plugin-definition.ts';
+import { childKinds, type ChildKind, declarableKinds } from '../declarative/kinds.ts';
 import { type DocumentSettings, isObject, type Item, type SourceDocument } from './document.ts';
 import { settingsOf, SourceError } from './settings.ts';
 
@@ -30,20 +31,13 @@ export function flatten(documents: readonly SourceDocument[], registry: Registry
 
 class Flattening {
   readonly items: Item[] = [];
-  readonly #registry: Registry;
-  /** Kind → kinds that can be nested in it, with the field that points to it. */
-  readonly #children = new Map<string, Map<string, string>>();
+  readonly #kinds: ReadonlyMap<string, EntityDefinition>;
+  readonly #children: ReadonlyMap<string, ReadonlyMap<string, ChildKind>>;
 
   constructor(registry: Registry) {
-    this.#registry = registry;
-    for (const definition of registry.entities.values()) {
-      for (const [field, { type, reference }] of foreignFields(definition)) {
-        if (type !== 'foreign') continue;
-        const children = this.#children.get(reference) ?? new Map<string, string>();
-        if (!children.has(definition.name)) children.set(definition.name, field);
-        this.#children.set(reference, children);
-      }
-    }
+    const kinds = declarableKinds(registry.entities);
+    this.#kinds = new Map(kinds.map((definition) => [definition.name, definition]));
+    this.#children = new Map(kinds.map((kind) => [kind.name, childKinds(kind, kinds)]));
   }
 
   add(document: SourceDocument): void {
@@ -62,7 +56,8 @@ class Flattening {
     at: string,
     parent: Item | null,
   ): void {
-    if (list === null) return;
+    // An empty table of Lua may be either.
+    if (list === null || (isObject(list) && Object.keys(list).length === 0)) return;
     if (!Array.isArray(list)) throw new SourceError(`${at} must be a list`);
     for (const [index, entry] of list.entries()) {
       this.#addEntry(settings, kind, entry, `${at}[${index}]`, parent);
@@ -76,7 +71,7 @@ class Flattening {
     at: string,
     parent: Item | null,
   ): void {
-    const definition = this.#importable(kind);
+    const definition = this.#kinds.get(kind) ?? null;
     const given = isObject(entry) ? entry : nameOnly(definition, entry);
     if (given === null) throw new SourceError(`${at} must be a map of fields`);
     if (this.items.length >= ITEMS_MAX) throw new SourceError(`more than ${ITEMS_MAX} entities`);
@@ -106,14 +101,8 @@ class Flattening {
     item.entity = Object.fromEntries(own);
   }
 
-  #importable(kind: string): EntityDefinition | null {
-    const definition = this.#registry.entities.get(kind) ?? null;
-    const isStored = definition !== null && definition.stored !== false;
-    return isStored && kind !== 'workspaces' ? definition : null;
-  }
-
   #fieldFor(parent: string, child: string): string {
-    return this.#children.get(parent)?.get(child) ?? parent.replace(/s$/, '');
+    return this.#children.get(parent)?.get(child)?.field ?? parent.replace(/s$/, '');
   }
 
   /** The kind of what a field holds when it holds entities, else null. */

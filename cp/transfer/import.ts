@@ -136,8 +136,11 @@ function ending(
   }
   const opened = openedText(verdicts);
   if (loaded.dryRun)
-    return { result: `nothing was loaded; ${address} would take it${opened}`, code: 0 };
-  return { result: `loaded into ${address}${opened}`, code: 0 };
+    return {
+      result: `nothing was loaded; ${address} would take it: ${loaded.changes}${opened}`,
+      code: 0,
+    };
+  return { result: `loaded into ${address}: ${loaded.changes}${opened}`, code: 0 };
 }
 
 /** Whoever leaves out a plugin must know that it may have been a door. */

@@ -81,6 +81,7 @@ export function missingPluginText(name: string): string {
 
 /** Kinds of Kong Enterprise, Konnect and WebAssembly → what they are. */
 const KINDS: ReadonlyMap<string, string> = new Map([
+  ['acme_storage', 'what the plugin acme keeps for itself'],
   ['admins', 'administrators of Kong Enterprise; make admin tokens'],
   ['cloned_plugins', 'plugins that Kong Enterprise copies under another name'],
   ['consumer_group_consumers', 'membership in a consumer group; there are no consumer groups yet'],
@@ -102,11 +103,16 @@ const KINDS: ReadonlyMap<string, string> = new Map([
   ['keyring', 'the keyring of Kong Enterprise'],
   ['licenses', 'licenses of Kong Enterprise; none is needed here'],
   ['mtls_auth_credentials', 'credentials of the Enterprise plugin mtls-auth'],
+  ['oauth2_authorization_codes', 'codes that data planes made; clients get new ones'],
+  ['oauth2_tokens', 'tokens that data planes made; clients get new ones'],
   ['oidc_issuers', 'caches of the Enterprise plugin openid-connect'],
   ['partials', 'configurations that Enterprise plugins share; write them into each plugin'],
   ['rbac_roles', 'roles of Kong Enterprise; admin tokens have scopes instead'],
   ['rbac_users', 'users of Kong Enterprise; admin tokens have scopes instead'],
+  ['ratelimiting_metrics', 'counters'],
+  ['response_ratelimiting_metrics', 'counters'],
   ['service_packages', 'service packages of Konnect'],
+  ['sessions', 'sessions that data planes made; users log in again'],
   ['vault_auth_vaults', 'vaults of the Enterprise plugin vault-auth'],
   ['vault_credentials', 'credentials of the Enterprise plugin vault-auth'],
   ['workspaces', 'workspaces; import each into one of its own with --workspace'],

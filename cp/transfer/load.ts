@@ -1,5 +1,6 @@
 /** The load: one `POST /config`, in one transaction. */
 import type { JsonObject, JsonValue } from '#shared/schema/field.ts';
+import { CHANGES_HEADER } from '../admin/endpoints/config.ts';
 import { type AdminApi, type Answer, described } from './admin-client.ts';
 import { isObject, textOf } from './document.ts';
 import { SourceError } from './settings.ts';
@@ -12,13 +13,21 @@ export interface LoadError {
 }
 
 export type Loaded =
-  | { readonly ok: true; readonly dryRun: boolean }
+  | {
+      readonly ok: true;
+      readonly dryRun: boolean;
+      /** `created=3, updated=0, removed=1` */
+      readonly changes: string;
+    }
   | { readonly ok: false; readonly message: string; readonly errors: readonly LoadError[] };
 
 export interface LoadOptions {
   readonly dryRun: boolean;
   readonly force: boolean;
 }
+
+/** Of what would remove a great share of the workspace. */
+const GREAT_LOSS = 409;
 
 /** @throws SourceError  it cannot be reached */
 export async function load(
@@ -32,8 +41,15 @@ export async function load(
     ...(force ? ['force=1'] : []),
   ];
   const answer = await api.call('POST', `/config?${switches.join('&')}`, document);
-  if (answer.status < 300) return { ok: true, dryRun };
-  return { ok: false, message: described(answer), errors: errorsOf(answer) };
+  if (answer.status < 300) {
+    return {
+      ok: true,
+      dryRun,
+      changes: String(answer.headers[CHANGES_HEADER.toLowerCase()] ?? ''),
+    };
+  }
+  const hint = answer.status === GREAT_LOSS && !force ? '; here that is --force' : '';
+  return { ok: false, message: described(answer) + hint, errors: errorsOf(answer) };
 }
 
 function errorsOf({ json }: Answer): readonly LoadError[] {
@@ -41,7 +57,9 @@ function errorsOf({ json }: Answer): readonly LoadError[] {
   if (!Array.isArray(flattened)) return [];
   return flattened.flatMap((error: JsonValue) => {
     if (!isObject(error)) return [];
-    const name = textOf(error['entity_name']) ?? textOf(error['entity_id']) ?? '';
+    const entity = error['entity'] ?? null;
+    const username = isObject(entity) ? textOf(entity['username']) : null;
+    const name = textOf(error['entity_name']) ?? username ?? textOf(error['entity_id']) ?? '';
     const list = Array.isArray(error['errors']) ? error['errors'] : [];
     return [{ kind: textOf(error['entity_type']) ?? 'entity', name, texts: list.flatMap(textsOf) }];
   });

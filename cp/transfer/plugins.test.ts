@@ -44,7 +44,7 @@ describe('plugins that no data plane can run yet', () => {
 describe('Lua code', () => {
   it.each(['pre-function', 'post-function'])('of %s is not possible', async (name) => {
     const config = { access: ['kong.log("x")'], log: [], rewrite: ['return 1'] };
-    const { outcome, reasons } = await judgePlugin({ name, config }, true);
+    const { outcome, reasons } = await judgePlugin({ name, config });
     expect(outcome).toBe('not possible');
     expect(reasons).toEqual([
       `plugin '${name}' is Lua code in access, rewrite: no data plane runs Lua`,
@@ -56,7 +56,7 @@ describe('Lua code', () => {
       http_endpoint: 'http://logs.test',
       custom_fields_by_lua: { user: 'return 1', x: 'return 2' },
     };
-    const { reasons } = await judgePlugin({ name: 'http-log', config }, true);
+    const { reasons } = await judgePlugin({ name: 'http-log', config });
     expect(reasons).toEqual([
       'config.custom_fields_by_lua is Lua code (user, x): no data plane runs Lua',
     ]);
@@ -78,9 +78,22 @@ describe('Lua code', () => {
     ['$(open', false],
   ])('is what a template of request-transformer holds or not: %s', async (value, isFine) => {
     const config = { add: { headers: [`x:${value}`] } };
-    const { outcome, reasons } = await judgePlugin({ name: 'request-transformer', config }, true);
+    const plugin = { name: 'request-transformer', config };
+    const { outcome, reasons } = await judgePlugin(plugin, isFine);
     expect(outcome).toBe(isFine ? 'taken over' : 'not possible');
     if (!isFine) expect(reasons[0]).toMatch(/^config\.add\.headers\[0\]: \$\(.*\) is Lua code/);
+  });
+});
+
+describe('Lua code where plugins are stored that no data plane can run', () => {
+  it('is stored with them, with a note', async () => {
+    const plugin = { name: 'pre-function', config: { access: ['return 1'] } };
+    const { outcome, notes } = await judgePlugin(plugin, true);
+    expect(outcome).toBe('taken over');
+    expect(notes).toEqual([
+      "plugin 'pre-function' is Lua code in access: no data plane runs Lua",
+      expect.stringMatching(/it is stored, and what it protects stays shut/),
+    ]);
   });
 });
 

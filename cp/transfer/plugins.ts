@@ -17,14 +17,16 @@ const WITH_TEMPLATES = new Set(['request-transformer']);
 const LOOK_UP =
   /^\s*(?:headers|query_params|uri_captures|shared|template_environment)(?:\.\w+|\[\s*(?:\d+|"[^"\\]*"|'[^'\\]*')\s*\])+\s*$/;
 
-export function judgePlugin(item: Item, registry: Registry): void {
+/** @param allowUnsupported  Lua code may be stored with a plugin that no data plane runs anyway */
+export function judgePlugin(item: Item, registry: Registry, allowUnsupported: boolean): void {
   applySharedConfig(item);
   judgeEnterpriseFields(item);
   const name = textOf(item.entity['name']);
   if (name === null) return;
   renameOldFields(item, name);
   const config = item.entity['config'] ?? null;
-  judgeLua(item, name, config);
+  const isStored = allowUnsupported && registry.plugins.get(name)?.runtimes.length === 0;
+  judgeLua(isStored ? item.notes : item.reasons, name, config);
   if (item.reasons.length === 0 && !registry.plugins.has(name)) {
     item.reasons.push(missingPluginText(name));
   }
@@ -90,26 +92,26 @@ function judgeEnterpriseFields(item: Item): void {
   item.entity = rest;
 }
 
-function judgeLua(item: Item, name: string, config: JsonValue): void {
+function judgeLua(texts: string[], name: string, config: JsonValue): void {
   if (!isObject(config)) return;
   if (SERVERLESS.has(name)) {
     const phases = Object.entries(config).flatMap(([phase, code]) =>
       Array.isArray(code) && code.length > 0 ? [phase] : [],
     );
     const where = phases.length === 0 ? '' : ` in ${phases.join(', ')}`;
-    item.reasons.push(`plugin '${name}' is Lua code${where}: no data plane runs Lua`);
+    texts.push(`plugin '${name}' is Lua code${where}: no data plane runs Lua`);
     return;
   }
   for (const [field, value] of Object.entries(config)) {
     if (!field.endsWith('_by_lua') || !isObject(value) || Object.keys(value).length === 0) continue;
     const names = Object.keys(value).join(', ');
-    item.reasons.push(`config.${field} is Lua code (${names}): no data plane runs Lua`);
+    texts.push(`config.${field} is Lua code (${names}): no data plane runs Lua`);
   }
   if (!WITH_TEMPLATES.has(name)) return;
   for (const [path, text] of strings(config, 'config')) {
     for (const code of templates(text)) {
       if (LOOK_UP.test(code)) continue;
-      item.reasons.push(
+      texts.push(
         `${path}: $(${code}) is Lua code; a template can only look a value up, as in $(headers.name)`,
       );
     }

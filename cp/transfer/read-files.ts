@@ -1,20 +1,16 @@
-/** Declarative files: one, all of a folder, or standard input. */
+/** Declarative files: one, or all of a folder. */
 import { open, readdir, stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
-import { type CollectionTag, parse, type ScalarTag, type Tags, YAMLError } from 'yaml';
-import type { JsonObject, JsonValue } from '#shared/schema/field.ts';
-import { isObject, type SourceDocument } from './document.ts';
+import type { JsonObject } from '#shared/schema/field.ts';
+import { isPlainObject } from '#shared/schema/validate.ts';
+import { readYaml } from '../declarative/yaml.ts';
+import type { SourceDocument } from './document.ts';
 import { SourceError } from './settings.ts';
 import { renderTemplate } from './template.ts';
 
 /** All files of one import together, in bytes: what `/config` takes. */
 export const SOURCE_BYTES_MAX = 128 * 1024 * 1024;
 export const FILES_MAX = 10_000;
-export const DEPTH_MAX = 64;
-/** How often anchors may be expanded: a few lines of YAML must not become gigabytes. */
-const ALIASES_MAX = 100_000;
-/** Scalars, lists and maps of one document. */
-export const VALUES_MAX = 10_000_000;
 
 const EXTENSIONS = new Set(['.yaml', '.yml', '.json']);
 
@@ -80,69 +76,16 @@ function unreadable(path: string, error: unknown): SourceError {
 
 /** Null: nothing but comments. @throws SourceError */
 export function parseDocument(text: string, label: string, env: Env): JsonObject | null {
-  const rendered = renderTemplate(text, label, env);
-  let value: unknown;
-  try {
-    value = parse(rendered, {
-      merge: true,
-      maxAliasCount: ALIASES_MAX,
-      customTags: withWords,
-      logLevel: 'error',
-    });
-  } catch (error) {
-    if (error instanceof YAMLError || error instanceof ReferenceError) {
-      throw new SourceError(`${label}: ${firstLines(error.message)}`);
-    }
-    throw error;
-  }
+  const result = readYaml(renderTemplate(text, label, env));
+  if (!result.ok) throw new SourceError(`${label}: ${placeOnly(result.error)}`);
+  const { value } = result;
   if (value === null || value === undefined) return null;
-  const json = new JsonReader(label).read(value, DEPTH_MAX);
-  if (!isObject(json)) throw new SourceError(`${label}: expected a map at the top`);
-  return json;
+  if (!isPlainObject(value)) throw new SourceError(`${label}: expected a map at the top`);
+  // What the core schema of YAML yields is JSON, but for numbers that fields refuse (.nan, .inf).
+  return value as JsonObject;
 }
 
-/** Kong and decK read YAML 1.1, where these are booleans too. */
-const WORDS: ScalarTag = {
-  tag: 'tag:yaml.org,2002:bool',
-  default: true,
-  identify: () => false,
-  test: /^(?:yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF)$/,
-  resolve: (text) => /^(?:y|on)/i.test(text),
-};
-
-function withWords(tags: Tags): (ScalarTag | CollectionTag | Tags[number])[] {
-  return [...tags, WORDS];
-}
-
-/** The message has the place in it; what follows shows the text there, which may be a secret. */
-function firstLines(message: string): string {
+/** What follows the place shows the text there, which may be a secret. */
+function placeOnly(message: string): string {
   return (message.split('\n')[0] ?? '').replace(/:$/, '');
-}
-
-/** From what YAML can say to JSON; aliases are written out, so the result is counted. */
-class JsonReader {
-  readonly #label: string;
-  #values = 0;
-
-  constructor(label: string) {
-    this.#label = label;
-  }
-
-  read(value: unknown, depth: number): JsonValue {
-    this.#values += 1;
-    if (this.#values > VALUES_MAX) throw this.#error(`more than ${VALUES_MAX} values`);
-    if (value === null || typeof value === 'string' || typeof value === 'boolean') return value;
-    if (typeof value === 'number' && Number.isFinite(value)) return value;
-    if (typeof value !== 'object') throw this.#error(`${String(value)} is no value of JSON`);
-    if (depth === 0) throw this.#error(`nested deeper than ${DEPTH_MAX} levels`);
-    if (Array.isArray(value)) return value.map((item: unknown) => this.read(item, depth - 1));
-    const members = Object.entries(value).map(([name, item]: [string, unknown]) => {
-      return [name, this.read(item, depth - 1)] as const;
-    });
-    return Object.fromEntries(members);
-  }
-
-  #error(text: string): SourceError {
-    return new SourceError(`${this.#label}: ${text}`);
-  }
 }

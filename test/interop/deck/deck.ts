@@ -21,18 +21,18 @@ export class Deck {
   readonly #binary: string;
   readonly #log: Writable;
   /** Of the Admin API. */
-  readonly #url: string;
+  readonly url: string;
 
   constructor(build: DeckBuild, url: string, log: Writable) {
     this.folder = mkdtempSync(join(tmpdir(), 'headgate-deck-state-'));
     this.#binary = build.binary;
-    this.#url = url;
+    this.url = url;
     this.#log = log;
   }
 
   /** `deck gateway <args>`, whatever its exit code. */
   async gateway(...args: readonly string[]): Promise<Finished> {
-    return this.command('gateway', ...args, '--kong-addr', this.#url);
+    return this.command('gateway', ...args, '--kong-addr', this.url);
   }
 
   async command(...args: readonly string[]): Promise<Finished> {

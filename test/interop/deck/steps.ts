@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { differences } from './compare.ts';
 import { type Deck, tail } from './deck.ts';
 import { countEntities, isJson, isList, type Json, type State } from './state.ts';
+import { transferSteps } from './transfer.ts';
 
 const NOTHING = { created: 0, updated: 0, deleted: 0 };
 const SELECTED: State = {
@@ -63,6 +64,7 @@ export function round(deck: Deck, state: State): Step[] {
     ...modified(deck, state, file),
     ...selected(deck, file, state),
     ...workspaces(deck, file, state),
+    ...transferSteps(deck),
     [
       'resets: everything is deleted',
       async () => {
