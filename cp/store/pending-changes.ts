@@ -1,19 +1,17 @@
 /** The change rows of one writing transaction, and the statement that gives them their version. */
-import { assert } from '#shared/base/assert.ts';
+import { assert, must } from '#shared/base/assert.ts';
 import type { JsonObject } from '#shared/schema/field.ts';
 import { assertInForce, GENERATION_COLUMNS, type GenerationRow } from '../keys/fresh-keys.ts';
 import type { RowKeys } from '../keys/row-keys.ts';
 import { type Actor, AUDIT_COLUMNS, AUDIT_RECORD, auditRecords } from './audited-request.ts';
 import type { Db } from './db.ts';
 import { StoreError } from './errors.ts';
+import { batchesOf } from './row-batch.ts';
 
 export type { Actor } from './audited-request.ts';
 
 /** Payload: id of the store that committed, so that it can ignore its own. */
 export const CHANGES_CHANNEL = 'headgate_changes';
-
-/** Change rows in one statement; what exceeds it follows in further ones. */
-const BATCH_SIZE_MAX = 2_000;
 
 export interface Change {
   readonly ws: string;
@@ -29,7 +27,7 @@ export interface Change {
 const COLUMNS =
   'ws_id, version, position, kind, entity_id, operation, actor, source, at, doc, secrets, secrets_generation';
 const RECORD =
-  'c(ws_id uuid, version bigint, position integer, kind text, entity_id uuid, operation text,' +
+  'c(ws_id uuid, position integer, kind text, entity_id uuid, operation text,' +
   ' doc jsonb, secrets jsonb)';
 
 /**
@@ -48,7 +46,7 @@ const COMMIT_VERSION = `
     INSERT INTO changes (${COLUMNS})
     SELECT v.ws_id, v.version, c.position, c.kind, c.entity_id, c.operation, $3, $4,
       clock_timestamp(), c.doc, c.secrets, $6
-    FROM jsonb_to_recordset($2::jsonb) AS ${RECORD} JOIN v ON v.ws_id = c.ws_id
+    FROM json_to_recordset($2::json) AS ${RECORD} JOIN v ON v.ws_id = c.ws_id
   ), audited AS (
     INSERT INTO audit (${AUDIT_COLUMNS}, actor, source, ws_id, version)
     SELECT ${AUDIT_COLUMNS}, $3, $4, v.ws_id, v.version
@@ -56,11 +54,12 @@ const COMMIT_VERSION = `
   )
   SELECT v.ws_id, v.version, k.*, pg_notify('${CHANGES_CHANNEL}', $5) FROM v, k`;
 
+/** What one statement does not take; the counters are the transaction's own by now. */
 const FURTHER_ROWS = `
   INSERT INTO changes (${COLUMNS})
-  SELECT c.ws_id, c.version, c.position, c.kind, c.entity_id, c.operation, $2, $3,
+  SELECT v.ws_id, v.version, c.position, c.kind, c.entity_id, c.operation, $2, $3,
     clock_timestamp(), c.doc, c.secrets, $4
-  FROM jsonb_to_recordset($1::jsonb) AS ${RECORD}`;
+  FROM json_to_recordset($1::json) AS ${RECORD} JOIN workspace_versions v ON v.ws_id = c.ws_id`;
 
 interface VersionRow extends GenerationRow {
   readonly ws_id: string;
@@ -103,10 +102,11 @@ export class PendingChanges {
         [workspaces],
       );
     }
-    const first = JSON.stringify(this.#records(new Map()).slice(0, BATCH_SIZE_MAX));
+    const batches = batchesOf(this.#records(), JSON.stringify)[Symbol.iterator]();
+    const first = must(batches.next().value, 'a change');
     const { rows } = await tx.query<VersionRow>(COMMIT_VERSION, [
       workspaces,
-      first,
+      first.json,
       actor.name,
       actor.source,
       waker,
@@ -119,21 +119,19 @@ export class PendingChanges {
       throw noWorkspace(id);
     }
     assertInForce(keys, rows[0]);
-    const records = this.count > BATCH_SIZE_MAX ? this.#records(versions) : [];
-    for (let start = BATCH_SIZE_MAX; start < records.length; start += BATCH_SIZE_MAX) {
-      const batch = JSON.stringify(records.slice(start, start + BATCH_SIZE_MAX));
-      await tx.query(FURTHER_ROWS, [batch, actor.name, actor.source, keys.newest.data]);
+    for (let next = batches.next(); next.done !== true; next = batches.next()) {
+      const { json } = next.value;
+      await tx.query(FURTHER_ROWS, [json, actor.name, actor.source, keys.newest.data]);
     }
     return versions;
   }
 
-  #records(versions: ReadonlyMap<string, number>) {
+  #records() {
     const positions = new Map<string, number>();
     return this.#changes.map(({ ws, kind, id, operation, doc, secrets }) => {
       const position = positions.get(ws) ?? 0;
       positions.set(ws, position + 1);
-      const version = versions.get(ws) ?? null;
-      return { ws_id: ws, version, position, kind, entity_id: id, operation, doc, secrets };
+      return { ws_id: ws, position, kind, entity_id: id, operation, doc, secrets };
     });
   }
 }

@@ -13,7 +13,7 @@ export const BATCH_LENGTH_MAX = 4 * 1024 * 1024;
 export function* batchesOf<T>(
   items: Iterable<T>,
   textOf: (item: T) => string,
-): Iterable<{ readonly items: readonly T[]; readonly json: string }> {
+): Generator<{ readonly items: readonly T[]; readonly json: string }> {
   let batch: T[] = [];
   let texts: string[] = [];
   let length = 0;
