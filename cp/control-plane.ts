@@ -12,7 +12,7 @@ import type { Running } from '#shared/platform/node/program.ts';
 import type { AdjustableLogger } from '#shared/platform/node/logger.ts';
 import type { Logger } from '#shared/platform/platform.ts';
 import type { ProcessDeps } from '#shared/schema/process.ts';
-import { REGISTRY } from '#shared/registry.ts';
+import { registryFor } from '#shared/registry.ts';
 import {
   CONTROL_PLANE_SETTINGS,
   type ControlPlaneSettings,
@@ -58,7 +58,7 @@ export async function startControlPlane(
     },
     ...keksOf(settings),
     rereadKek: () => keksOf(loadSettings(CONTROL_PLANE_SETTINGS, process.env)),
-    registry: REGISTRY,
+    registry: registryFor(settings.HEADGATE_ROUTER_FLAVOR),
     logger,
   });
   try {
@@ -79,7 +79,12 @@ async function serve(
   logger: AdjustableLogger,
 ): Promise<Running> {
   const access = await openAccess(store, keyring, settings, logger);
-  const keys = new KeyRotation({ db: store.db, keyring, entities: REGISTRY.entities, logger });
+  const keys = new KeyRotation({
+    db: store.db,
+    keyring,
+    entities: registryFor(settings.HEADGATE_ROUTER_FLAVOR).entities,
+    logger,
+  });
   const nodes = new NodeRegistry({ db: store.db, keyring, ...PORTS, logger });
   const { publisher, sync } = await startSync({ store, keyring }, nodes, settings, logger);
   const status = new ServerStatus();
@@ -88,7 +93,7 @@ async function serve(
   const admin = adminRole(
     {
       store,
-      registry: REGISTRY,
+      registry: registryFor(settings.HEADGATE_ROUTER_FLAVOR),
       nodes,
       ...access,
       keys,
@@ -164,7 +169,7 @@ async function startSync(
   const publisher = new Publisher({
     store,
     keyring,
-    registry: REGISTRY,
+    registry: registryFor(settings.HEADGATE_ROUTER_FLAVOR),
     controlPlanes: [],
     pollMs,
     ...PORTS,
@@ -197,7 +202,7 @@ async function openAccess(
     clock: nodeClock,
     logger,
     days: settings.HEADGATE_AUDIT_DAYS,
-    secretSegments: secretSegments(REGISTRY.entities),
+    secretSegments: secretSegments(registryFor(settings.HEADGATE_ROUTER_FLAVOR).entities),
     trusted: blockList(settings.HEADGATE_TRUSTED_TERMINATOR),
   });
   const tokens = new AdminTokens({ db, clock: nodeClock, logger });

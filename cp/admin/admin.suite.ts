@@ -6,6 +6,7 @@ import { nodeClock } from '#shared/platform/node/clock.ts';
 import type { Clock, Logger } from '#shared/platform/platform.ts';
 import { REGISTRY } from '#shared/registry.ts';
 import type { EntityDefinition, JsonObject } from '#shared/schema/field.ts';
+import type { Registry } from '#shared/schema/plugin-definition.ts';
 import { openTestStore } from '../../test/support/pglite.ts';
 import type { Keyring } from '../keys/keyring.ts';
 import { KeyRotation } from '../keys/rotation.ts';
@@ -59,13 +60,16 @@ interface TestAdminOptions {
   readonly keyring?: Keyring;
   readonly policy?: Partial<AccessPolicy>;
   readonly clock?: Clock;
+  /** Other definitions than the usual ones. */
+  readonly registry?: Registry;
 }
 
 /** Addresses whose `X-Forwarded-For` is believed. */
 export const TERMINATOR = '10.1.2.3';
 
 export async function openTestAdmin(options: TestAdminOptions = {}): Promise<TestAdmin> {
-  const test = options.store === undefined ? await openTestStore(REGISTRY.entities) : null;
+  const registry = options.registry ?? REGISTRY;
+  const test = options.store === undefined ? await openTestStore(registry.entities) : null;
   const store = options.store ?? must(test, 'one of the two').store;
   const errors: string[] = [];
   const logger: Logger = {
@@ -85,7 +89,7 @@ export async function openTestAdmin(options: TestAdminOptions = {}): Promise<Tes
     clock,
     logger,
     days: 400,
-    secretSegments: secretSegments(REGISTRY.entities),
+    secretSegments: secretSegments(registry.entities),
     trusted: terminators(),
   });
   const policy = { token: null, isLoopbackOpen: true, hosts: [], origins: [], ...options.policy };
@@ -98,7 +102,7 @@ export async function openTestAdmin(options: TestAdminOptions = {}): Promise<Tes
   return {
     store,
     ws: store.defaultWorkspace(),
-    definition: (kind) => must(REGISTRY.entities.get(kind), kind),
+    definition: (kind) => must(registry.entities.get(kind), kind),
     tokens,
     audit,
     errors,
@@ -152,7 +156,7 @@ function contextOf(
 ): Omit<AdminContext, 'reserved' | 'tokens' | 'audit' | 'keys' | 'rowKeys'> {
   return {
     store,
-    registry: REGISTRY,
+    registry: options.registry ?? REGISTRY,
     nodes: {
       list: async () => [],
       revoke: async () => false,

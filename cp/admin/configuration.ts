@@ -20,7 +20,7 @@ export function publicConfiguration(settings: ControlPlaneSettings): JsonObject 
     role: 'control_plane',
     // To Kong's tools: entities can be written one by one.
     database: 'postgres',
-    router_flavor: 'traditional_compatible',
+    router_flavor: settings.HEADGATE_ROUTER_FLAVOR,
     wasm: false,
     log_level: settings.HEADGATE_LOG_LEVEL,
     admin_listeners: admin.map(listener),

@@ -13,6 +13,7 @@ import { certificateRules } from './certificates.ts';
 import { basicAuthRules, jwtRules, oauth2Rules } from './credentials.ts';
 import { keyRules } from './keys.ts';
 import { pluginRules } from './plugins.ts';
+import { routeRules } from './routes.ts';
 import { workspaceRules } from './workspaces.ts';
 
 export interface RuleContext {
@@ -25,17 +26,23 @@ export interface RuleContext {
   readonly reserved: ReadonlySet<string>;
 }
 
+/** How an entity came to be what it is about to be. */
+export interface Change {
+  /** What the client sent, before defaults, foreign keys resolved. */
+  readonly given: JsonObject;
+  /** As stored before; null when it is new. */
+  readonly current: AnyEntity | null;
+  /** True when what was sent was merged into `current`; otherwise it was written anew. */
+  readonly isMerge: boolean;
+}
+
 export interface EntityRules {
   /** Looks at the entity alone. Also what `/schemas/{kind}/validate` runs. */
   readonly check?: (entity: AnyEntity, context: RuleContext) => Violations | null;
-  /**
-   * Looks at other rows, in the writing transaction.
-   *
-   * @param given  what the client sent, before defaults
-   */
+  /** Looks at other rows, and at what was before, in the writing transaction. */
   readonly checkRelations?: (
     entity: AnyEntity,
-    given: JsonObject,
+    change: Change,
     tx: Reader,
     context: RuleContext,
   ) => Promise<Violations | null>;
@@ -48,15 +55,10 @@ export interface EntityRules {
     entity: AnyEntity,
     current: AnyEntity | null,
   ) => AnyEntity | Promise<AnyEntity>;
-  /**
-   * After its row is written: rows of other kinds that are part of it (SNIs of a certificate).
-   *
-   * @param given  as for `checkRelations`; an entity that was not merged but written anew has null
-   *   for each `transient` field that was not sent
-   */
+  /** After its row is written: rows of other kinds that are part of it (SNIs of a certificate). */
   readonly afterWrite?: (
     entity: AnyEntity,
-    given: JsonObject,
+    change: Change,
     tx: WriteTx,
     context: RuleContext,
   ) => Promise<void>;
@@ -78,6 +80,7 @@ const RULES: ReadonlyMap<string, EntityRules> = new Map([
   ['keys', keyRules],
   ['oauth2_credentials', oauth2Rules],
   ['plugins', pluginRules],
+  ['routes', routeRules],
   ['workspaces', workspaceRules],
 ]);
 

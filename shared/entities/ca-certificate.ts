@@ -5,7 +5,7 @@ import { tags, timestampSeconds, uuid } from '../schema/typedefs.ts';
 export const caCertificate = defineEntity({
   name: 'ca_certificates',
   workspaceable: false,
-  // What belongs to no workspace is in no group's slice yet, and nothing verifies against one yet.
+  // No data plane verifies against one yet.
   wire: false,
   fields: {
     id: uuid,

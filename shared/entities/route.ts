@@ -16,6 +16,7 @@ import {
   uuid,
   wildcardHost,
 } from '../schema/typedefs.ts';
+import { mixtureError } from './expression.ts';
 import { grpcRoute, httpRoute, streamRoute } from './route-protocols.ts';
 
 export const route = defineEntity({
@@ -136,7 +137,7 @@ export const route = defineEntity({
           'priority',
         ],
         run_with_missing_fields: true,
-        fn: headerRegexError,
+        fn: matchingError,
       },
     },
   ],
@@ -144,10 +145,16 @@ export const route = defineEntity({
 
 export type Route = EntityOf<typeof route>;
 
-/** Values `~*regex` of `headers` must compile; regexes of `paths` are checked with their field. */
-function headerRegexError(entity: {
+function matchingError(entity: RouteHeaders & Readonly<Record<string, unknown>>): string | null {
+  return mixtureError(entity) ?? headerRegexError(entity);
+}
+
+interface RouteHeaders {
   readonly headers: Readonly<Record<string, readonly string[]>> | null;
-}): string | null {
+}
+
+/** Values `~*regex` of `headers` must compile; regexes of `paths` are checked with their field. */
+function headerRegexError(entity: RouteHeaders): string | null {
   const values = Object.values(entity.headers ?? {}).flat();
   const regexes = values.filter((value) => value.startsWith('~*'));
   if (regexes.length > REGEXES_MAX) return `at most ${REGEXES_MAX} regexes in 'headers'`;

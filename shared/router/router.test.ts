@@ -299,6 +299,20 @@ describe('a route that does not compile', () => {
     expect(failures.map((failure) => failure.isCovered)).toEqual([false, false, false]);
     expect(router.match(facts({}))).toBeNull();
   });
+
+  it.each([
+    ['expression', { expression: 'a == 1' }, false],
+    ['sources', { sources: [{ ip: '10.0.0.1', port: null }], paths: ['/a'] }, true],
+    ['destinations', { destinations: [{ ip: null, port: 1 }], headers: { a: ['b'] } }, false],
+  ])(
+    'never matches more than it says, by what cannot be matched yet: %s',
+    (name, fields, isCovered) => {
+      // A route of another flavor has more fields.
+      const entry = routeEntry(fields as Parameters<typeof routeEntry>[0]);
+      const reason = `routes cannot match by '${name}' yet`;
+      expect(buildRouter([entry]).failures).toEqual([{ id: entry.route.id, reason, isCovered }]);
+    },
+  );
 });
 
 describe('the literal part of a regex', () => {

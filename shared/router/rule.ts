@@ -107,9 +107,18 @@ export function compileRoute(entry: RouteEntry): CompiledRoute {
     });
   }
   const kinds = methods.length + hosts.length + snis.length + headers.length;
+  for (const name of ['expression', 'sources', 'destinations']) {
+    // Without it the route would match more than it says.
+    if (isMatcher(route, name)) faults.push(`routes cannot match by '${name}' yet`);
+  }
   if (kinds === 0 && (route.paths ?? []).length === 0) faults.push('nothing to match by');
   const isLiteral = rules.every((rule) => rule.paths.length > 0 && rule.paths.every(hasLiteral));
   return { rules, fault: faults[0] ?? null, isCovered: hosts.length > 0 || isLiteral };
+}
+
+function isMatcher(route: Readonly<Record<string, unknown>>, name: string): boolean {
+  const value = route[name] ?? null;
+  return Array.isArray(value) ? value.length > 0 : value !== null;
 }
 
 /**

@@ -1,5 +1,4 @@
 /** Definitions as `GET /schemas/…` shows them: what Kong Manager and decK read. */
-import type { PluginDefinition } from './plugin-definition.ts';
 import type {
   EntityCheck,
   EntityDefinition,
@@ -8,6 +7,7 @@ import type {
   JsonObject,
   JsonValue,
   ShorthandField,
+  Subschema,
 } from './field.ts';
 
 /** Body of `GET /schemas/{name}`. */
@@ -15,8 +15,8 @@ export function toKongSchema(def: EntityDefinition): JsonObject {
   return { fields: fieldsOf(def.fields), entity_checks: checksOf(def.entity_checks) };
 }
 
-/** Body of `GET /schemas/plugins/{name}`. */
-export function pluginToKongSchema(def: PluginDefinition): JsonObject {
+/** Body of `GET /schemas/plugins/{name}` and `GET /schemas/vaults/{name}`. */
+export function subschemaToKongSchema(def: Subschema): JsonObject {
   return { fields: fieldsOf(def.fields), entity_checks: checksOf(def.entity_checks) };
 }
 

@@ -20,6 +20,11 @@ function tokenError(text: string): string | null {
   return /^[\x21-\x7e]{16,256}$/.test(text) ? null : 'expected 16 to 256 printable characters';
 }
 
+/** As Kong calls them; its third, `traditional`, is not here. */
+const ROUTER_FLAVORS = ['traditional_compatible', 'expressions'] as const;
+
+export type RouterFlavor = (typeof ROUTER_FLAVORS)[number];
+
 export const CONTROL_PLANE_SETTINGS = defineFields({
   ...COMMON_SETTINGS,
   HEADGATE_ADMIN_LISTEN: {
@@ -130,6 +135,14 @@ export const CONTROL_PLANE_SETTINGS = defineFields({
     default: false,
     description:
       'Store plugins that no data plane can run yet. Their scope answers 503; a global one stops updates.',
+  },
+  HEADGATE_ROUTER_FLAVOR: {
+    type: 'string',
+    required: true,
+    default: 'traditional_compatible',
+    one_of: ROUTER_FLAVORS,
+    description:
+      'Whether routes may also match by an expression (expressions). No data plane can yet: such a route is refused unless HEADGATE_ALLOW_UNSUPPORTED_PLUGINS is on, and then stops updates.',
   },
   HEADGATE_SECRETS_WRITE_ONLY: {
     type: 'boolean',

@@ -3,7 +3,7 @@
  * question whether an entity would be valid.
  */
 import type { EntityDefinition, JsonObject } from '#shared/schema/field.ts';
-import { pluginToKongSchema, toKongSchema } from '#shared/schema/to-kong-schema.ts';
+import { subschemaToKongSchema, toKongSchema } from '#shared/schema/to-kong-schema.ts';
 import { must } from '#shared/base/assert.ts';
 import { processInsert } from '#shared/schema/process.ts';
 import { rulesOf } from '../../rules/rules.ts';
@@ -13,17 +13,16 @@ import { AdminError, schemaViolation } from '../errors.ts';
 import { ruleContext } from '../writer.ts';
 
 export function schemaEndpoints(): Endpoint[] {
+  return [...validations(), ...definitions()];
+}
+
+function validations(): Endpoint[] {
   return [
-    {
-      path: '/schemas/plugins/validate',
+    ...['plugins', 'vaults'].map((kind): Endpoint => ({
+      path: `/schemas/${kind}/validate`,
       area: 'info',
-      methods: { POST: (context, request) => validate(context, request, 'plugins') },
-    },
-    {
-      path: '/schemas/vaults/validate',
-      area: 'info',
-      methods: { POST: (context, request) => validate(context, request, 'vaults') },
-    },
+      methods: { POST: (context, request) => validate(context, request, kind) },
+    })),
     {
       path: '/schemas/:0/validate',
       area: 'info',
@@ -32,40 +31,40 @@ export function schemaEndpoints(): Endpoint[] {
         POST: (context, request) => validate(context, request, request.params[0] ?? ''),
       },
     },
-    {
-      path: '/schemas/:0',
-      area: 'info',
-      parameters: ['name'],
-      methods: {
-        GET: (context, { params: [name = ''] }) => ({
-          status: 200,
-          body: toKongSchema(entityNamed(context, name)),
-        }),
-      },
+  ];
+}
+
+function definitions(): Endpoint[] {
+  const shown = (
+    path: string,
+    show: (context: AdminContext, name: string) => JsonObject,
+  ): Endpoint => ({
+    path,
+    area: 'info',
+    parameters: ['name'],
+    methods: {
+      GET: (context: AdminContext, { params: [name = ''] }: AdminRequest) => ({
+        status: 200,
+        body: show(context, name),
+      }),
     },
-    {
-      path: '/schemas/plugins/:0',
-      area: 'info',
-      parameters: ['name'],
-      methods: {
-        GET: (context, { params: [name = ''] }) => ({
-          status: 200,
-          body: pluginToKongSchema(pluginNamed(context, name)),
-        }),
-      },
-    },
-    {
-      path: '/plugins/schema/:0',
-      area: 'info',
-      parameters: ['name'],
-      methods: {
-        // Deprecated in Kong, and still what go-kong asks: the configuration's fields alone.
-        GET: (context, { params: [name = ''] }) => ({
-          status: 200,
-          body: configSchema(pluginToKongSchema(pluginNamed(context, name))),
-        }),
-      },
-    },
+  });
+  return [
+    shown('/schemas/:0', (context, name) => toKongSchema(entityNamed(context, name))),
+    shown('/schemas/plugins/:0', (context, name) =>
+      subschemaToKongSchema(pluginNamed(context, name)),
+    ),
+    shown('/schemas/vaults/:0', (context, name) =>
+      subschemaToKongSchema(vaultNamed(context, name)),
+    ),
+    shown('/schemas/filters/:0', (_, name) => {
+      // Of WebAssembly, which no data plane runs.
+      throw new AdminError(404, { message: `Filter '${name}' not found` });
+    }),
+    // Deprecated in Kong, and still what go-kong asks: the configuration's fields alone.
+    shown('/plugins/schema/:0', (context, name) =>
+      configSchema(subschemaToKongSchema(pluginNamed(context, name))),
+    ),
   ];
 }
 
@@ -78,6 +77,13 @@ function entityNamed({ registry }: AdminContext, name: string): EntityDefinition
 function pluginNamed({ registry }: AdminContext, name: string) {
   const definition = registry.plugins.get(name);
   if (!definition) throw new AdminError(404, { message: `No plugin named '${name}'` });
+  return definition;
+}
+
+function vaultNamed({ registry }: AdminContext, name: string) {
+  const kinds = registry.entities.get('vaults')?.subschemas ?? {};
+  const definition = Object.hasOwn(kinds, name) ? kinds[name] : undefined;
+  if (!definition) throw new AdminError(404, { message: `No vault named '${name}'` });
   return definition;
 }
 

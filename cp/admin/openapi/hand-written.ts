@@ -159,6 +159,10 @@ function schemaDocs(entities: Entities): Readonly<Record<string, Operations>> {
     '/schemas/vaults/validate': validate('vaults'),
     '/schemas/{db_entity_name}/validate': validate(null),
     '/schemas/{name}': { GET: { ...schema, summary: 'Show the definition of a kind of entity' } },
+    '/schemas/vaults/{name}': { GET: { ...schema, summary: 'Show the definition of a vault' } },
+    '/schemas/filters/{name}': {
+      GET: { tag, summary: 'Never found: no data plane runs filters', answer: null, errors: [404] },
+    },
     '/schemas/plugins/{name}': { GET: { ...schema, summary: 'Show the definition of a plugin' } },
     '/plugins/schema/{name}': {
       GET: { ...schema, summary: "Show the definition of a plugin's configuration" },

@@ -4,9 +4,10 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { REGISTRY } from '#shared/registry.ts';
-import type { JsonValue } from '#shared/schema/field.ts';
-import { pluginToKongSchema, toKongSchema } from '#shared/schema/to-kong-schema.ts';
+import { must } from '#shared/base/assert.ts';
+import { REGISTRY, registryFor } from '#shared/registry.ts';
+import type { EntityDefinition, JsonValue } from '#shared/schema/field.ts';
+import { subschemaToKongSchema, toKongSchema } from '#shared/schema/to-kong-schema.ts';
 
 const FREE_TEXT = new Set(['description', 'err', 'then_err', 'else_then_err', 'message']);
 
@@ -26,12 +27,20 @@ function withoutFreeText(value: JsonValue): JsonValue {
  */
 const RANDOM_DEFAULT = '<44 random alphanumeric chars, generated once per process start>';
 
-function golden(kind: 'entities' | 'plugins', name: string): unknown {
+type Kind =
+  | 'entities'
+  | 'plugins'
+  | 'vaults'
+  | 'routes-traditional-compatible'
+  | 'routes-expressions'
+  | 'routes-expressions/subschemas';
+
+function golden(kind: Kind, name: string): unknown {
   const text = readFileSync(new URL(`${kind}/${name}.json`, import.meta.url), 'utf8');
   return JSON.parse(text, (_, value: unknown) => (value === RANDOM_DEFAULT ? undefined : value));
 }
 
-function goldenNames(kind: 'entities' | 'plugins'): string[] {
+function goldenNames(kind: Kind): string[] {
   return readdirSync(new URL(`${kind}/`, import.meta.url)).map((file) => file.slice(0, -5));
 }
 
@@ -51,7 +60,7 @@ describe('GET /schemas/{entity}', () => {
     const text = JSON.stringify(
       [...REGISTRY.entities.values()]
         .map((definition) => toKongSchema(definition))
-        .concat([...REGISTRY.plugins.values()].map((plugin) => pluginToKongSchema(plugin))),
+        .concat([...REGISTRY.plugins.values()].map((plugin) => subschemaToKongSchema(plugin))),
     );
 
     expect(text).not.toContain('"custom_validator"');
@@ -65,12 +74,48 @@ describe('GET /schemas/{entity}', () => {
 describe('GET /schemas/plugins/{name}', () => {
   it.each([...REGISTRY.plugins.keys()])('shows %s as Kong does', (name) => {
     const definition = REGISTRY.plugins.get(name);
-    const shown = definition === undefined ? null : pluginToKongSchema(definition);
+    const shown = definition === undefined ? null : subschemaToKongSchema(definition);
 
     expect(withoutFreeText(shown)).toEqual(golden('plugins', name));
   });
 
   it('has a golden file for every plugin and no other', () => {
     expect(goldenNames('plugins').toSorted()).toEqual([...REGISTRY.plugins.keys()].toSorted());
+  });
+});
+
+describe('GET /schemas/vaults/{name}', () => {
+  const kinds = REGISTRY.entities.get('vaults')?.subschemas ?? {};
+
+  it.each(Object.keys(kinds))('shows %s as Kong does', (name) => {
+    const shown = subschemaToKongSchema(must(kinds[name], name));
+    expect(withoutFreeText(shown)).toEqual(golden('vaults', name));
+  });
+
+  it('has a golden file for every vault and no other', () => {
+    expect(goldenNames('vaults')).toEqual(Object.keys(kinds));
+  });
+});
+
+describe('a route', () => {
+  const route = (flavor: 'traditional_compatible' | 'expressions'): EntityDefinition =>
+    must(registryFor(flavor).entities.get('routes'), 'routes');
+
+  it('has an expression where the router takes expressions', () => {
+    const shown = toKongSchema(route('expressions'));
+    expect(withoutFreeText(shown)).toEqual(golden('routes-expressions', 'routes'));
+  });
+
+  it.each([
+    ['traditional_compatible', 'routes-traditional-compatible'],
+    ['expressions', 'routes-expressions/subschemas'],
+  ] as const)('depends on its protocols under %s as in Kong', (flavor, kind) => {
+    const subschemas = route(flavor).subschemas ?? {};
+    const shown = Object.entries(subschemas).map(([name, of]) => [
+      name,
+      withoutFreeText(subschemaToKongSchema(of)),
+    ]);
+    const expected = goldenNames(kind).map((name) => [name, golden(kind, name)]);
+    expect(Object.fromEntries(shown)).toEqual(Object.fromEntries(expected));
   });
 });
