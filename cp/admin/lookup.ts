@@ -1,6 +1,6 @@
 /** From a path segment to an entity: by id, or by the definition's endpoint key. */
 import type { EntityDefinition, JsonObject, JsonValue } from '#shared/schema/field.ts';
-import { isUuid } from '#shared/schema/attributes.ts';
+import { attributeError, isUuid } from '#shared/schema/attributes.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
 import type { Page, Reader } from '../store/store.ts';
 import { foreignUnresolved, invalidPrimaryKey, invalidUnique } from './errors.ts';
@@ -16,8 +16,7 @@ export function keyOf(definition: EntityDefinition, segment: string): Key {
   const field = definition.endpoint_key;
   if (field === undefined) throw invalidPrimaryKey();
   const declared = definition.fields[field];
-  // The endpoint key is a text field, so its validator takes a text.
-  const text = declared?.custom_validator?.(segment as never) ?? null;
+  const text = declared === undefined ? null : attributeError(declared, segment);
   if (text !== null) throw invalidUnique(field, text);
   return { field, value: segment };
 }

@@ -13,7 +13,8 @@ import {
   type ProcessDeps,
   ttlError,
 } from '#shared/schema/process.ts';
-import { rulesOf, type RuleContext } from '../rules/rules.ts';
+import { withoutTransient } from '#shared/schema/transient.ts';
+import { type Change, rulesOf, type RuleContext } from '../rules/rules.ts';
 import type { WriteTx } from '../store/store.ts';
 import { ANY_WORKSPACE } from '../access/scopes.ts';
 import { authorize, type Principal } from './access.ts';
@@ -79,9 +80,10 @@ export class EntityWriter {
     const given = await this.#prepare(definition, input, current, null);
     const { registry } = this.#context;
     const processed = processUpdate(definition, given, current, registry, this.#deps());
-    const made = await this.#check(definition, accepted(processed), given, current);
+    const change = { given, current, isMerge: true };
+    const made = await this.#check(definition, accepted(processed), change);
     await this.tx.update(definition, this.ws, made);
-    await rulesOf(definition.name).afterWrite?.(made, given, this.tx, this.#rules);
+    await rulesOf(definition.name).afterWrite?.(made, change, this.tx, this.#rules);
     return made;
   }
 
@@ -121,24 +123,19 @@ export class EntityWriter {
     current: AnyEntity | null,
     parent: Parent | null,
   ): Promise<AnyEntity> {
-    // What is written anew has nothing but what was sent, not even in rows of other kinds.
-    const given = await this.#prepare(
-      definition,
-      { ...transientNulls(definition), ...input },
-      current,
-      parent,
-    );
+    const given = await this.#prepare(definition, input, current, parent);
     const { registry } = this.#context;
     const deps = this.#deps();
     const processed =
       current === null
         ? processInsert(definition, given, registry, deps)
         : processUpsert(definition, given, current, registry, deps);
-    const made = await this.#check(definition, accepted(processed), given, current);
+    const change = { given, current, isMerge: false };
+    const made = await this.#check(definition, accepted(processed), change);
     if (current === null) await this.tx.insert(definition, this.ws, made);
     else await this.tx.update(definition, this.ws, made);
     if (current === null) this.#made.add(made.id);
-    await rulesOf(definition.name).afterWrite?.(made, given, this.tx, this.#rules);
+    await rulesOf(definition.name).afterWrite?.(made, change, this.tx, this.#rules);
     return made;
   }
 
@@ -174,19 +171,14 @@ export class EntityWriter {
     return resolveForeignKeys(this.tx, definition, registry.entities, this.ws, given);
   }
 
-  async #check(
-    definition: EntityDefinition,
-    made: AnyEntity,
-    given: JsonObject,
-    current: AnyEntity | null,
-  ): Promise<AnyEntity> {
+  async #check(definition: EntityDefinition, made: AnyEntity, change: Change): Promise<AnyEntity> {
     const rules = rulesOf(definition.name);
     const violations =
       rules.check?.(made, this.#rules) ??
-      (await rules.checkRelations?.(made, given, this.tx, this.#rules)) ??
+      (await rules.checkRelations?.(made, change, this.tx, this.#rules)) ??
       null;
     if (violations !== null) throw schemaViolation(violations);
-    const derived = rules.derive === undefined ? made : await rules.derive(made, current);
+    const derived = rules.derive === undefined ? made : await rules.derive(made, change.current);
     return withoutTransient(definition, derived);
   }
 
@@ -198,17 +190,6 @@ export class EntityWriter {
 export function ruleContext(context: AdminContext, ws: string): RuleContext {
   const { registry, allowUnsupported, reserved } = context;
   return { ws, registry, allowUnsupported, reserved };
-}
-
-function transientNulls({ fields }: EntityDefinition): JsonObject {
-  const transient = Object.entries(fields).filter(([, field]) => field.transient === true);
-  return Object.fromEntries(transient.map(([name]) => [name, null]));
-}
-
-/** As it comes back from the store: what is only shown has been checked and is written elsewhere. */
-function withoutTransient({ fields }: EntityDefinition, entity: AnyEntity): AnyEntity {
-  const kept = Object.entries(entity).filter(([name]) => fields[name]?.transient !== true);
-  return { ...Object.fromEntries(kept), id: entity.id };
 }
 
 function accepted(processed: Processed): AnyEntity {

@@ -8,6 +8,7 @@ import { must } from '#shared/base/assert.ts';
 import type { EntityDefinition, JsonObject, JsonValue } from '#shared/schema/field.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
 import { completeEntity, processUpsert, ttlError } from '#shared/schema/process.ts';
+import { withoutTransient } from '#shared/schema/transient.ts';
 import type { AdminContext } from '../admin/context.ts';
 import { AdminError } from '../admin/errors.ts';
 import { restoreSecrets } from '../admin/hidden-secrets.ts';
@@ -276,7 +277,13 @@ export class Desired {
     const { item, given, current, entity } = draft;
     const { definition } = item;
     const rules = rulesOf(item.kind);
-    const violations = (await rules.checkRelations?.(entity, given, reader, this.#rules)) ?? null;
+    const violations =
+      (await rules.checkRelations?.(
+        entity,
+        { given, current, isMerge: false },
+        reader,
+        this.#rules,
+      )) ?? null;
     if (violations !== null) {
       errors.add(item, violations);
       return null;
@@ -295,11 +302,6 @@ export class Desired {
 
 function undated(entity: AnyEntity): JsonObject {
   return { ...entity, updated_at: null };
-}
-
-function withoutTransient({ fields }: EntityDefinition, entity: AnyEntity): AnyEntity {
-  const kept = Object.entries(entity).filter(([name]) => fields[name]?.transient !== true);
-  return { ...Object.fromEntries(kept), id: entity.id };
 }
 
 /**

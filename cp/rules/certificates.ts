@@ -24,7 +24,7 @@ export const SNIS_MAX = 1000;
 export const certificateRules: EntityRules = {
   check: (entity) => pemViolations(entity),
 
-  checkRelations: async (entity, given, tx, context) => {
+  checkRelations: async (entity, { given }, tx, context) => {
     const names = namesOf(given['snis']);
     if (names === null) return null;
     if (names.length > SNIS_MAX) {
@@ -44,8 +44,9 @@ export const certificateRules: EntityRules = {
     return null;
   },
 
-  afterWrite: async (entity, given, tx, context) => {
-    const names = namesOf(given['snis']);
+  afterWrite: async (entity, { given, isMerge }, tx, context) => {
+    // What is written anew has no names but those that were sent.
+    const names = namesOf(given['snis']) ?? (isMerge ? null : []);
     if (names === null) return;
     const definition = snis(context);
     const present = new Set<string>();
@@ -127,7 +128,7 @@ function fits({ cert, key }: Side): boolean {
   return cert === null || key === null || cert.checkPrivateKey(key);
 }
 
-/** Null: the list was not sent, so that the SNIs stay as they are. */
+/** Null: the list was not sent. */
 function namesOf(list: JsonValue | undefined): readonly string[] | null {
   if (list === undefined) return null;
   // The schema has accepted the entity, and with it this list.

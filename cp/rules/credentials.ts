@@ -2,7 +2,10 @@
 import { createHash, pbkdf2, randomBytes } from 'node:crypto';
 import { promisify } from 'node:util';
 import { must } from '#shared/base/assert.ts';
+import { quotedList } from '#shared/schema/attributes.ts';
+import type { JsonObject } from '#shared/schema/field.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
+import type { Violations } from '#shared/schema/violations.ts';
 import { foreignId } from '../store/sql.ts';
 import { parsePublicKey } from './pem.ts';
 import type { EntityRules } from './rules.ts';
@@ -17,6 +20,13 @@ const derive = promisify(pbkdf2);
  * Source: Kong `kong/plugins/basic-auth/crypto.lua`
  */
 export const basicAuthRules: EntityRules = {
+  checkRelations: async (entity, { current }) => {
+    const owner = foreignId(current?.['consumer']);
+    if (owner === null || owner === foreignId(entity['consumer'])) return null;
+    // The hash that is stored is good for the former consumer only.
+    const isKept = entity['password'] === current?.['password'];
+    return isKept ? allOrNone('password', 'consumer.id') : null;
+  },
   derive: (entity, current) => {
     const { password } = entity;
     if (current !== null && password === current['password']) return entity;
@@ -34,6 +44,13 @@ const SALT_LENGTH = 16;
 
 /** Source: Kong `kong/plugins/oauth2/secret.lua`; the text is a PHC string. */
 export const oauth2Rules: EntityRules = {
+  checkRelations: async (entity, { given, current, isMerge }) => {
+    if (!isMerge || isGiven(given, 'hash_secret') === isGiven(given, 'client_secret')) return null;
+    const isSame = entity['client_secret'] === current?.['client_secret'];
+    return isSame && !isGiven(given, 'hash_secret')
+      ? null
+      : allOrNone('hash_secret', 'client_secret');
+  },
   derive: async (entity, current) => {
     const secret = entity['client_secret'];
     if (entity['hash_secret'] !== true || typeof secret !== 'string') return entity;
@@ -51,6 +68,14 @@ async function hashSecret(secret: string): Promise<string> {
 
 function unpadded(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('base64').replace(/=+$/, '');
+}
+
+function isGiven(given: JsonObject, name: string): boolean {
+  return (given[name] ?? null) !== null;
+}
+
+function allOrNone(...names: readonly string[]): Violations {
+  return { '@entity': [`all or none of these fields must be set: ${quotedList(names)}`] };
 }
 
 const WITH_PUBLIC_KEY = /^(RS|PS|EdDSA)/;

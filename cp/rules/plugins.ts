@@ -16,7 +16,7 @@ export const pluginRules: EntityRules = {
     const missing = plugin?.unsupported?.(entity['config'] as never) ?? null;
     return missing === null ? null : { config: missing };
   },
-  checkRelations: async (entity, given, tx, { registry, ws }) => {
+  checkRelations: async (entity, { given }, tx, { registry, ws }) => {
     // As in Kong: a default that does not fit says nothing.
     if ((given['protocols'] ?? null) === null) return null;
     const error = await protocolsError(tx, registry.entities, ws, entity);
