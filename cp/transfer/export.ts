@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { stringify } from 'yaml';
 import { PRIVATE_FILE_MODE, writeFileAtomic } from '#shared/platform/node/files.ts';
 import type { Registry } from '#shared/schema/plugin-definition.ts';
+import { HIDDEN } from '../admin/hidden-secrets.ts';
 import { AdminApi } from './admin-client.ts';
 import { deckFile } from './deck-file.ts';
 import { isObject, textOf } from './document.ts';
@@ -24,6 +25,9 @@ export async function runExport(options: ExportOptions, registry: Registry): Pro
   const { text, left } =
     format === 'kong' ? await kongText(api) : await deckText(api, registry, workspace);
   const remarks = left.map((what) => `left out, as decK's format has no place for it: ${what}`);
+  if (text.includes(HIDDEN)) {
+    remarks.push(`${api.address} hides its secrets: what has ${HIDDEN} in it cannot be loaded`);
+  }
   if (output === null) return { text, remarks };
   const path = resolve(output);
   try {

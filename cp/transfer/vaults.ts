@@ -1,5 +1,6 @@
 /** Vaults and references to them: only environment variables can be referred to. */
 import { isReference } from '#shared/schema/attributes.ts';
+import { HIDDEN } from '../admin/hidden-secrets.ts';
 import { type Item, textOf } from './document.ts';
 import { strings } from './leaves.ts';
 
@@ -10,9 +11,6 @@ export function judgeVault(item: Item): void {
   if (name === null || name === ENV) return;
   item.reasons.push(`vault '${name}': there is only '${ENV}', the environment of the data plane`);
 }
-
-/** What a secret looks like in the answers of a control plane that shows none. */
-const HIDDEN = '******';
 
 /** @param vaults  prefix → the source's vault of that prefix */
 export function judgeReferences(item: Item, vaults: ReadonlyMap<string, Item>): void {

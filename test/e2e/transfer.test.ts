@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Cluster } from '../support/cluster.ts';
-import { Program } from '../support/program.ts';
+import { Program, startProgram } from '../support/program.ts';
 
 interface Result {
   readonly code: number | null;
@@ -271,6 +271,45 @@ plugins:
     ]);
     expect(nowhere.errors).toMatch(/there is no workspace 'nowhere'; --create-workspace makes it/);
     expect((await headgate(['import', '--help'])).output).toMatch(/^usage: headgate import SOURCE/);
+  });
+});
+
+describe('a control plane behind TLS and a token', () => {
+  it('is a source, a workspace of it by its path, and a target, with secrets from files', async () => {
+    const data = join(folder, 'guarded');
+    const guarded = await startProgram('cp', {
+      HEADGATE_DATA_DIR: data,
+      HEADGATE_ADMIN_LISTEN: '127.0.0.1:0 ssl',
+      HEADGATE_ADMIN_TOKEN: 'let-me-in-please',
+      HEADGATE_CLUSTER_LISTEN: '127.0.0.1:0',
+    });
+    try {
+      const url = guarded.url('admin');
+      const token = await file('token', 'let-me-in-please\n');
+      const trust = ['--cacert', join(data, 'admin-tls.pem')];
+      const state = await file('c.yml', '_format_version: "3.0"\nconsumers: [{username: only}]\n');
+      const to = ['--to', url, '--workspace', 'inner', '--create-workspace'];
+
+      const stranger = await headgate(['import', state, ...to, ...trust]);
+      expect(stranger.code).toBe(1);
+      expect(stranger.errors).toMatch(/GET \/ answered 401/);
+      const untrusting = await headgate(['import', state, ...to, '--token-file', token]);
+      expect(untrusting.errors).toMatch(/self-signed certificate/);
+      const loaded = await headgate(['import', state, ...to, ...trust, '--token-file', token]);
+      expect(loaded.output).toMatch(/: created=1, updated=0, removed=0\n$/);
+
+      const asSource = [...trust, '--source-token-file', token];
+      const copied = await into(`${url}/inner`, ...asSource);
+      expect(copied.output).toMatch(/: created=1, updated=0, removed=0\n$/);
+      const env = { HEADGATE_ADMIN_TOKEN_FILE: token };
+      const exported = await headgate(
+        ['export', '--from', url, '--workspace', 'inner', ...trust],
+        env,
+      );
+      expect(exported.output).toContain('username: only');
+    } finally {
+      await guarded.kill('SIGKILL');
+    }
   });
 });
 
