@@ -27,6 +27,7 @@ import { consumerEndpoints } from './endpoints/consumers.ts';
 import { debugEndpoints } from './endpoints/debug.ts';
 import { filterChainEndpoints } from './endpoints/filter-chains.ts';
 import { healthEndpoints } from './endpoints/health.ts';
+import { historyEndpoints } from './endpoints/history.ts';
 import { informationEndpoints } from './endpoints/information.ts';
 import { keyEndpoints } from './endpoints/keys.ts';
 import { endpointsEndpoint, nodeEndpoints } from './endpoints/node.ts';
@@ -82,6 +83,7 @@ export function adminEndpoints(entities: ReadonlyMap<string, EntityDefinition>):
     ...auditEndpoints(),
     ...keyEndpoints(),
     ...configEndpoints(),
+    ...historyEndpoints(),
     ...consumerEndpoints(),
     ...aclEndpoints(),
     ...certificateEndpoints(),

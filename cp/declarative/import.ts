@@ -4,10 +4,7 @@
  * nothing and makes no version.
  */
 import { randomUUID } from 'node:crypto';
-import { isDeepStrictEqual } from 'node:util';
-import { must } from '#shared/base/assert.ts';
-import type { EntityDefinition, JsonObject, JsonValue } from '#shared/schema/field.ts';
-import type { AnyEntity } from '#shared/schema/infer.ts';
+import type { EntityDefinition, JsonObject } from '#shared/schema/field.ts';
 import type { AdminContext } from '../admin/context.ts';
 import { AdminError, storeFailure } from '../admin/errors.ts';
 import type { EntityWriter } from '../admin/writer.ts';
@@ -17,9 +14,10 @@ import { Flattener, type Item } from './flatten.ts';
 import { migrated, readFormat } from './format.ts';
 import { IdMaker } from './ids.ts';
 import { ImportErrors } from './import-errors.ts';
-import { declarableKinds, isReplaced } from './kinds.ts';
-import { type KindPlan, type KindSteps, stepsOf } from './plan.ts';
+import { declarableKinds } from './kinds.ts';
+import { type KindSteps, stepsOf } from './plan.ts';
 import { PresentKind, readAll } from './present.ts';
+import type { Counts, Loaded } from './report.ts';
 import { References } from './references.ts';
 
 /** So many entities may always go: half of a workspace of ten is soon changed, on purpose. */
@@ -50,11 +48,6 @@ export function readTable(
   const items = flattener.flatten(migrated(table));
   errors.throwIfAny(isFlattened);
   return { kinds, items, isTransformed, isFlattened };
-}
-
-export interface Loaded {
-  readonly plans: readonly KindPlan[];
-  readonly steps: readonly KindSteps[];
 }
 
 /**
@@ -118,24 +111,6 @@ export function locatedFailure(error: unknown, { plans }: Loaded): unknown {
   return new AdminError(known.status, { ...known.body, entity: { kind, id: entityId } });
 }
 
-export interface Counts {
-  readonly present: number;
-  readonly created: number;
-  readonly updated: number;
-  readonly removed: number;
-}
-
-export function countsOf({ plans, steps }: Loaded): Counts {
-  const sum = (numbers: readonly number[]) => numbers.reduce((a, b) => a + b, 0);
-  const replaced = plans.filter(({ definition }) => isReplaced(definition));
-  return {
-    present: sum(replaced.map(({ present }) => present.size)),
-    created: sum(steps.map(({ report }) => report.created.length)),
-    updated: sum(steps.map(({ report }) => report.updated.length)),
-    removed: sum(steps.map(({ report }) => report.removed.length)),
-  };
-}
-
 /**
  * A file that is empty, cut off or another workspace's would take down what is in service.
  *
@@ -151,46 +126,4 @@ export function refuseGreatLoss(counts: Counts, percentMax: number): void {
       '(HEADGATE_CONFIG_DROP_MAX_PERCENT); repeat it with ?force=true if it is meant',
     counts: { ...counts },
   });
-}
-
-/** What a dry run tells. */
-export function reportOf(loaded: Loaded): JsonObject {
-  const { steps } = loaded;
-  const all = <T>(
-    pick: (step: KindSteps) => readonly T[],
-    show: (kind: EntityDefinition, one: T) => JsonObject,
-  ) => steps.flatMap((step) => pick(step).map((one) => show(step.definition, one)));
-  return {
-    counts: { ...countsOf(loaded) },
-    created: all(
-      ({ report }) => report.created,
-      (kind, { entity }) => nameOf(kind, entity),
-    ),
-    updated: all(
-      ({ report }) => report.updated,
-      (kind, { entity, current }) => ({
-        ...nameOf(kind, entity),
-        fields: changedFields(must(current, 'it was there'), entity),
-      }),
-    ),
-    removed: all(({ report }) => report.removed, nameOf),
-  };
-}
-
-function nameOf(
-  { name, endpoint_key: key, fields }: EntityDefinition,
-  entity: AnyEntity,
-): JsonObject {
-  const isSecret = key === undefined || fields[key]?.secret !== undefined;
-  const value: JsonValue = isSecret ? null : (entity[key] ?? null);
-  return { kind: name, id: entity.id, key: value };
-}
-
-/** Names of the fields in which two states of an entity differ. */
-export function changedFields(before: AnyEntity, after: AnyEntity): string[] {
-  const names = new Set([...Object.keys(before), ...Object.keys(after)]);
-  names.delete('updated_at');
-  return [...names]
-    .filter((name) => !isDeepStrictEqual(before[name] ?? null, after[name] ?? null))
-    .toSorted();
 }

@@ -28,7 +28,14 @@ import { plansOf } from './sql.ts';
 export type { ListQuery, Page, Reader } from './entity-reader.ts';
 export type { WriteTx } from './entity-store.ts';
 export { StoreError, type StoreFailure } from './errors.ts';
-export type { AtVersion, ChangeCursor, ChangeEntry, Difference, History } from './history.ts';
+export type {
+  AtVersion,
+  ChangeCursor,
+  ChangeEntry,
+  Difference,
+  History,
+  VersionEntry,
+} from './history.ts';
 export type { Actor } from './pending-changes.ts';
 
 /** Expired rows removed in one transaction. */

@@ -3,15 +3,12 @@ import type { JsonObject } from '#shared/schema/field.ts';
 import { exportText } from '../../declarative/export.ts';
 import {
   applySteps,
-  type Counts,
-  countsOf,
-  type Loaded,
   locatedFailure,
   planImport,
   readTable,
   refuseGreatLoss,
-  reportOf,
 } from '../../declarative/import.ts';
+import { countsOf, type Loaded, reportOf, summaryOf } from '../../declarative/report.ts';
 import { readConfiguration } from '../../declarative/request.ts';
 import { commit, readSwitch } from '../commit.ts';
 import type { AdminContext, AdminRequest, AdminResponse, Endpoint } from '../context.ts';
@@ -48,7 +45,7 @@ async function post(context: AdminContext, request: AdminRequest): Promise<Admin
     const loaded = await planImport(context, writer, configuration);
     const counts = countsOf(loaded);
     if (!isForced) refuseGreatLoss(counts, context.dropMaxPercent);
-    const headers = { [CHANGES_HEADER]: summary(counts) };
+    const headers = { [CHANGES_HEADER]: summaryOf(counts) };
     if (isChecked && counts.created + counts.updated + counts.removed === 0) {
       return { status: 304, body: null, headers };
     }
@@ -59,10 +56,6 @@ async function post(context: AdminContext, request: AdminRequest): Promise<Admin
     if (isDryRun) return { status: 200, body: reportOf(loaded), headers };
     return { status: 201, body: await shown(context, writer, loaded), headers };
   });
-}
-
-function summary({ created, updated, removed }: Counts): string {
-  return `created=${created}, updated=${updated}, removed=${removed}`;
 }
 
 /** By kind and id, as Kong answers. */

@@ -4,6 +4,7 @@ import { OPERATION } from '../bulk-operation.ts';
 import { OPERATIONS_MAX } from '../endpoints/bulk.ts';
 import { accessDocs } from './access-docs.ts';
 import { configDocs } from './config-docs.ts';
+import { historyDocs } from './history-docs.ts';
 import { keysDocs } from './keys-docs.ts';
 import type { Operations } from './operation-docs.ts';
 
@@ -11,6 +12,7 @@ export function headgateDocs(): Readonly<Record<string, Operations>> {
   return {
     '/headgate/bulk': bulkDocs(),
     ...configDocs(),
+    ...historyDocs(),
     ...accessDocs(),
     ...keysDocs(),
   };

@@ -48,6 +48,10 @@ export const PARAMETERS = {
 
 /** Parameters of hand-written paths that name no entity. */
 const PATH_PARAMETERS: Readonly<Record<string, JsonObject>> = {
+  version: {
+    description: 'Number of a version of the workspace.',
+    schema: { type: 'integer', minimum: 1 },
+  },
   name: { description: 'Name of a kind of entity or of a plugin.', schema: { type: 'string' } },
   db_entity_name: { description: 'Name of a kind of entity.', schema: { type: 'string' } },
   token: { description: 'Name of a token.', schema: { type: 'string' } },
