@@ -7,6 +7,7 @@ import type { EntityDefinition } from '#shared/schema/field.ts';
 import { StoreError } from '../store/errors.ts';
 import type { RequestTrail } from '../access/request-trail.ts';
 import {
+  ANONYMOUS,
   AccessError,
   type AccessGuard,
   authorize,
@@ -31,7 +32,7 @@ import { historyEndpoints } from './endpoints/history.ts';
 import { informationEndpoints } from './endpoints/information.ts';
 import { keyEndpoints } from './endpoints/keys.ts';
 import { endpointsEndpoint, nodeEndpoints } from './endpoints/node.ts';
-import { openapiEndpoints } from './endpoints/openapi.ts';
+import { isPage, openapiEndpoints } from './endpoints/openapi.ts';
 import { schemaEndpoints } from './endpoints/schemas.ts';
 import { tagEndpoints } from './endpoints/tags.ts';
 import { targetEndpoints } from './endpoints/targets.ts';
@@ -120,7 +121,9 @@ export function createAdminApp(
       let routed: Routed;
       try {
         // Before anything else: not even which paths exist is told to whoever may not come in.
-        const principal = await guard.authenticate(request, bindings.peer);
+        const principal = isPage(request)
+          ? ANONYMOUS
+          : await guard.authenticate(request, bindings.peer);
         trail.sentBy(principal);
         const path = wellFormedPath(request);
         const named = workspaceIn(path, reserved);

@@ -112,7 +112,14 @@ function mayBeNull(field: Field): boolean {
 
 function nullable(schema: JsonObject): JsonObject {
   const { type, enum: values, const: only, ...rest } = schema;
-  if ('$ref' in schema || 'anyOf' in schema) return { anyOf: [schema, { type: 'null' }] };
+  if ('$ref' in schema || 'anyOf' in schema) {
+    const { description, default: given, ...inner } = schema;
+    return {
+      anyOf: [inner, { type: 'null' }],
+      ...(given === undefined ? {} : { default: given }),
+      ...(description === undefined ? {} : { description }),
+    };
+  }
   return {
     ...(type === undefined ? {} : { type: [type, 'null'] }),
     ...(Array.isArray(values) ? { enum: [...(values as readonly JsonValue[]), null] } : {}),

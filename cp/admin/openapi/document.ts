@@ -8,6 +8,7 @@ import type { JsonObject, JsonValue } from '#shared/schema/field.ts';
 import type { Registry } from '#shared/schema/plugin-definition.ts';
 import { recordSchema } from '#shared/schema/to-json-schema.ts';
 import { displayPath, type Endpoint, type Method } from '../context.ts';
+import { tagOf } from './entity-docs.ts';
 import { errorRefs, errorResponses } from './errors-docs.ts';
 import { exampleOf } from './examples.ts';
 import { handWrittenDocs } from './hand-written.ts';
@@ -61,10 +62,19 @@ export function openapiDocument(endpoints: readonly Endpoint[], registry: Regist
       { url: '/{workspace}', variables: { workspace: { default: 'default' } } },
     ],
     security: [{}, { token: [] }, { bearer: [] }],
-    tags: [...tags].map((name) => ({ name })),
+    tags: [...new Set([...TAGS_FIRST, ...entityTags(registry), ...tags])]
+      .filter((name) => tags.has(name))
+      .map((name) => ({ name })),
     paths: Object.fromEntries(paths),
     components: components(registry),
   };
+}
+
+/** What everybody begins with. */
+const TAGS_FIRST = ['services', 'routes', 'consumers', 'plugins', 'upstreams', 'targets'];
+
+function entityTags({ entities }: Registry): string[] {
+  return [...entities.values()].map(tagOf);
 }
 
 /** What is said of each of an endpoint's methods, by itself or in the table. */

@@ -102,7 +102,7 @@ export function foreignDocs(
   };
 }
 
-function tagOf(definition: EntityDefinition): string {
+export function tagOf(definition: EntityDefinition): string {
   return definition.admin_api_name ?? definition.name;
 }
 
