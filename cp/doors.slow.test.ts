@@ -69,7 +69,10 @@ describe('with a token, every path of the Admin API', () => {
   it.each(METHODS)('refuses %s without it, in one way', async (method) => {
     for (const path of PATHS) {
       const { status, text } = await send(guarded.admin, path, { method });
-      expect(status, path).toBe(401);
+      // The page that asks for a token is the same everywhere, and a browser has none to send for it.
+      const isPage = /^\/docs(\/page\.(css|js))?$/.test(path) && /^(GET|HEAD)$/.test(method);
+      expect(status, path).toBe(isPage ? 200 : 401);
+      if (isPage) continue;
       expect(text, path).toBe(method === 'HEAD' ? '' : '{"message":"Unauthorized"}');
     }
   });

@@ -121,9 +121,13 @@ export function createAdminApp(
       let routed: Routed;
       try {
         // Before anything else: not even which paths exist is told to whoever may not come in.
-        const principal = isPage(request)
-          ? ANONYMOUS
-          : await guard.authenticate(request, bindings.peer);
+        const principal = await guard
+          .authenticate(request, bindings.peer)
+          .catch((error: unknown) => {
+            const lacksToken = error instanceof AccessError && error.status === 401;
+            if (lacksToken && isPage(request)) return ANONYMOUS;
+            throw error;
+          });
         trail.sentBy(principal);
         const path = wellFormedPath(request);
         const named = workspaceIn(path, reserved);

@@ -23,7 +23,7 @@ import { AdminError } from './errors.ts';
 export const REPLAYED_HEADER = 'Idempotency-Replayed';
 
 const HEADER = 'idempotency-key';
-const KEY_LENGTH_MAX = 255;
+export const KEY_LENGTH_MAX = 255;
 /** Longest body that is kept, in characters; a longer one has to be read back. */
 export const KEPT_LENGTH_MAX = 4 * 1024 * 1024;
 const KEPT_HOURS = 24;

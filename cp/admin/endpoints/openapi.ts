@@ -36,7 +36,7 @@ export function openapiEndpoints(all: () => readonly Endpoint[]): Endpoint[] {
 }
 
 /**
- * Whether it is the page that is asked for. It is the same on every installation and holds nothing of
+ * Whether it is the page that is asked for, by whoever has no token. It is the same on every installation and holds nothing of
  * this one, and a browser that opens it has no token to send: the page asks for one, for the document.
  */
 export function isPage(request: Request): boolean {

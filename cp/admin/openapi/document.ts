@@ -33,6 +33,7 @@ const DESCRIPTION = [
   "- An entity's `ETag`, sent back as `If-Match`, keeps two writers from overwriting each other unseen.",
   '- With an `Idempotency-Key`, a write of entities whose answer was lost can be sent again within a day: it',
   '  is answered as it was (`Idempotency-Replayed: true`), and not done twice.',
+  '- A write with an `Idempotency-Key` can be sent again when its answer was lost, and is done once.',
   '- Collections come in pages: `next` is the path of the page that follows.',
 ].join('\n');
 
@@ -132,7 +133,10 @@ function idOf(method: string, path: string): string {
 
 function operationObject(docs: OperationDocs, registry: Registry): JsonObject {
   const { tag, summary, description, parameters = [], body, errors = [] } = docs;
-  const listed = parameters.map((parameter): JsonValue => {
+  // What can be tried can be repeated: both are in the one transaction of a write.
+  const isWrite = parameters.includes('dry_run');
+  const all = isWrite ? [...parameters, 'Idempotency-Key' as const] : parameters;
+  const listed = all.map((parameter): JsonValue => {
     if (typeof parameter === 'string') return { $ref: `#/components/parameters/${parameter}` };
     const { schema, ...facts } = parameter;
     return Object.fromEntries([...Object.entries(facts), ['schema', schema]]);
@@ -143,7 +147,7 @@ function operationObject(docs: OperationDocs, registry: Registry): JsonObject {
     ...(description === undefined ? {} : { description }),
     ...(listed.length === 0 ? {} : { parameters: listed }),
     ...(body === undefined ? {} : { requestBody: requestBody(body, registry) }),
-    responses: { ...success(docs, registry), ...errorRefs(errors) },
+    responses: { ...success(docs, registry), ...errorRefs(isWrite ? [...errors, 422] : errors) },
   };
 }
 

@@ -16,6 +16,7 @@ export const ERRORS = {
   412: 'What `If-Match` or `If-None-Match` demands does not hold.',
   413: 'The body is longer than the control plane takes.',
   415: 'The body is of a type or in an encoding that is not taken.',
+  422: 'The `Idempotency-Key` was used before, for another request.',
   501: 'Kong has it; here it does nothing.',
   503: 'The database cannot be reached; `outcome` says when it is unknown whether it was written.',
 } as const;

@@ -1,6 +1,7 @@
 /** Arguments and headers that many operations take: one component each. */
 import type { EntityDefinition, JsonObject } from '#shared/schema/field.ts';
 import { LEVEL_NAMES } from '../../log-level.ts';
+import { KEY_LENGTH_MAX } from '../idempotency.ts';
 import { SIZE_DEFAULT, SIZE_MAX, TAGS_MAX } from '../pagination.ts';
 import { oneOf } from './words.ts';
 
@@ -43,6 +44,14 @@ export const PARAMETERS = {
     in: 'header',
     description: '`*` on PUT: only create. On GET: 304 if the entity still has this `ETag`.',
     schema: { type: 'string' },
+  },
+  'Idempotency-Key': {
+    name: 'Idempotency-Key',
+    in: 'header',
+    description:
+      'Any text of your own. The same request, sent again with it within a day, is answered as ' +
+      'before and not done twice.',
+    schema: { type: 'string', minLength: 1, maxLength: KEY_LENGTH_MAX },
   },
 } as const;
 
