@@ -10,9 +10,6 @@ import { childKinds, type ChildKind, declarableKinds } from '../declarative/kind
 import { type DocumentSettings, isObject, type Item, type SourceDocument } from './document.ts';
 import { settingsOf, SourceError } from './settings.ts';
 
-/** Entities of one import. */
-export const ITEMS_MAX = 1_000_000;
-
 /** Kong's own bookkeeping, which says nothing about the configuration. */
 const NO_CONFIGURATION = new Set(['tags', 'parameters', 'clustering_data_planes']);
 
@@ -74,7 +71,6 @@ class Flattening {
     const definition = this.#kinds.get(kind) ?? null;
     const given = isObject(entry) ? entry : nameOnly(definition, entry);
     if (given === null) throw new SourceError(`${at} must be a map of fields`);
-    if (this.items.length >= ITEMS_MAX) throw new SourceError(`more than ${ITEMS_MAX} entities`);
     const item: Item = {
       kind,
       definition,

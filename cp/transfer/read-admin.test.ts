@@ -5,9 +5,9 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { must } from '#shared/base/assert.ts';
 import { REGISTRY } from '#shared/registry.ts';
 import type { JsonObject, JsonValue } from '#shared/schema/field.ts';
-import { AdminApi } from './admin-client.ts';
+import { AdminApi, ANSWER_BYTES_MAX } from './admin-client.ts';
 import { assess } from './assess.ts';
-import { readAdmin } from './read-admin.ts';
+import { PAGES_MAX, readAdmin } from './read-admin.ts';
 import { DEPS } from './transfer.suite.ts';
 
 type Answers = Readonly<Record<string, JsonValue | { readonly status: number; body: JsonValue }>>;
@@ -139,6 +139,19 @@ describe('a running Kong', () => {
     ['answers no list', { '/services': { data: [1] } }, /GET \/services answered 200/],
   ])('is refused when it %s', async (_, answers, message) => {
     await expect(contentOf(answers)).rejects.toThrow(message);
+  });
+
+  it(`is refused when a collection has more than ${PAGES_MAX} pages`, async () => {
+    const pages = Array.from({ length: PAGES_MAX + 1 }, (_, i) => {
+      return [i === 0 ? '/services' : `/services?offset=${i}`, { data: [], offset: `${i + 1}` }];
+    });
+    const message = /GET \/services has more than 1000 pages/;
+    await expect(contentOf(Object.fromEntries(pages))).rejects.toThrow(message);
+  });
+
+  it(`is refused when an answer is longer than ${ANSWER_BYTES_MAX} bytes`, async () => {
+    const answers = { '/services': 'x'.repeat(ANSWER_BYTES_MAX + 1) };
+    await expect(contentOf(answers)).rejects.toThrow(/an answer of more than 134217728 bytes/);
   });
 
   it('is refused when nobody listens', async () => {

@@ -9,7 +9,7 @@ import { SourceError } from './settings.ts';
 /** Largest page that Kong gives. */
 const PAGE_SIZE = 1000;
 /** Of one collection. */
-export const PAGES_MAX = 10_000;
+export const PAGES_MAX = 1_000;
 /** Requests at once, as decK does. */
 const PARALLEL = 10;
 

@@ -1,8 +1,8 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { parseDocument, readFiles } from './read-files.ts';
+import { FILES_MAX, parseDocument, readFiles, SOURCE_BYTES_MAX } from './read-files.ts';
 
 let folder = '';
 beforeEach(async () => {
@@ -46,6 +46,23 @@ describe('a source of files', () => {
   it('is refused when nothing is in it', async () => {
     await write('empty.yml', '# nothing\n');
     await expect(readFiles(folder, {})).rejects.toThrow(/nothing in there/);
+  });
+});
+
+describe('the bounds of a source', () => {
+  it(`are ${FILES_MAX} files`, async () => {
+    const names = Array.from({ length: FILES_MAX + 1 }, (_, i) => `${i}.yml`);
+    for (const name of names) await write(name, '');
+    await expect(readFiles(folder, {})).rejects.toThrow(/2001 files; allowed: 2000/);
+    await rm(join(folder, '0.yml'));
+    await expect(readFiles(folder, {})).rejects.toThrow(/nothing in there/);
+  });
+
+  it(`are ${SOURCE_BYTES_MAX} bytes in all files together`, async () => {
+    await write('a.yml', 'x: 1');
+    await write('b.yml', '');
+    await truncate(join(folder, 'b.yml'), SOURCE_BYTES_MAX - 3);
+    await expect(readFiles(folder, {})).rejects.toThrow(/b\.yml: too large; allowed: 134217728/);
   });
 });
 

@@ -10,7 +10,7 @@ import { renderTemplate } from './template.ts';
 
 /** All files of one import together, in bytes: what `/config` takes. */
 export const SOURCE_BYTES_MAX = 128 * 1024 * 1024;
-export const FILES_MAX = 10_000;
+export const FILES_MAX = 2_000;
 
 const EXTENSIONS = new Set(['.yaml', '.yml', '.json']);
 

@@ -117,7 +117,7 @@ const NAMES = ['name', 'username', 'custom_id', 'target', 'group', 'prefix', 'ty
 
 function ownName({ definition, entity }: Item): string | null {
   const key = definition === null ? null : nameField(definition);
-  const candidates = key === null || isSecret(definition?.fields[key]) ? NAMES : [key, ...NAMES];
+  const candidates = key === null ? NAMES : [key, ...NAMES];
   for (const field of candidates) {
     const value = textOf(entity[field]);
     if (value !== null && !isSecret(definition?.fields[field])) return `'${value}'`;
