@@ -51,7 +51,7 @@ async function runOn(database: DatabaseName, deckBuild: DeckBuild): Promise<void
     }
   } finally {
     deck.close();
-    await controlPlane.stop();
+    await attempt(`decK on ${database}: the control plane ran to the end`, controlPlane.stop);
     log.end();
   }
 }

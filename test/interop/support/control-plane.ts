@@ -5,18 +5,19 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Postgres, startPostgres } from '../../support/postgres.ts';
-import { startProgram } from '../../support/program.ts';
+import { type Ended, type Program, startProgram } from '../../support/program.ts';
 
 export const DATABASES = ['pglite', 'postgres'] as const;
 export type DatabaseName = (typeof DATABASES)[number];
+
+const OBITUARY_LENGTH_MAX = 4000;
 
 export interface ControlPlane {
   /** `http://127.0.0.1:40123` */
   readonly url: string;
   /** CPU time that its process has used, user and system. */
   cpuMs(): number;
-  /** What it wrote to its log. */
-  log(): string;
+  /** Stops it. @throws with what it said last, when it had ended by itself */
   stop(): Promise<void>;
 }
 
@@ -43,19 +44,28 @@ export async function startControlPlane(
       ...(postgres === null ? {} : await databaseSettings(postgres)),
       ...settings,
     });
+    let end: Ended | null = null;
+    void program.ended.then((ended) => (end = ended));
     return {
       url: program.url('admin'),
       cpuMs: () => cpuMs(program.pid),
-      log: () => program.output,
       async stop() {
+        const before = end;
         await program.kill('SIGTERM');
         await clean();
+        if (before !== null) throw new Error(obituary(before, program));
       },
     };
   } catch (error) {
     await clean();
     throw error;
   }
+}
+
+/** A client only sees connections break; what broke them is worth more. */
+function obituary({ code, signal }: Ended, { errors, output }: Program): string {
+  const last = [errors, output].map((text) => text.slice(-OBITUARY_LENGTH_MAX)).join('\n');
+  return `the control plane ended by itself (code ${code}, signal ${signal}); it said:\n${last}`;
 }
 
 async function serverOrThrow(): Promise<Postgres> {
