@@ -52,6 +52,14 @@ describe.skipIf(!hasOpenssl())('certificates', () => {
       });
     });
 
+    it('have the entity tag that they are read with', async () => {
+      const created = await call('POST', '/certificates', { ...ec, snis: [newName()] });
+      const path = `/certificates/${String(created.body['id'])}`;
+      expect((await call('GET', path)).headers.get('etag')).toBe(created.headers.get('etag'));
+      const changed = await call('PATCH', path, { snis: [newName()] });
+      expect((await call('GET', path)).headers.get('etag')).toBe(changed.headers.get('etag'));
+    });
+
     it('have an empty list of names when none are sent', async () => {
       expect((await made('POST', '/certificates', ec))['snis']).toEqual([]);
     });

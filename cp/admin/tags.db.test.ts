@@ -94,12 +94,13 @@ describe('/tags', () => {
 
   it('tells apart two kinds with one id', async () => {
     const id = '11111111-1111-4111-8111-111111111111';
-    await made('PUT', `${at}/consumers/${id}`, { username: 'a', tags: ['x', 'y'] });
     await made('PUT', `${at}/services/${id}`, { host: 'h', tags: ['y', 'x'] });
+    await made('PUT', `${at}/consumers/a`, {});
+    await made('PUT', `${at}/consumers/a/acls/${id}`, { group: 'g', tags: ['x', 'y'] });
     const { rows } = await read(`${at}/tags`, 1);
     expect(rows.map((row) => `${row.entity_name} ${row.tag}`)).toEqual([
-      'consumers x',
-      'consumers y',
+      'acls x',
+      'acls y',
       'services y',
       'services x',
     ]);
