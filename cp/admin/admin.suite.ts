@@ -69,7 +69,8 @@ export const TERMINATOR = '10.1.2.3';
 
 export async function openTestAdmin(options: TestAdminOptions = {}): Promise<TestAdmin> {
   const registry = options.registry ?? REGISTRY;
-  const test = options.store === undefined ? await openTestStore(registry.entities) : null;
+  const test =
+    options.store === undefined ? await openTestStore(registry.entities, registry.plugins) : null;
   const store = options.store ?? must(test, 'one of the two').store;
   const errors: string[] = [];
   const logger: Logger = {

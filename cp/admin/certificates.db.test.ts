@@ -1,5 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { REGISTRY } from '#shared/registry.ts';
+import { testPlugin } from '../../test/support/builders.ts';
 import { EXPIRED_AUTHORITY, makeCertificate } from '../../test/support/certificates.ts';
 import { hasOpenssl } from '../../test/support/openssl.ts';
 import { SNIS_MAX } from '../rules/certificates.ts';
@@ -381,7 +383,7 @@ describe.skipIf(!hasOpenssl())('certificates', () => {
       expect(answer.body).toMatchObject({ fields });
     });
 
-    it('stay while a service or a plugin trusts them, in any workspace', async () => {
+    it('stay while a service trusts them, in any workspace', async () => {
       const { id } = await made('POST', '/ca_certificates', {
         cert: makeCertificate({ isAuthority: true }).cert,
       });
@@ -397,6 +399,32 @@ describe.skipIf(!hasOpenssl())('certificates', () => {
       });
       await made('PATCH', '/trusting/services/s', { ca_certificates: null });
       expect((await call('DELETE', `/ca_certificates/${String(id)}`)).status).toBe(204);
+    });
+
+    it('stay while the configuration of a plugin names them', async () => {
+      const { definition } = testPlugin('trusting', null);
+      const field = { type: 'array', elements: { type: 'string', uuid: true } } as const;
+      const config = {
+        type: 'record',
+        required: true,
+        fields: { ca_certificates: field },
+      } as const;
+      const plugins = new Map([
+        ...REGISTRY.plugins,
+        ['trusting', { ...definition, fields: { config } }] as const,
+      ]);
+      const other = await openTestAdmin({ registry: { ...REGISTRY, plugins } });
+      const { id } = (await other.call('POST', '/ca_certificates', authority)).body;
+      const body = { name: 'trusting', config: { ca_certificates: [id] } };
+      const plugin = await other.call('POST', '/plugins', body);
+      expect(plugin.status, plugin.text).toBe(201);
+      expect((await other.call('DELETE', `/ca_certificates/${String(id)}`)).body).toMatchObject({
+        code: 19,
+        message: `ca certificate ${String(id)} is still referenced by plugins (id = ${String(plugin.body['id'])})`,
+      });
+      await other.call('DELETE', `/plugins/${String(plugin.body['id'])}`);
+      expect((await other.call('DELETE', `/ca_certificates/${String(id)}`)).status).toBe(204);
+      await other.close();
     });
   });
 });

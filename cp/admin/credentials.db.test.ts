@@ -328,4 +328,15 @@ describe('what data planes make', () => {
     );
     expect(rows.map(({ text }) => text).join()).not.toContain('canary');
   });
+
+  it('goes when its time has come', async () => {
+    const { id } = await made('POST', '/sessions', { session_id: 'short', ttl: 100 });
+    await test.store.db.query(`UPDATE sessions SET expires_at = now() - interval '1 second'`);
+    expect((await call('GET', '/sessions/short')).status).toBe(404);
+    expect(await test.store.sweepExpired()).toBeGreaterThan(0);
+    const { rows } = await test.store.db.query('SELECT 1 FROM sessions WHERE id = $1', [
+      String(id),
+    ]);
+    expect(rows).toEqual([]);
+  });
 });

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { REGISTRY } from '#shared/registry.ts';
 import type { EntityDefinition } from '#shared/schema/field.ts';
+import type { Registry } from '#shared/schema/plugin-definition.ts';
 import type { Logger } from '#shared/platform/platform.ts';
 import type { Keyring } from '../../cp/keys/keyring.ts';
 import { openPglite } from '../../cp/store/drivers/pglite.ts';
@@ -21,6 +22,7 @@ export interface TestStore {
 /** Takes about two seconds: share one in a test file, with a workspace per test. */
 export async function openTestStore(
   entities: ReadonlyMap<string, EntityDefinition>,
+  plugins: Registry['plugins'] = REGISTRY.plugins,
 ): Promise<TestStore> {
   const dataDir = await mkdtemp(join(tmpdir(), 'headgate-store-'));
   const db = await openPglite(null, silent);
@@ -28,7 +30,7 @@ export async function openTestStore(
   const { store, keyring } = await openStoreOn(db, {
     database,
     kek: null,
-    registry: { entities, plugins: REGISTRY.plugins },
+    registry: { entities, plugins },
     logger: silent,
   });
   return {
