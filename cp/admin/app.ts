@@ -39,7 +39,7 @@ import { targetEndpoints } from './endpoints/targets.ts';
 import { tokenEndpoints } from './endpoints/tokens.ts';
 import { AdminError, methodNotAllowed, notFound, storeFailure } from './errors.ts';
 import { ARGUMENT_COUNT_MAX, tooManyArguments } from './form.ts';
-import { repeatableOf } from './idempotency.ts';
+import { notRepeatable, repeatableOf } from './idempotency.ts';
 import { generatedEndpoints } from './routes.ts';
 import {
   firstSegments,
@@ -163,6 +163,7 @@ async function run(
   trail.reached(where.workspaceName, area !== 'info');
   authorize(principal, { area, workspace: where.workspaceName, method: c.req.method, params });
   const repeatable = isWrite(method) ? repeatableOf(c.req.raw, scopeOf(c.env, context)) : null;
+  if (repeatable !== null && (area === 'cluster' || area === 'admin')) throw notRepeatable();
   const request: AdminRequest = {
     raw: repeatable?.raw ?? c.req.raw,
     repeatable,

@@ -124,6 +124,13 @@ describe('a write with an Idempotency-Key', () => {
     expect((await admin.call('GET', '/consumers/refused')).status).toBe(404);
   });
 
+  it('is refused where answers are not kept', async () => {
+    for (const path of ['/headgate/tokens', '/clustering/join-tokens']) {
+      const { status, body } = await send('POST', path, { name: 'twice' }, newKey());
+      expect([status, body['message']]).toEqual([400, expect.stringContaining('only writes')]);
+    }
+  });
+
   it('takes a key of 255 letters, and one in quotes for the same without', async () => {
     const body = { host: 'a.test' };
     const key = 'q'.repeat(255);

@@ -76,6 +76,13 @@ export function repeatableOf(raw: Request, { tagKey, owner, workspace }: Scope):
   };
 }
 
+/** Where answers are not kept, doing it twice must not pass for doing it once. */
+export function notRepeatable(): AdminError {
+  return new AdminError(400, {
+    message: 'Idempotency-Key: only writes of entities can be repeated',
+  });
+}
+
 /** The same request; what is read of its body goes through the hash. */
 function watched(raw: Request, seen: Hmac): Request {
   if (raw.body === null) return raw;
