@@ -144,12 +144,13 @@ async function bodyOf(
   db: Db,
   keys: RowKeySource,
   id: string,
-  { status, body_cipher: sealed }: Row,
+  { headers, body_cipher: sealed }: Row,
 ): Promise<JsonObject | string | null> {
   if (sealed !== null) {
     return opening(db, keys, (current) => current.decrypt(TABLE, 'body', id, sealed));
   }
-  if (status === 204) return null;
+  // Only an answer with a body has a type.
+  if (headers?.['Content-Type'] === undefined) return null;
   return {
     message: 'This was done; its answer was too long to be kept, so read back what it wrote',
   };

@@ -2,20 +2,27 @@
 import { Worker } from 'node:worker_threads';
 import type { YamlResult } from './yaml.ts';
 
-/** Heap of the thread; about a hundred times the text. */
-const HEAP_MAX_MB = 1_536;
-const TIMEOUT_MS = 60_000;
+export interface ThreadLimits {
+  /** Of the thread; a text takes about a hundred times its length. */
+  readonly heapMb: number;
+  readonly timeoutMs: number;
+}
+
+const LIMITS: ThreadLimits = { heapMb: 1_536, timeoutMs: 60_000 };
 /** A thread takes memory of its own, so only so many run at once; the rest wait for them. */
 const THREADS_MAX = 2;
 
 let running = 0;
 const waiting: (() => void)[] = [];
 
-export async function readYamlApart(text: string): Promise<YamlResult> {
+export async function readYamlApart(
+  text: string,
+  limits: ThreadLimits = LIMITS,
+): Promise<YamlResult> {
   if (running >= THREADS_MAX) await new Promise<void>((resolve) => waiting.push(resolve));
   else running += 1;
   try {
-    return await inThread(text);
+    return await inThread(text, limits);
   } finally {
     // Whoever waits takes over the place of the one that is done.
     const next = waiting.shift();
@@ -24,11 +31,11 @@ export async function readYamlApart(text: string): Promise<YamlResult> {
   }
 }
 
-function inThread(text: string): Promise<YamlResult> {
+function inThread(text: string, { heapMb, timeoutMs }: ThreadLimits): Promise<YamlResult> {
   return new Promise((resolve, reject) => {
     const worker = new Worker(new URL('yaml-worker.ts', import.meta.url), {
       workerData: text,
-      resourceLimits: { maxOldGenerationSizeMb: HEAP_MAX_MB },
+      resourceLimits: { maxOldGenerationSizeMb: heapMb },
     });
     const tooLarge = (what: string): YamlResult => ({
       ok: false,
@@ -37,7 +44,7 @@ function inThread(text: string): Promise<YamlResult> {
     const timer = setTimeout(() => {
       resolve(tooLarge('time'));
       void worker.terminate();
-    }, TIMEOUT_MS);
+    }, timeoutMs);
     worker.once('message', (result: YamlResult) => resolve(result));
     worker.once('error', (error: Error & { readonly code?: string }) => {
       if (error.code === 'ERR_WORKER_OUT_OF_MEMORY') resolve(tooLarge('memory'));

@@ -97,4 +97,13 @@ describe('YAML', () => {
     expect(results.map(({ ok }) => ok)).toEqual([true, true, false, true]);
     expect(results[3]).toEqual({ ok: true, value: { b: true } });
   });
+
+  it('has so much time and memory, and what needs more is told so', async () => {
+    const text = stringify(Array.from({ length: 20_000 }, (_, i) => ({ name: `n-${i}` })));
+    const slow = await readYamlApart(text, { heapMb: 512, timeoutMs: 1 });
+    expect(slow).toEqual({ ok: false, error: expect.stringContaining('more time') });
+    const large = await readYamlApart(text, { heapMb: 16, timeoutMs: 20_000 });
+    expect(large).toEqual({ ok: false, error: expect.stringContaining('more memory') });
+    expect((await readYamlApart(text)).ok).toBe(true);
+  });
 });
