@@ -58,9 +58,15 @@ describe.runIf(hasOpenssl())('certificates in a configuration', () => {
     await admin.call('POST', '/workspaces', { name: 'ca' });
     const made = await admin.call('POST', '/config?force=1', v3({ ca_certificates: [{ cert }] }));
     expect([made.status, changes(made)]).toEqual([201, expect.stringContaining('created=1')]);
+    const posted = makeCertificate({ isAuthority: true });
+    await admin.call('POST', '/ca_certificates', { cert: posted.cert });
+    const known = v3({ ca_certificates: [{ cert: posted.cert }, { cert }] });
+    expect(changes(await admin.call('POST', '/ca/config', known))).toBe(
+      'created=0, updated=0, removed=0',
+    );
     const gone = await admin.call('POST', '/ca/config', v3({}));
     expect(changes(gone)).toBe('created=0, updated=0, removed=0');
-    expect((await admin.call('GET', '/ca_certificates')).body['data']).toHaveLength(1);
+    expect((await admin.call('GET', '/ca_certificates')).body['data']).toHaveLength(2);
 
     const scopes = { workspaces: [{ workspace: 'ca', access: 'write' }] };
     const { body } = await admin.call('POST', '/headgate/tokens', { name: 'ca', scopes });

@@ -95,7 +95,9 @@ export class Desired {
     const taken = new Set(own.flatMap((item) => (item.hasId ? [item.id] : [])));
     for (const item of own) {
       await this.#turn();
-      const found = item.hasId ? there.byId.get(item.id) : this.#unclaimed(item, there, taken);
+      const found = item.hasId
+        ? there.byId.get(item.id)
+        : (this.#unclaimed(item, there, taken) ?? (await this.#byComputed(item, there, taken)));
       if (found !== undefined) {
         taken.add(found.id);
         this.#current.set(item, found);
@@ -117,6 +119,30 @@ export class Desired {
     if (isFree(found)) return found;
     const same = there.byId.get(item.id);
     return isFree(same) ? same : undefined;
+  }
+
+  /** By a unique value that nobody gives: the digest of a CA certificate. */
+  async #byComputed(
+    item: Item,
+    there: PresentKind,
+    taken: ReadonlySet<string>,
+  ): Promise<AnyEntity | undefined> {
+    const { context } = this.#options;
+    const { definition, input, id } = item;
+    const { derive, check } = rulesOf(item.kind);
+    const fields = uniqueFields(definition).filter((field) => input[field] === undefined);
+    if (derive === undefined || fields.length === 0 || there.byId.size === 0) return undefined;
+    const deps = context.processDeps();
+    const made = processUpsert(definition, { ...input, id }, null, context.registry, deps);
+    // What is invalid is told of later on.
+    if (!made.ok || (check?.(made.entity, this.#rules) ?? null) !== null) return undefined;
+    const derived = await derive(made.entity, null);
+    for (const field of fields) {
+      const value = derived[field];
+      const found = typeof value === 'string' ? there.by(field, value) : null;
+      if (found !== null && !taken.has(found.id)) return found;
+    }
+    return undefined;
   }
 
   #compositeOf(item: Item): string | null {
