@@ -6,7 +6,14 @@ import { FakeClock } from '../../test/support/fake-clock.ts';
 import { openTestStore, silent, type TestStore } from '../../test/support/pglite.ts';
 import type { Db } from '../store/db.ts';
 import { StoreError } from '../store/errors.ts';
-import { AdminTokens, CACHE_MS, type NewToken, TOKENS_MAX } from './admin-tokens.ts';
+import {
+  AdminTokens,
+  CACHE_MS,
+  type NewToken,
+  RELOAD_MS,
+  TOKENS_MAX,
+  WAITING_MAX,
+} from './admin-tokens.ts';
 import { ALL_SCOPES } from './scopes.ts';
 
 const ACTOR = { name: 'tester', source: null };
@@ -196,6 +203,34 @@ describe('a control plane', () => {
     const { token } = await make();
     await clock.advance(251);
     expect(await there.verify(token)).not.toBe(null);
+  });
+
+  it('waits for a copy that can know it, rather than refuse it', async () => {
+    const clock = new FakeClock();
+    const there = await tokens(clock, true);
+    expect(await there.hasValid()).toBe(true);
+    const { token, name } = await make();
+    await clock.advance(10);
+    const verdict = there.verify(token);
+    await clock.until(() => clock.timerCount > 0, 0);
+    await clock.advance(RELOAD_MS);
+    expect(await verdict).toMatchObject({ name });
+  });
+
+  it('has so many wait for that, and refuses others at once', async () => {
+    const clock = new FakeClock();
+    let queries = 0;
+    const there = new AdminTokens({ db: counting(() => queries++), clock, logger: silent });
+    await there.hasValid();
+    await clock.advance(10);
+    const nonsense = `hga_${'0'.repeat(16)}_${'A'.repeat(43)}`;
+    const waiting = Array.from({ length: WAITING_MAX }, () => there.verify(nonsense));
+    await clock.until(() => clock.timerCount === WAITING_MAX, 0);
+    expect(await there.verify(nonsense)).toBe(null);
+    expect(queries).toBe(1);
+    await clock.advance(RELOAD_MS);
+    expect(new Set(await Promise.all(waiting))).toEqual(new Set([null]));
+    expect(queries).toBe(2);
   });
 
   it('asks the database no more often for a flood of nonsense', async () => {

@@ -24,8 +24,13 @@ const TOKENS_CHANNEL = 'headgate_admin_tokens';
 export const TOKENS_MAX = 1_000;
 /** A token revoked on another control plane works no longer than this, plus one query. */
 export const CACHE_MS = 2_000;
-/** A secret that the copy does not know may be newer than it; so often is looked again, at most. */
-const RELOAD_MS = 250;
+/**
+ * A secret that the copy does not know may be newer than it, so the copy is read anew before it is
+ * refused; so often at most.
+ */
+export const RELOAD_MS = 250;
+/** Requests that wait for that; further ones are refused at once. */
+export const WAITING_MAX = 1_000;
 /** When a token was last used is known to this grain. */
 const USE_GRAIN_S = 600;
 const UNKNOWN_DIGEST = new Uint8Array(32);
@@ -107,6 +112,8 @@ export class AdminTokens {
   #generation = 0;
   /** Id → when its use was last written, by the monotonic clock. */
   #usedMs = new Map<string, number>();
+  /** Requests with a token that is not known yet. */
+  #waiting = 0;
   #stopListening: () => Promise<void> = async () => {};
 
   constructor(options: TokensOptions) {
@@ -130,14 +137,36 @@ export class AdminTokens {
     const given = parseToken(text);
     if (given === null) return null;
     const digest = digestOf(given.secret);
-    for (const ageMs of [CACHE_MS, RELOAD_MS]) {
-      const known = (await this.#fresh(ageMs)).get(given.id);
-      if (!this.#isRight(known, digest)) continue;
-      this.#used(known.id);
-      const { id, name, scopes } = known;
-      return { id, name, scopes };
+    const { clock } = this.#options;
+    const askedMs = clock.monotonic();
+    let known = (await this.#fresh(CACHE_MS)).get(given.id);
+    if (!this.#isRight(known, digest)) {
+      // It may have been made at another control plane a moment ago, and the copy be older.
+      if ((this.#copy?.startedMs ?? 0) >= askedMs || !(await this.#mayReload())) return null;
+      known = (await this.#fresh(clock.monotonic() - askedMs)).get(given.id);
+      if (!this.#isRight(known, digest)) return null;
     }
-    return null;
+    this.#used(known.id);
+    const { id, name, scopes } = known;
+    return { id, name, scopes };
+  }
+
+  /**
+   * Waits until the copy may be read anew: nonsense must not cost a query each.
+   *
+   * @returns false when too many wait already
+   */
+  async #mayReload(): Promise<boolean> {
+    const { clock } = this.#options;
+    const waitMs = (this.#copy?.startedMs ?? 0) + RELOAD_MS - clock.monotonic();
+    if (waitMs <= 0) return true;
+    if (this.#waiting >= WAITING_MAX) return false;
+    this.#waiting += 1;
+    await new Promise<void>((resolve) => {
+      clock.setTimer(waitMs, resolve);
+    });
+    this.#waiting -= 1;
+    return true;
   }
 
   /** Whether there is a token by which somebody could come in. @throws StoreError */
