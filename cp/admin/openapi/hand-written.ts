@@ -295,18 +295,18 @@ function targetDocs(entities: Entities): Readonly<Record<string, Operations>> {
 
 function documentDocs(): Readonly<Record<string, Operations>> {
   const tag = 'documentation';
-  const file = (summary: string, mediaType: string): Operations => ({
+  const file = (summary: string, mediaType: string, schema: JsonObject = TEXT): Operations => ({
     GET: {
       tag,
       summary,
-      answer: { status: 200, body: { type: 'schema', schema: TEXT, mediaTypes: [mediaType] } },
+      answer: { status: 200, body: { type: 'schema', schema, mediaTypes: [mediaType] } },
     },
   });
   return {
     '/openapi.json': {
       GET: { tag, summary: 'Show this document', answer: answers({ openapi: TEXT, info: {} }) },
     },
-    '/openapi.yaml': file('Show this document as YAML', 'application/yaml'),
+    '/openapi.yaml': file('Show this document as YAML', 'application/yaml', { type: 'object' }),
     '/docs': file('Read this document as a page', 'text/html'),
     '/docs/page.css': file('The style of that page', 'text/css'),
     '/docs/page.js': file('The program of that page', 'text/javascript'),
