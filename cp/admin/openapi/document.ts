@@ -33,7 +33,6 @@ const DESCRIPTION = [
   "- An entity's `ETag`, sent back as `If-Match`, keeps two writers from overwriting each other unseen.",
   '- With an `Idempotency-Key`, a write of entities whose answer was lost can be sent again within a day: it',
   '  is answered as it was (`Idempotency-Replayed: true`), and not done twice.',
-  '- A write with an `Idempotency-Key` can be sent again when its answer was lost, and is done once.',
   '- Collections come in pages: `next` is the path of the page that follows.',
 ].join('\n');
 
