@@ -234,7 +234,8 @@ function listSchema(field: ListField, options: SchemaOptions): JsonObject {
   return {
     type: 'array',
     items: memberSchema(field.elements, options),
-    ...(field.type === 'set' ? { uniqueItems: true } : {}),
+    // Of records, two may be alike once missing members are filled in.
+    ...(field.type === 'set' && field.elements.type !== 'record' ? { uniqueItems: true } : {}),
     ...(least === undefined ? {} : { minItems: least }),
     ...(most === undefined ? {} : { maxItems: most }),
     ...(contains === undefined ? {} : { contains: { const: contains } }),

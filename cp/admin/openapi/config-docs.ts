@@ -70,9 +70,17 @@ const POST_DOCS: OperationDocs = {
   },
   answer: {
     status: 201,
-    description: 'The entities by kind and id; for a dry run (200), what would be done.',
+    description: 'The entities by kind and id.',
     headers: ['Headgate-Version'],
     body: { type: 'schema', schema: { type: 'object' } },
   },
+  otherAnswers: [
+    {
+      status: 200,
+      description: 'For a dry run: what would be done.',
+      body: { type: 'schema', schema: { type: 'object' } },
+    },
+    { status: 304, description: 'With `check_hash`: nothing would change.' },
+  ],
   errors: [409, 413, 415],
 };

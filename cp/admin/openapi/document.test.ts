@@ -118,5 +118,9 @@ describe('the OpenAPI document', () => {
     expect(errors('plugins.given', { name: 'key-auth', config: { minute: 1 } })).not.toBe('');
     expect(errors('plugins.given', { name: 'nothing' })).not.toBe('');
     expect(errors('services.changed', { port: 80 })).toBe('');
+    expect(errors('services.given', { host: 'a.test', tags: ['a', 'a'] })).toMatch(/duplicate/);
+    // Alike once their members are filled in, so they are shown alike.
+    const twins = { protocols: ['tcp'], sources: [{ port: 1 }, { port: 1 }] };
+    expect(errors('routes.given', twins)).toBe('');
   });
 });

@@ -150,19 +150,20 @@ function operationObject(docs: OperationDocs, registry: Registry): JsonObject {
   };
 }
 
-function success({ answer, parameters = [] }: OperationDocs, registry: Registry): JsonObject {
-  if (answer === null) return {};
-  const { status, body, description, headers = [] } = answer;
-  const listed = headers.map((name) => [name, { $ref: `#/components/headers/${name}` }] as const);
-  const isRead = parameters.includes('If-None-Match') && !parameters.includes('dry_run');
-  return {
-    [status]: {
-      description: description ?? (status === 204 ? 'Done.' : status === 201 ? 'Made.' : 'Fine.'),
+const FINE: Readonly<Record<number, string>> = { 200: 'Fine.', 201: 'Made.', 204: 'Done.' };
+
+function success({ answer, otherAnswers = [] }: OperationDocs, registry: Registry): JsonObject {
+  const all = answer === null ? [] : [answer, ...otherAnswers];
+  const entries = all.map(({ status, body, description, headers = [] }) => {
+    const listed = headers.map((name) => [name, { $ref: `#/components/headers/${name}` }] as const);
+    const response = {
+      description: description ?? FINE[status] ?? '',
       ...(listed.length === 0 ? {} : { headers: Object.fromEntries(listed) }),
       ...(body === undefined ? {} : { content: contentOf(body, [JSON_TYPE], registry) }),
-    },
-    ...(isRead ? { 304: { description: 'It still has the `ETag` that was sent.' } } : {}),
-  };
+    };
+    return [status, response] as const;
+  });
+  return Object.fromEntries(entries);
 }
 
 function requestBody(body: BodyDocs, registry: Registry): JsonObject {

@@ -41,6 +41,7 @@ export function getDocs(definition: EntityDefinition, above: Above): OperationDo
       body: { type: 'entity', kind: definition.name, use: 'shown' },
       headers: ['ETag'],
     },
+    otherAnswers: [{ status: 304, description: 'It still has the `ETag` that was sent.' }],
     errors: [404],
   };
 }

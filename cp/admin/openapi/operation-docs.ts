@@ -19,6 +19,8 @@ export interface OperationDocs {
   readonly body?: BodyDocs;
   /** Null: it always fails, in one of `errors`. */
   readonly answer: AnswerDocs | null;
+  /** Other ways in which it goes well. */
+  readonly otherAnswers?: readonly AnswerDocs[];
   /** What can go wrong here, beyond what can everywhere. */
   readonly errors?: readonly ErrorStatus[];
 }
@@ -51,7 +53,7 @@ export type BodyDocs = ContentDocs & {
 };
 
 export interface AnswerDocs {
-  readonly status: 200 | 201 | 202 | 204;
+  readonly status: 200 | 201 | 202 | 204 | 304;
   readonly description?: string;
   readonly body?: ContentDocs;
   /** Present on it, by name of a component. */
