@@ -182,6 +182,39 @@ describe('the scopes of a token', () => {
     expect((await writer('GET', '/team-a/ca_certificates')).status).toBe(200);
   });
 
+  it('do not show the secrets that all workspaces share, in whatever way', async () => {
+    const canary = 'canary-of-everybody';
+    await root('POST', '/acme_storage', { key: 'certificate', value: canary });
+    await root('POST', '/sessions', { session_id: canary });
+    const writer = await holder(inTeamA('write'));
+    for (const path of ['acme_storage', 'sessions', `sessions/${canary}`]) {
+      expect(await writer('GET', `/team-a/${path}`)).toMatchObject({
+        status: 403,
+        body: { message: expect.stringContaining("read on workspace '*'") },
+      });
+    }
+    const own = await writer('GET', '/team-a/config');
+    expect(own.status).toBe(200);
+    expect(own.text).not.toContain(canary);
+    const everywhere = await holder({ workspaces: [{ workspace: '*', access: 'read' }] });
+    expect((await everywhere('GET', '/team-a/sessions')).text).toContain(canary);
+    const { text } = await everywhere('GET', '/team-a/config');
+    expect(text.split(canary)).toHaveLength(3);
+  });
+
+  it('do not tell in bulk which workspaces there are', async () => {
+    const writer = await holder(inTeamA('write'));
+    const of = (key: string, more: object) =>
+      writer('POST', '/team-a/headgate/bulk', {
+        operations: [{ kind: 'workspaces', key, ...more }],
+      });
+    for (const key of ['team-b', 'no-such-team']) {
+      for (const more of [{ op: 'delete' }, { op: 'update' }, { op: 'update', if_match: '"x"' }]) {
+        expect((await of(key, more)).status).toBe(403);
+      }
+    }
+  });
+
   it('keep entities, cluster and tokens apart', async () => {
     const operator = await holder({ cluster: 'write' });
     expect((await operator('GET', '/clustering/data-planes')).status).toBe(200);

@@ -53,6 +53,8 @@ export type Area =
   | 'entities'
   /** The workspaces themselves: one is read by who may read in it, the rest takes all of them. */
   | 'workspaces'
+  /** Secrets that belong to no workspace: read and written by who may do so in all of them. */
+  | 'shared'
   | 'cluster'
   | 'admin'
   /** For everybody who was let in, whatever the method: nothing is changed there. */
@@ -160,6 +162,12 @@ export function authorize({ scopes, name }: Principal, asked: Asked): void {
   throw new AccessError(403, { message: `'${name}' lacks the scope: ${what}` });
 }
 
+/** What `authorize` would not refuse. */
+export function isAuthorized({ scopes }: Principal, asked: Asked): boolean {
+  const need = needOf(asked);
+  return need === null || isGranted(scopes, need);
+}
+
 /**
  * Whether somebody who may not enter a workspace is told so before it is looked for, so that those
  * which exist are not told from those which do not.
@@ -177,6 +185,8 @@ function needOf({ area, workspace, method, params }: Asked): Need | null {
       return null;
     case 'entities':
       return { area, workspace, access };
+    case 'shared':
+      return { area: 'entities', workspace: ANY_WORKSPACE, access };
     case 'workspaces': {
       // Scopes go by name: who could rename a workspace could enter any.
       const [named = ANY_WORKSPACE] = params;

@@ -7,6 +7,7 @@ import {
   VALUES_MAX,
 } from './arguments.ts';
 import { AdminError } from './errors.ts';
+import { ARGUMENT_COUNT_MAX, KEY_LENGTH_MAX } from './form.ts';
 
 const LENGTH_MAX = 4 * 1024 * 1024;
 
@@ -74,5 +75,40 @@ describe('a path with its query', () => {
     const url = (length: number) => new URL(`http://x/${'a'.repeat(length - 5)}?b=c`);
     expect(() => refuseLongTarget(url(TARGET_LENGTH_MAX))).not.toThrow();
     expect(() => refuseLongTarget(url(TARGET_LENGTH_MAX + 1))).toThrow(AdminError);
+  });
+});
+
+describe('a form', () => {
+  const form = (body: string) =>
+    read(body, { 'content-type': 'application/x-www-form-urlencoded' });
+
+  it('may have so many arguments and no more, and what lies between separators is none', async () => {
+    const list = (count: number) => Array.from({ length: count }, (_, i) => `a${i}=1`).join('&&');
+    expect(await form(list(ARGUMENT_COUNT_MAX))).toHaveProperty('a0', '1');
+    expect(await form(list(ARGUMENT_COUNT_MAX + 1))).toMatchObject({
+      message: 'Too many arguments',
+    });
+    expect(await form('&'.repeat(100_000))).toEqual({});
+  });
+
+  it('may have keys so long and no longer', async () => {
+    const key = 'a'.repeat(KEY_LENGTH_MAX);
+    expect(await form(`${key}=1`)).toEqual({ [key]: '1' });
+    expect(await form(`${key}a=1`)).toMatchObject({ status: 400 });
+  });
+
+  it('takes no time for keys of brackets that are never closed', async () => {
+    const keys = Array.from({ length: ARGUMENT_COUNT_MAX }, () => '['.repeat(KEY_LENGTH_MAX));
+    const startedAt = performance.now();
+    expect(await form(keys.join('&'))).toEqual({});
+    // Searched to the end for each bracket it was six seconds.
+    expect(performance.now() - startedAt).toBeLessThan(2_000);
+  });
+
+  it('takes a key apart at its brackets and dots', async () => {
+    expect(await form('a[b].c[x-y]=1&d[]=2')).toEqual({
+      a: { b: { c: { 'x-y': '1' } } },
+      d: { '': '2' },
+    });
   });
 });

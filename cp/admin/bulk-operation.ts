@@ -159,6 +159,8 @@ export async function perform(
 ): Promise<BulkResult> {
   const { op, address, body, conditions } = operation;
   const { definition } = address;
+  // Before anything is looked up: conditions and missing rows would tell what there is.
+  writer.refuseShared(definition);
   const parent = await parentOf(address, writer);
   if (op === 'create') {
     return { status: 201, definition, entity: await writer.insert(definition, body, parent) };

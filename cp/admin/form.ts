@@ -9,6 +9,8 @@ import { AdminError } from './errors.ts';
 export const ARGUMENT_COUNT_MAX = 1000;
 /** Names in one key: no entity comes near. */
 const KEY_DEPTH_MAX = 16;
+/** Characters of one key: most of a body can be a key, and each becomes several objects. */
+export const KEY_LENGTH_MAX = 4096;
 
 /** The field of a top-level key; `args` are the plain ones (a plugin's `name` decides its fields). */
 export type FieldOf = (name: string, args: JsonObject) => Field | null;
@@ -48,13 +50,25 @@ function newNode(): Node {
 }
 
 function parsePairs(text: string): [key: string, value: string][] {
-  const parts = text.split('&').filter((part) => part !== '');
-  if (parts.length > ARGUMENT_COUNT_MAX) throw tooManyArguments();
-  return parts.map((part) => {
+  return partsOf(text).map((part) => {
     const equals = part.indexOf('=');
     const key = equals === -1 ? part : part.slice(0, equals);
     return [unescape(key), equals === -1 ? '' : unescape(part.slice(equals + 1))];
   });
+}
+
+/** Counted on the way: a list of what a body of separators has between them can end the process. */
+function partsOf(text: string): string[] {
+  const parts: string[] = [];
+  for (let start = 0; start < text.length;) {
+    const found = text.indexOf('&', start);
+    const end = found === -1 ? text.length : found;
+    if (end > start && parts.push(text.slice(start, end)) > ARGUMENT_COUNT_MAX) {
+      throw tooManyArguments();
+    }
+    start = end + 1;
+  }
+  return parts;
 }
 
 export function tooManyArguments(): AdminError {
@@ -71,7 +85,9 @@ function unescape(text: string): string {
 }
 
 function keyPath(key: string): string[] {
-  const path = [...key.matchAll(/\[([^\]]*)\]|([^.[\]]+)/g)].map((match) => match[1] ?? match[2]);
+  if (key.length > KEY_LENGTH_MAX) throw new AdminError(400, { message: 'Cannot parse form body' });
+  // No bracket within brackets, or a key of opening ones would be searched to its end for each.
+  const path = [...key.matchAll(/\[([^[\]]*)\]|([^.[\]]+)/g)].map((match) => match[1] ?? match[2]);
   if (path.length > KEY_DEPTH_MAX) throw new AdminError(400, { message: 'Cannot parse form body' });
   return path.map((name) => name ?? '');
 }

@@ -5,6 +5,7 @@
  */
 import type { EntityDefinition } from '#shared/schema/field.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
+import { holdsSecrets } from '#shared/schema/secret-leaves.ts';
 import type { Area } from './access.ts';
 import type { AdminContext, AdminRequest, Endpoint } from './context.ts';
 import { foreignId } from '../store/sql.ts';
@@ -53,8 +54,9 @@ export function nestedName(definition: EntityDefinition): string {
 }
 
 /** What access to entities of this kind is called. */
-export function areaOf({ name }: EntityDefinition): Area {
-  return name === 'workspaces' ? name : 'entities';
+export function areaOf({ name, workspaceable, fields }: EntityDefinition): Area {
+  if (name === 'workspaces') return name;
+  return !workspaceable && Object.values(fields).some(holdsSecrets) ? 'shared' : 'entities';
 }
 
 function collection(definition: EntityDefinition): Endpoint {

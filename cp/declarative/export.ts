@@ -16,15 +16,20 @@ const HEAD = { _format_version: '3.0', _transform: false };
  * As YAML, kinds in order of foreign keys, entities in order of id, of one moment. Entities are read
  * and written page by page; only the text is held as a whole.
  *
+ * @param isReadable  kinds that whoever asks may read
  * @throws StoreError
  */
-export async function exportText(context: AdminContext, ws: string): Promise<string> {
+export async function exportText(
+  context: AdminContext,
+  ws: string,
+  isReadable: (definition: EntityDefinition) => boolean,
+): Promise<string> {
   const { store, registry } = context;
   const parts = [yamlMembers(HEAD, 0)];
   await store.db.tx(
     async (db) => {
       const reader = store.reader(db);
-      for (const definition of declarableKinds(registry.entities)) {
+      for (const definition of declarableKinds(registry.entities).filter(isReadable)) {
         await exportKind(context, ws, definition, reader, parts);
       }
     },

@@ -10,8 +10,10 @@ import {
 } from '../../declarative/import.ts';
 import { countsOf, type Loaded, reportOf, summaryOf } from '../../declarative/report.ts';
 import { readConfiguration } from '../../declarative/request.ts';
+import { isAuthorized } from '../access.ts';
 import { commit, readSwitch } from '../commit.ts';
 import type { AdminContext, AdminRequest, AdminResponse, Endpoint } from '../context.ts';
+import { areaOf } from '../routes.ts';
 import { showAll } from '../show.ts';
 import type { EntityWriter } from '../writer.ts';
 
@@ -25,7 +27,11 @@ export function configEndpoints(): Endpoint[] {
 }
 
 async function get(context: AdminContext, request: AdminRequest): Promise<AdminResponse> {
-  const config = await exportText(context, request.workspace);
+  const { principal, workspace, workspaceName } = request;
+  const config = await exportText(context, workspace, (definition) => {
+    const area = areaOf(definition);
+    return isAuthorized(principal, { area, workspace: workspaceName, method: 'GET', params: [] });
+  });
   if (!YAML_TYPE.test(request.raw.headers.get('accept') ?? '')) {
     return { status: 200, body: { config } };
   }
