@@ -20,7 +20,7 @@ import type { AdminContext, AdminRequest, AdminResponse, Endpoint, Method } from
 import { aclEndpoints } from './endpoints/acls.ts';
 import { bulkEndpoints } from './endpoints/bulk.ts';
 import { certificateEndpoints } from './endpoints/certificates.ts';
-import { DRY_RUN_HEADER } from './commit.ts';
+import { DRY_RUN_HEADER, notTryable, readSwitch } from './commit.ts';
 import { auditEndpoints } from './endpoints/audit.ts';
 import { clusteringEndpoints } from './endpoints/clustering.ts';
 import { configEndpoints } from './endpoints/config.ts';
@@ -163,11 +163,15 @@ async function run(
   trail.reached(where.workspaceName, area !== 'info');
   authorize(principal, { area, workspace: where.workspaceName, method: c.req.method, params });
   const repeatable = isWrite(method) ? repeatableOf(c.req.raw, scopeOf(c.env, context)) : null;
-  if (repeatable !== null && (area === 'cluster' || area === 'admin')) throw notRepeatable();
+  const query = queryOf(c);
+  if (isWrite(method) && (area === 'cluster' || area === 'admin')) {
+    if (repeatable !== null) throw notRepeatable();
+    if (readSwitch(query, 'dry_run')) throw notTryable();
+  }
   const request: AdminRequest = {
     raw: repeatable?.raw ?? c.req.raw,
     repeatable,
-    query: queryOf(c),
+    query,
     params,
     workspace: where.workspace,
     workspaceName: where.workspaceName,

@@ -1,7 +1,7 @@
 /** One request that writes is one transaction, and its answer is made inside it. */
 import type { Written } from '../store/store.ts';
 import type { AdminContext, AdminRequest, AdminResponse } from './context.ts';
-import { invalidOption } from './errors.ts';
+import { type AdminError, invalidOption } from './errors.ts';
 import { claim, keep } from './idempotency.ts';
 import { EntityWriter } from './writer.ts';
 
@@ -70,6 +70,11 @@ export function readSwitch(query: URLSearchParams, name: string): boolean {
   if (value === null || value === 'false' || value === '0') return false;
   if (value === 'true' || value === '1') return true;
   throw invalidOption(name, "expected 'true', '1', 'false' or '0'");
+}
+
+/** Where a write cannot be rolled back, doing it must not pass for trying it. */
+export function notTryable(): AdminError {
+  return invalidOption('dry_run', 'only writes of entities can be tried');
 }
 
 function withHeader(answer: AdminResponse, name: string, value: string): AdminResponse {

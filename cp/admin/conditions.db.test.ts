@@ -49,6 +49,33 @@ describe('conditional requests', () => {
     expect((await admin.call('PUT', '/services/absent', body, replace)).status).toBe(412);
     expect((await admin.call('GET', '/services/absent')).status).toBe(404);
   });
+
+  it.each([
+    ['/config', { _format_version: '3.0', services: [{ name: 'loaded', host: 'a' }] }],
+    ['/headgate/rollback', { version: 0 }],
+    [
+      '/headgate/bulk',
+      { operations: [{ op: 'upsert', path: '/services/loaded', body: { host: 'a' } }] },
+    ],
+  ])(
+    'are refused, not passed over, by POST %s, which nothing has a tag for',
+    async (path, body) => {
+      const tag = await make(`whole${path.replaceAll('/', '-')}`);
+      for (const [header, value] of [
+        ['if-match', tag],
+        ['if-none-match', '*'],
+        ['if-unmodified-since', 'Tue, 24 Nov 2026 18:00:00 GMT'],
+      ] as const) {
+        const refused = await admin.call('POST', `${path}?force=true`, body, { [header]: value });
+        expect(refused.status).toBe(400);
+        expect(String(refused.body['message']).toLowerCase()).toContain(header);
+      }
+      expect((await admin.call('GET', '/services/loaded')).status).toBe(404);
+      expect((await admin.call('GET', `/services/whole${path.replaceAll('/', '-')}`)).status).toBe(
+        200,
+      );
+    },
+  );
 });
 
 describe('a dry run', () => {
@@ -77,6 +104,18 @@ describe('a dry run', () => {
     expect((await admin.call('GET', '/services/numbers')).status).toBe(404);
     await admin.call('POST', '/services?dry_run=0', body);
     expect((await admin.call('GET', '/services/numbers')).status).toBe(200);
+  });
+
+  it.each([
+    ['POST', '/clustering/join-tokens', {}],
+    ['POST', '/headgate/tokens', { name: 'dry', scopes: { admin: 'read' } }],
+    ['POST', '/headgate/keys/rotate', { data: true }],
+  ])('is refused where it would be the real thing: %s %s', async (method, path, body) => {
+    const tried = await admin.call(method, `${path}?dry_run=true`, body);
+    expect([tried.status, tried.body['options']]).toEqual([
+      400,
+      { dry_run: 'only writes of entities can be tried' },
+    ]);
   });
 
   it('finds what only the database can know', async () => {

@@ -53,6 +53,19 @@ export function checkConditions(
   }
 }
 
+/**
+ * For writes of more than one entity, which no tag stands for: a condition that nobody checks must
+ * not pass for one that holds.
+ *
+ * @throws AdminError 400
+ */
+export function refuseConditions(headers: Headers): void {
+  for (const name of ['If-Match', 'If-None-Match', 'If-Unmodified-Since']) {
+    if (!headers.has(name)) continue;
+    throw new AdminError(400, { message: `${name}: only writes of a single entity can have it` });
+  }
+}
+
 /** For reads: whether the client has it already. */
 export function isKnown(headers: Headers, tag: string): boolean {
   const noneMatch = headers.get('if-none-match');

@@ -11,7 +11,7 @@ import {
 } from '../bulk-operation.ts';
 import { commit } from '../commit.ts';
 import type { AdminContext, AdminRequest, AdminResponse, Endpoint } from '../context.ts';
-import { entityTag } from '../entity-tag.ts';
+import { entityTag, refuseConditions } from '../entity-tag.ts';
 import { AdminError, schemaViolation, storeFailure } from '../errors.ts';
 import { showAll } from '../show.ts';
 import type { EntityWriter } from '../writer.ts';
@@ -28,6 +28,7 @@ export function bulkEndpoints(): Endpoint[] {
 }
 
 async function bulk(context: AdminContext, request: AdminRequest): Promise<AdminResponse> {
+  refuseConditions(request.raw.headers);
   const operations = await readOperations(context, request);
   const { entities } = context.registry;
   const on = <T>(index: number, work: () => T): T => {

@@ -13,6 +13,7 @@ import { readConfiguration } from '../../declarative/request.ts';
 import { isAuthorized } from '../access.ts';
 import { commit, readSwitch } from '../commit.ts';
 import type { AdminContext, AdminRequest, AdminResponse, Endpoint } from '../context.ts';
+import { refuseConditions } from '../entity-tag.ts';
 import { areaOf } from '../routes.ts';
 import { showAll } from '../show.ts';
 import type { EntityWriter } from '../writer.ts';
@@ -41,6 +42,7 @@ async function get(context: AdminContext, request: AdminRequest): Promise<AdminR
 
 async function post(context: AdminContext, request: AdminRequest): Promise<AdminResponse> {
   const { query, workspaceName } = request;
+  refuseConditions(request.raw.headers);
   const isForced = readSwitch(query, 'force');
   const isDryRun = readSwitch(query, 'dry_run');
   const isChecked = query.get('check_hash') === '1';

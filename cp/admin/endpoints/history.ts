@@ -8,6 +8,7 @@ import type { Difference, VersionEntry } from '../../store/store.ts';
 import { readFields } from '../arguments.ts';
 import { commit, readSwitch } from '../commit.ts';
 import type { AdminContext, AdminRequest, AdminResponse, Endpoint } from '../context.ts';
+import { refuseConditions } from '../entity-tag.ts';
 import { invalidOption, notFound } from '../errors.ts';
 import { changeView, differenceView } from '../history-view.ts';
 import { numberOffset, pageSize } from '../pagination.ts';
@@ -77,6 +78,7 @@ async function diff(context: AdminContext, request: AdminRequest): Promise<Admin
 
 async function rollback(context: AdminContext, request: AdminRequest): Promise<AdminResponse> {
   const isDryRun = readSwitch(request.query, 'dry_run');
+  refuseConditions(request.raw.headers);
   const { version: number } = await readFields(request.raw, context.bodyMax, ROLLBACK_REQUEST);
   return commit(context, request, async (writer) => {
     const loaded = await planRollback(context, writer, number);
