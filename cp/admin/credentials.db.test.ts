@@ -257,6 +257,16 @@ describe('a key of jwt', () => {
 });
 
 describe('the groups of a consumer', () => {
+  it('are refused by their name when they are too long for the database to find', async () => {
+    // Random, because Postgres compresses what it puts into an index.
+    const group = Array.from({ length: 300 }, () => randomUUID()).join('');
+    const refused = await call('POST', '/consumers/alice/acls', { group });
+    expect([refused.status, refused.body['fields']]).toEqual([
+      400,
+      { group: 'is too long to be searched for' },
+    ]);
+  });
+
   it('are found, changed and removed by name, each consumer’s own', async () => {
     const ours = await made('POST', '/consumers/alice/acls', { group: 'staff' });
     const theirs = await made('POST', '/consumers/bob/acls', { group: 'staff' });

@@ -91,7 +91,9 @@ const INDEX_ROW_TOO_LONG = '54000';
 function tooLong(error: DbError, plan: TablePlan, entity: AnyEntity): StoreError {
   const lengthOf = (field: string) => JSON.stringify(entity[field] ?? null).length;
   const indexed = plan.uniques.filter(({ isBlind }) => !isBlind).map(({ field }) => field);
-  const [field = 'id'] = [...indexed, ...(plan.hasTags ? ['tags'] : [])].toSorted(
+  const composite = plan.cacheKey ?? [];
+  const tags = plan.hasTags ? ['tags'] : [];
+  const [field = 'id'] = [...indexed, ...composite, ...tags].toSorted(
     (a, b) => lengthOf(b) - lengthOf(a),
   );
   return new StoreError({ code: 'too_long', field }, { cause: error });
