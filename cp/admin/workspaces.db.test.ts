@@ -70,6 +70,14 @@ describe('workspaces', () => {
     expect((await admin.call('GET', '/default')).body['edition']).toBe('community');
   });
 
+  it.each(['.', '..'])('cannot be called %s, which no path can name', async (name) => {
+    const refused = await admin.call('POST', '/workspaces', { name });
+    expect([refused.status, refused.body['fields']]).toEqual([
+      400,
+      { name: `'${name}' cannot stand in a path; choose another name` },
+    ]);
+  });
+
   it('must exist to be asked', async () => {
     const answer = await admin.call('GET', '/nobody/services');
     expect([answer.status, answer.body]).toEqual([404, { message: 'Not found' }]);

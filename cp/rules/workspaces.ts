@@ -7,6 +7,9 @@ import type { EntityRules } from './rules.ts';
 export const workspaceRules: EntityRules = {
   check: (entity, { reserved }) => {
     const name = String(entity['name']);
+    if (name === '.' || name === '..') {
+      return { name: `'${name}' cannot stand in a path; choose another name` };
+    }
     if (!reserved.has(name)) return null;
     return { name: `'${name}' is the first segment of paths of this API; choose another name` };
   },
