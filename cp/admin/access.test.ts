@@ -48,6 +48,10 @@ describe('without a token the Admin API', () => {
     const host = '127.0.0.1:8001';
     expect(await verdict({ host, 'x-forwarded-for': '10.0.0.7' })).toBe(401);
     expect(await verdict({ host, forwarded: 'for=10.0.0.7' })).toBe(401);
+    // Not every proxy says for whom it asks, but most say something.
+    for (const name of ['via', 'x-real-ip', 'x-forwarded-host', 'x-forwarded-proto']) {
+      expect(await verdict({ host, [name]: 'something' })).toBe(401);
+    }
   });
 
   it('wants one from everybody where a setting closes it', async () => {

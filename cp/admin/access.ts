@@ -209,9 +209,19 @@ function tokenOf(headers: Headers): string | null {
   );
 }
 
+/** What proxies add to what they forward, one or another. */
+const FORWARDING_HEADERS = [
+  'x-forwarded-for',
+  'forwarded',
+  'via',
+  'x-real-ip',
+  'x-forwarded-host',
+  'x-forwarded-proto',
+];
+
 /** Whoever is forwarded by a proxy on this machine is not on this machine. */
 function isLocal(headers: Headers, peer: string): boolean {
-  return isLoopback(peer) && !headers.has('x-forwarded-for') && !headers.has('forwarded');
+  return isLoopback(peer) && !FORWARDING_HEADERS.some((name) => headers.has(name));
 }
 
 /** A browser's question whether a page, whose origin was checked, may send a request. */

@@ -5,7 +5,7 @@ import type { EntityDefinition, JsonObject, JsonValue } from '#shared/schema/fie
 import { isPlainObject } from '#shared/schema/validate.ts';
 import { FORMAT_MEMBERS } from './format.ts';
 import type { IdMaker } from './ids.ts';
-import type { ImportErrors, Path } from './import-errors.ts';
+import { type ImportErrors, invalidConfiguration, type Path } from './import-errors.ts';
 import { childKinds, type ChildKind } from './kinds.ts';
 
 /** One entity of a configuration. */
@@ -23,6 +23,12 @@ export interface Item {
   readonly id: string;
 }
 
+/**
+ * Entities of one configuration. Each costs a kilobyte and microseconds however short it was written,
+ * so a body of ten million braces would end the process.
+ */
+export const ENTITIES_MAX = 1_000_000;
+
 /** Beside an entity's own fields: remarks that are passed over. */
 const REMARKS: ReadonlySet<string> = new Set(['_comment', '_ignore']);
 
@@ -32,8 +38,17 @@ export class Flattener {
   readonly #ids: IdMaker;
   readonly #errors: ImportErrors;
   readonly #items: ReadonlyMap<string, Item[]>;
+  readonly #max: number;
+  #count = 0;
 
-  constructor(kinds: readonly EntityDefinition[], ids: IdMaker, errors: ImportErrors) {
+  /** @param max  entities */
+  constructor(
+    kinds: readonly EntityDefinition[],
+    ids: IdMaker,
+    errors: ImportErrors,
+    max: number = ENTITIES_MAX,
+  ) {
+    this.#max = max;
     this.#kinds = kinds;
     this.#children = new Map(kinds.map((kind) => [kind.name, childKinds(kind, kinds)]));
     this.#ids = ids;
@@ -41,7 +56,7 @@ export class Flattener {
     this.#items = new Map(kinds.map(({ name }) => [name, []]));
   }
 
-  /** By kind, in order of the kinds given. */
+  /** By kind, in order of the kinds given. @throws AdminError 400 when there are too many */
   flatten(table: JsonObject): ReadonlyMap<string, readonly Item[]> {
     const names = new Map(this.#kinds.map((definition) => [definition.name, definition]));
     for (const [name, value] of Object.entries(table)) {
@@ -76,6 +91,11 @@ export class Flattener {
   }
 
   #add(definition: EntityDefinition, entity: JsonObject, path: Path, parent: Item['parent']): void {
+    this.#count += 1;
+    if (this.#count > this.#max) {
+      const error = `more than ${this.#max} entities`;
+      throw invalidConfiguration({ error });
+    }
     const children = must(this.#children.get(definition.name), 'a kind of ours');
     const own: [string, JsonValue][] = [];
     const nested: [ChildKind, JsonValue][] = [];
