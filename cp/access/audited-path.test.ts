@@ -27,6 +27,8 @@ describe('a path in the audit', () => {
     ['/consumers/bob/key%2Dauth/s3cret', '/consumers/bob/key%2Dauth/***'],
     ['/key-auths//s3cret', '/key-auths//***'],
     ['/key-auths/%zz', '/key-auths/***'],
+    ['/consumers/bob/key-auth%2Fs3cret', '/consumers/bob/***'],
+    ['/keyauth_credentials/s3cret', '/keyauth_credentials/***'],
   ])('never shows a key: %s', (target, shown) => expect(path(target)).toBe(shown));
 
   it('names what was asked, and no value', () => {

@@ -18,7 +18,8 @@ export function secretSegments(
     const key = definition.endpoint_key;
     const field = key === undefined ? undefined : definition.fields[key];
     if (field === undefined || secretKind(field) === null) continue;
-    segments.add(apiName(definition)).add(nestedName(definition));
+    // Also what is no segment of any path, and is taken for one.
+    segments.add(apiName(definition)).add(nestedName(definition)).add(definition.name);
   }
   return segments;
 }
@@ -32,8 +33,12 @@ export function auditedPath(url: URL, secrets: ReadonlySet<string>): string {
   let isKey = false;
   const segments = url.pathname.split('/').map((segment) => {
     if (segment === '') return segment;
-    const shown = isKey && !isUuid(segment) ? HIDDEN : segment;
-    isKey = secrets.has(decoded(segment).toLowerCase());
+    // A client that escapes too much has both in one.
+    const parts = decoded(segment).toLowerCase().split('/');
+    const isCollection = parts.some((part) => secrets.has(part));
+    const isHidden = (isKey && !isUuid(segment)) || (isCollection && parts.length > 1);
+    const shown = isHidden ? HIDDEN : segment;
+    isKey = isCollection;
     return shown;
   });
   const names = [...new Set(url.searchParams.keys())]
