@@ -228,7 +228,7 @@ function adminRole(
   const guard = new AccessGuard(policy, context.tokens);
   const app = createAdminApp(context, guard, logger);
   const request = getRequestListener(
-    (incoming, env) => app.fetch(incoming, { peer: peerOf(env) }),
+    (incoming, env) => app.fetch(incoming, { peer: peerOf(env), target: env.incoming.url ?? '/' }),
     { overrideGlobalObjects: false },
   );
   return { request, upgrade: (_request, socket) => socket.destroy() };

@@ -171,6 +171,31 @@ function statusOver(base: string, headers: Record<string, string>): Promise<numb
   });
 }
 
+describe('a path that a URL would turn into another', () => {
+  it.each([
+    ['PUT', '/services/../routes/elsewhere'],
+    ['PUT', '/services/%2e%2e/routes/elsewhere'],
+    ['DELETE', '/consumers/.%2E/services/x'],
+    ['GET', '/consumers/..'],
+    ['GET', '/consumers/.'],
+    ['GET', 'http://127.0.0.1/services/../'],
+  ])('is refused: %s %s', async (method, path) => {
+    const body = method === 'PUT' ? '{"paths":["/x"]}' : '';
+    const headers = {
+      'content-type': 'application/json',
+      'content-length': String(body.length),
+    };
+    const answer = await send(open.admin, path, { method, headers, body });
+    expect([answer.status, answer.text]).toEqual([400, expect.stringContaining("'..'")]);
+  });
+
+  it('is none when the dots are part of a name, or of the query', async () => {
+    for (const path of ['/consumers/...', '/consumers/a..b', '/consumers?tags=..']) {
+      expect([200, 404]).toContain((await send(open.admin, path)).status);
+    }
+  });
+});
+
 describe('without a token, every path of the Admin API', () => {
   it.each(METHODS)(
     'refuses %s from pages, and under names that are not its own',

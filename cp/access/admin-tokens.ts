@@ -176,7 +176,7 @@ export class AdminTokens {
     return [...tokens.values()].some(({ untilMs }) => untilMs > nowMs);
   }
 
-  /** By name. @throws StoreError */
+  /** By name, or by the id that a token shows of itself. @throws StoreError */
   async list(): Promise<TokenView[]> {
     const { rows } = await this.#query<TokenView>(
       `SELECT ${VIEW} FROM admin_tokens ORDER BY name LIMIT $1`,
@@ -188,7 +188,7 @@ export class AdminTokens {
   /** @throws StoreError */
   async get(name: string): Promise<TokenView | null> {
     const { rows } = await this.#query<TokenView>(
-      `SELECT ${VIEW} FROM admin_tokens WHERE name = $1`,
+      `SELECT ${VIEW} FROM admin_tokens WHERE $1 IN (name, id)`,
       [name],
     );
     return rows[0] ?? null;
@@ -230,7 +230,7 @@ export class AdminTokens {
         `UPDATE admin_tokens SET digest = $2, rotated_at = now(),
            previous_digest = CASE WHEN $3::integer > 0 THEN digest END,
            previous_until = CASE WHEN $3::integer > 0 THEN now() + make_interval(secs => $3) END
-         WHERE name = $1 AND (expires_at IS NULL OR expires_at > now())
+         WHERE $1 IN (name, id) AND (expires_at IS NULL OR expires_at > now())
          RETURNING ${VIEW}`,
         [name, digestOf(secret), overlapSeconds],
       ),
@@ -241,7 +241,9 @@ export class AdminTokens {
   /** Revokes a token for good. @returns false when there is none @throws StoreError */
   async remove(name: string, actor: Actor): Promise<boolean> {
     const row = await this.#change(name, actor, (tx) =>
-      tx.query<TokenView>(`DELETE FROM admin_tokens WHERE name = $1 RETURNING ${VIEW}`, [name]),
+      tx.query<TokenView>(`DELETE FROM admin_tokens WHERE $1 IN (name, id) RETURNING ${VIEW}`, [
+        name,
+      ]),
     );
     return row !== null;
   }

@@ -31,6 +31,10 @@ export function formatToken({ id, secret }: TokenText): string {
   return `${PREFIX}${id}_${secret}`;
 }
 
+export function isTokenId(text: string): boolean {
+  return /^[0-9a-f]{16}$/.test(text);
+}
+
 /** Null for anything that is no named token. */
 export function parseToken(text: string): TokenText | null {
   const [, id, secret] = TOKEN.exec(text) ?? [];

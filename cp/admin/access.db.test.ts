@@ -75,6 +75,7 @@ describe('/headgate/tokens', () => {
     [{}, 'name'],
     [{ name: 'a b', scopes: { cluster: 'read' } }, 'name'],
     [{ name: 'local', scopes: { cluster: 'read' } }, 'name'],
+    [{ name: '0123456789abcdef', scopes: { cluster: 'read' } }, 'name'],
     [{ name: 'x'.repeat(65), scopes: { cluster: 'read' } }, 'name'],
     [{ name: 'x' }, 'scopes'],
     [{ name: 'x', scopes: {} }, 'scopes'],
@@ -97,6 +98,19 @@ describe('/headgate/tokens', () => {
       status: 409,
       body: { code: 5, fields: { name: 'twice' } },
     });
+  });
+
+  it('finds a token by the id that it shows of itself: what leaks must be found and revoked', async () => {
+    const made = await root('POST', '/headgate/tokens', {
+      name: 'leaked',
+      scopes: { cluster: 'read' },
+    });
+    const leaked = String(made.body['token']);
+    const path = `/headgate/tokens/${leaked.split('_')[1]}`;
+    expect((await root('GET', path)).body['name']).toBe('leaked');
+    expect((await root('POST', `${path}/rotate`, { overlap: 60 })).status).toBe(200);
+    expect((await root('DELETE', path)).status).toBe(204);
+    expect((await by(leaked)('GET', '/')).status).toBe(401);
   });
 
   it('rotates and revokes', async () => {

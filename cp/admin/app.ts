@@ -51,6 +51,8 @@ import {
 /** What the server knows of a connection and hono does not. */
 export interface AdminBindings {
   readonly peer: string;
+  /** The request target as it was sent; a `Request` only has what became of it. */
+  readonly target?: string;
 }
 
 export interface AdminApp {
@@ -129,7 +131,7 @@ export function createAdminApp(
             throw error;
           });
         trail.sentBy(principal);
-        const path = wellFormedPath(request);
+        const path = wellFormedPath(request, bindings.target ?? null);
         const named = workspaceIn(path, reserved);
         if (principal.kind === 'preflight') return await respond(() => preflight(request));
         if (named !== null) authorizeWorkspace(principal, named);
@@ -272,8 +274,9 @@ function setCors(headers: Headers, request: Request, guard: AccessGuard): void {
 }
 
 /** The path as it was sent, a slash at its end aside. Left as it is, `%zz` would name an entity that no client can mean. */
-function wellFormedPath(request: Request): string {
+function wellFormedPath(request: Request, target: string | null): string {
   const url = new URL(request.url);
+  if (target !== null) refuseRewritten(target);
   refuseLongTarget(url);
   const { pathname } = url;
   try {
@@ -282,6 +285,19 @@ function wellFormedPath(request: Request): string {
   } catch {
     throw new AdminError(400, { message: 'The path is not percent-encoded UTF-8' });
   }
+}
+
+/**
+ * A URL resolves `..`, so that a name which somebody put into a path would make it another one. Nothing of ours is called so.
+ *
+ * @param target  as it was sent: a path with its query, or a whole URL
+ * @throws AdminError 400
+ */
+function refuseRewritten(target: string): void {
+  const [path = ''] = target.replace(/^[a-z]+:\/\/[^/?#]*/i, '').split('?');
+  const isDots = (segment: string) => /^(\.|%2e){1,2}$/i.test(segment);
+  if (!path.split('/').some(isDots)) return;
+  throw new AdminError(400, { message: "The path has a segment '.' or '..'" });
 }
 
 function failed(error: unknown, trail: RequestTrail, logger: Logger): AdminResponse {

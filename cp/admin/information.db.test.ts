@@ -35,6 +35,21 @@ describe('what a node tells of itself', () => {
     expect((await get('/status/dns')).status).toBe(501);
   });
 
+  it('counts memory in the unit that is asked for', async () => {
+    const memory = async (query: string) => {
+      const { status, body } = await get(`/status${query}`);
+      const [vm] =
+        (body['memory'] as { workers_lua_vms: object[] } | undefined)?.workers_lua_vms ?? [];
+      return [status, (vm as { http_allocated_gc: unknown } | undefined)?.http_allocated_gc];
+    };
+    expect(await memory('')).toEqual([200, expect.stringMatching(/^\d+\.\d\d MiB$/)]);
+    expect(await memory('?unit=K&scale=0')).toEqual([200, expect.stringMatching(/^\d+ KiB$/)]);
+    expect(await memory('?unit=b')).toEqual([200, expect.any(Number)]);
+    for (const query of ['?unit=zz', '?scale=x', '?scale=-1', '?unit=__proto__']) {
+      expect((await memory(query))[0], query).toBe(400);
+    }
+  });
+
   it('tells robots to stay away', async () => {
     const response = await admin.text('/robots.txt');
     expect(response).toEqual({

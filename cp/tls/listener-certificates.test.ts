@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CONTROL_PLANE_SETTINGS } from '#shared/settings/control-plane.ts';
 import { parseSettings } from '#shared/settings/settings.ts';
 import { openListeners, type OpenListeners, type Role } from '../listeners.ts';
-import { OWN_FILE } from './pair-source.ts';
+import { OWN_CERTIFICATE_FILE } from './pair-source.ts';
 import { selfSigned } from './self-signed.ts';
 
 let folder: string;
@@ -65,7 +65,8 @@ describe('an Admin API on loopback with ssl', () => {
   it('has a certificate of its own, which a client can be told to trust', async () => {
     const url = await open({});
     expect(url.protocol).toBe('https:');
-    const own = await readFile(join(folder, OWN_FILE), 'utf8');
+    const own = await readFile(join(folder, OWN_CERTIFICATE_FILE), 'utf8');
+    expect(own).not.toContain('PRIVATE KEY');
     expect(await answer(url, own)).toBe(200);
     await expect(answer(url, (await files('other')).cert)).rejects.toThrow(/certificate/);
   });

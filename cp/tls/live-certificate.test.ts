@@ -8,7 +8,13 @@ import { connect, createServer, type Server, type TLSSocket } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Logger } from '#shared/platform/platform.ts';
 import { LiveCertificate, TLS_OPTIONS } from './live-certificate.ts';
-import { filesSource, OWN_FILE, ownSource, type PairSource } from './pair-source.ts';
+import {
+  filesSource,
+  OWN_CERTIFICATE_FILE,
+  OWN_FILE,
+  ownSource,
+  type PairSource,
+} from './pair-source.ts';
 import { type PemPair, selfSigned } from './self-signed.ts';
 
 const DAY_MS = 24 * 3600 * 1000;
@@ -180,6 +186,9 @@ describe('a certificate of one’s own', () => {
     const made = await own.load();
     expect((await stat(path())).mode & 0o777).toBe(0o600);
     expect(await own.load()).toEqual(made);
+    const published = await readFile(join(folder, OWN_CERTIFICATE_FILE), 'utf8');
+    expect(new X509Certificate(published).raw).toEqual(new X509Certificate(made.cert).raw);
+    expect(published).not.toContain('PRIVATE KEY');
     const parsed = new X509Certificate(made.cert);
     expect(parsed.checkIP('127.0.0.1')).toBe('127.0.0.1');
     expect(parsed.checkHost('localhost')).toBe('localhost');

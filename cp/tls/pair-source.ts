@@ -20,7 +20,11 @@ interface NamedFile {
 }
 
 const FILE_SIZE_MAX = 1024 * 1024;
-export const OWN_FILE = 'admin-tls.pem';
+/** Certificate and key: one file, so that they cannot be of different pairs. */
+export const OWN_FILE = 'admin-tls.key';
+/** The certificate alone, for clients to trust: it is passed on, and the key must not be. */
+export const OWN_CERTIFICATE_FILE = 'admin-tls.pem';
+const PUBLIC_FILE_MODE = 0o644;
 const OWN_HOSTS = ['localhost', '127.0.0.1', '::1'];
 const DAY_MS = 24 * 3600 * 1000;
 const OWN_LIFETIME_MS = 365 * DAY_MS;
@@ -42,14 +46,19 @@ export function filesSource(cert: NamedFile, key: NamedFile): PairSource {
 /** A pair that is made in the folder when there is none, and renewed in time. */
 export function ownSource(folder: string, now: () => number): PairSource {
   const path = join(folder, OWN_FILE);
+  const publish = async (pair: string): Promise<PemPair> => {
+    const certPath = join(folder, OWN_CERTIFICATE_FILE);
+    const cert = new X509Certificate(pair).toString();
+    const present = await readFile(certPath, 'utf8').catch(() => '');
+    if (present !== cert) await writeFileAtomic(certPath, cert, PUBLIC_FILE_MODE);
+    return { cert: pair, key: pair };
+  };
   return {
     paths: [path],
     load: async () => {
       const text = await readFile(path, 'utf8').catch(() => '');
-      // One file, so that certificate and key cannot be of different pairs; OpenSSL takes each from it.
-      if (isPair(text) && lifetimeLeft(text, now()) > OWN_RENEWAL_MS) {
-        return { cert: text, key: text };
-      }
+      // OpenSSL takes each from it.
+      if (isPair(text) && lifetimeLeft(text, now()) > OWN_RENEWAL_MS) return publish(text);
       const made = selfSigned({
         name: 'Headgate Admin API (self-signed)',
         hosts: OWN_HOSTS,
@@ -58,7 +67,7 @@ export function ownSource(folder: string, now: () => number): PairSource {
       });
       const pair = `${made.key}${made.cert}`;
       await writeFileAtomic(path, pair, PRIVATE_FILE_MODE);
-      return { cert: pair, key: pair };
+      return publish(pair);
     },
   };
 }

@@ -1,8 +1,9 @@
 /** `/` and `/status`: what this node is and how it fares. */
 import { HEADGATE_VERSION, KONG_VERSION } from '#shared/base/product.ts';
-import type { JsonObject } from '#shared/schema/field.ts';
+import type { JsonObject, JsonValue } from '#shared/schema/field.ts';
 import type { Store } from '../../store/store.ts';
-import type { AdminContext, Endpoint } from '../context.ts';
+import type { AdminContext, AdminRequest, Endpoint } from '../context.ts';
+import { AdminError } from '../errors.ts';
 
 export function informationEndpoints(): Endpoint[] {
   return [
@@ -14,7 +15,9 @@ export function informationEndpoints(): Endpoint[] {
     {
       path: '/status',
       area: 'info',
-      methods: { GET: async (context) => ({ status: 200, body: await status(context) }) },
+      methods: {
+        GET: async (context, request) => ({ status: 200, body: await status(context, request) }),
+      },
     },
   ];
 }
@@ -47,13 +50,14 @@ async function root(context: AdminContext): Promise<JsonObject> {
   };
 }
 
-async function status(context: AdminContext): Promise<JsonObject> {
-  const memory = process.memoryUsage();
+async function status(context: AdminContext, { query }: AdminRequest): Promise<JsonObject> {
+  const { heapUsed } = process.memoryUsage();
+  const heap = inUnit(heapUsed, query.get('unit') ?? 'm', query.get('scale') ?? '2');
   return {
     database: { reachable: await isReachable(context.store) },
     server: context.information.serverStatus(),
     memory: {
-      workers_lua_vms: [{ pid: process.pid, http_allocated_gc: mebibytes(memory.heapUsed) }],
+      workers_lua_vms: [{ pid: process.pid, http_allocated_gc: heap }],
       lua_shared_dicts: {},
     },
   };
@@ -76,6 +80,22 @@ async function isReachable(store: Store): Promise<boolean> {
   }
 }
 
-function mebibytes(bytes: number): string {
-  return `${(bytes / 1048576).toFixed(2)} MiB`;
+const UNITS: ReadonlyMap<string, { readonly bytes: number; readonly name: string }> = new Map([
+  ['k', { bytes: 1024, name: 'KiB' }],
+  ['m', { bytes: 1024 ** 2, name: 'MiB' }],
+  ['g', { bytes: 1024 ** 3, name: 'GiB' }],
+]);
+
+/** `1.50 MiB`, or a number of bytes. Source: Kong `kong/tools/string.lua`, bytes_to_str */
+function inUnit(bytes: number, unit: string, scale: string): JsonValue {
+  if (unit.toLowerCase() === 'b') return bytes;
+  const known = UNITS.get(unit.toLowerCase());
+  if (known === undefined) {
+    const message = `invalid unit '${unit}' (expected 'b', 'k', 'm' or 'g')`;
+    throw new AdminError(400, { message });
+  }
+  if (!/^\d{1,2}$/.test(scale)) {
+    throw new AdminError(400, { message: `invalid scale '${scale}' (expected 0 to 99)` });
+  }
+  return `${(bytes / known.bytes).toFixed(Number(scale))} ${known.name}`;
 }

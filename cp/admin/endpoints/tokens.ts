@@ -4,6 +4,7 @@ import type { JsonObject } from '#shared/schema/field.ts';
 import { defineFields } from '#shared/schema/infer.ts';
 import { type NewToken, TOKENS_MAX, type TokenView } from '../../access/admin-tokens.ts';
 import { areNone, SCOPES } from '../../access/scopes.ts';
+import { isTokenId } from '../../access/token-text.ts';
 import { RESERVED_ACTORS } from '../access.ts';
 import { readFields } from '../arguments.ts';
 import type { AdminContext, AdminRequest, AdminResponse, Endpoint } from '../context.ts';
@@ -13,6 +14,7 @@ function nameError(name: string): string | null {
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(name)) {
     return 'expected 1 to 64 letters, digits, dots, dashes and underscores';
   }
+  if (isTokenId(name)) return 'looks like the id of a token';
   return RESERVED_ACTORS.includes(name) ? `'${name}' is reserved` : null;
 }
 
