@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { JsonObject } from '#shared/schema/field.ts';
 import { type Answer, openTestAdmin, type TestAdmin } from './admin.suite.ts';
+import { LINE_MAX, LOADS_MAX } from './endpoints/config.ts';
 
 let admin: TestAdmin;
 let count = 0;
@@ -497,5 +498,36 @@ describe('the guard of a load', () => {
       removed: [{ kind: 'consumers', id: expect.any(String), key: 'b' }],
     });
     expect(await dataOf(`${ws}/consumers`)).toMatchObject([{ tags: null }, { tags: null }]);
+  });
+});
+
+describe('loading', () => {
+  it('lets others have their turn, however much there is', async () => {
+    const ws = await workspace();
+    const consumers = Array.from({ length: 20_000 }, (_, i) => ({ username: `c${i}` }));
+    let turns = 0;
+    let isOver = false;
+    const watch = (): void => {
+      turns += 1;
+      if (!isOver) setImmediate(watch);
+    };
+    const refused = load(ws, v3({ consumers: [...consumers, { username: 7 }] }));
+    setImmediate(watch);
+    expect((await refused).status).toBe(400);
+    isOver = true;
+    // One for each 500 entities, in each of the steps that look at them.
+    expect(turns).toBeGreaterThanOrEqual(3 * 40);
+  });
+
+  it('is done for so many at once, and others are told when to come back', async () => {
+    const ws = await workspace();
+    const answers = await Promise.all(
+      Array.from({ length: LOADS_MAX + LINE_MAX + 3 }, () => load(ws, SHOP, '?dry_run=true')),
+    );
+    const statuses = answers.map(({ status }) => status);
+    expect(statuses.filter((status) => status === 200).length).toBe(LOADS_MAX + LINE_MAX);
+    const later = answers.find(({ status }) => status === 429);
+    expect(later?.headers.get('retry-after')).toBe('1');
+    expect((await load(ws, SHOP, '?dry_run=true')).status).toBe(200);
   });
 });

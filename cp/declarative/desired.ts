@@ -2,7 +2,6 @@
  * What a configuration makes of a workspace: each of its entities matched with the one that is there,
  * complete, checked by schema and rules, and compared.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { must } from '#shared/base/assert.ts';
 import type { EntityDefinition, JsonObject, JsonValue } from '#shared/schema/field.ts';
@@ -22,9 +21,7 @@ import { MemoryReader } from './memory-reader.ts';
 import type { KindPlan, Wanted } from './plan.ts';
 import { compositeKey, type PresentKind, uniqueFields } from './present.ts';
 import { asReference, danglingText, type References } from './references.ts';
-
-/** Entities looked at before other requests get their turn. */
-const TURN_SIZE = 500;
+import { Turns } from './turns.ts';
 
 export interface DesiredOptions {
   readonly context: AdminContext;
@@ -50,7 +47,7 @@ export class Desired {
   /** The id that an entity really has, where the configuration gives none. */
   readonly #ids = new Map<Item, string>();
   readonly #current = new Map<Item, AnyEntity>();
-  #steps = 0;
+  readonly #turns = new Turns();
 
   constructor(options: DesiredOptions) {
     this.#options = options;
@@ -72,7 +69,7 @@ export class Desired {
     for (const definition of kinds) {
       const wanted: Wanted[] = [];
       for (const draft of drafts.get(definition.name) ?? []) {
-        await this.#turn();
+        await this.#turns.step();
         const finished = await this.#finish(draft, reader);
         if (finished !== null) wanted.push(finished);
       }
@@ -82,11 +79,6 @@ export class Desired {
     return plans;
   }
 
-  async #turn(): Promise<void> {
-    this.#steps += 1;
-    if (this.#steps % TURN_SIZE === 0) await nextTurn();
-  }
-
   /** Finds what is there already: by id, else by whatever is unique. Ids that are given come first. */
   async #match(definition: EntityDefinition): Promise<void> {
     const { items, present } = this.#options;
@@ -94,7 +86,7 @@ export class Desired {
     const own = items.get(definition.name) ?? [];
     const taken = new Set(own.flatMap((item) => (item.hasId ? [item.id] : [])));
     for (const item of own) {
-      await this.#turn();
+      await this.#turns.step();
       const found = item.hasId
         ? there.byId.get(item.id)
         : (this.#unclaimed(item, there, taken) ?? (await this.#byComputed(item, there, taken)));
@@ -196,7 +188,7 @@ export class Desired {
     const { items, errors } = this.#options;
     const drafts: Draft[] = [];
     for (const item of items.get(definition.name) ?? []) {
-      await this.#turn();
+      await this.#turns.step();
       if (errors.isFull) break;
       const draft = this.#draft(item);
       if (draft !== null) drafts.push(draft);

@@ -7,14 +7,14 @@ import { ImportErrors } from './import-errors.ts';
 import { declarableKinds } from './kinds.ts';
 
 describe('a configuration', () => {
-  it('may hold so many entities and no more, nested ones included', () => {
+  it('may hold so many entities and no more, nested ones included', async () => {
     const errors = new ImportErrors();
     const kinds = declarableKinds(REGISTRY.entities);
     const flattener = new Flattener(kinds, new IdMaker(new Uint8Array(32)), errors, 3);
     const service = { name: 's', routes: [{ name: 'a' }, { name: 'b' }] };
-    flattener.flatten({ services: [service] });
+    await flattener.flatten({ services: [service] });
     expect(ENTITIES_MAX).toBeGreaterThan(3);
     const more = new Flattener(kinds, new IdMaker(new Uint8Array(32)), errors, 2);
-    expect(() => more.flatten({ services: [service] })).toThrow(AdminError);
+    await expect(more.flatten({ services: [service] })).rejects.toThrow(AdminError);
   });
 });

@@ -7,6 +7,7 @@ import { FORMAT_MEMBERS } from './format.ts';
 import type { IdMaker } from './ids.ts';
 import { type ImportErrors, invalidConfiguration, type Path } from './import-errors.ts';
 import { childKinds, type ChildKind } from './kinds.ts';
+import { Turns } from './turns.ts';
 
 /** One entity of a configuration. */
 export interface Item {
@@ -39,6 +40,7 @@ export class Flattener {
   readonly #errors: ImportErrors;
   readonly #items: ReadonlyMap<string, Item[]>;
   readonly #max: number;
+  readonly #turns = new Turns();
   #count = 0;
 
   /** @param max  entities */
@@ -57,23 +59,23 @@ export class Flattener {
   }
 
   /** By kind, in order of the kinds given. @throws AdminError 400 when there are too many */
-  flatten(table: JsonObject): ReadonlyMap<string, readonly Item[]> {
+  async flatten(table: JsonObject): Promise<ReadonlyMap<string, readonly Item[]>> {
     const names = new Map(this.#kinds.map((definition) => [definition.name, definition]));
     for (const [name, value] of Object.entries(table)) {
       if (FORMAT_MEMBERS.has(name)) continue;
       const definition = names.get(name);
       if (definition === undefined) this.#errors.addAt([name], 'unknown field');
-      else this.#addList(definition, value, [name], null);
+      else await this.#addList(definition, value, [name], null);
     }
     return this.#items;
   }
 
-  #addList(
+  async #addList(
     definition: EntityDefinition,
     list: JsonValue,
     path: Path,
     parent: Item['parent'],
-  ): void {
+  ): Promise<void> {
     if (list === null) return;
     // An empty table of Lua is an empty list.
     if (isPlainObject(list) && Object.keys(list).length === 0) return;
@@ -83,14 +85,20 @@ export class Flattener {
     }
     for (const [index, member] of list.entries()) {
       if (this.#errors.isFull) return;
+      await this.#turns.step();
       const at = [...path, index];
       const entity = asEntity(definition, member, parent);
       if (entity === null) this.#errors.addAt(at, 'expected a record');
-      else this.#add(definition, entity, at, parent);
+      else await this.#add(definition, entity, at, parent);
     }
   }
 
-  #add(definition: EntityDefinition, entity: JsonObject, path: Path, parent: Item['parent']): void {
+  async #add(
+    definition: EntityDefinition,
+    entity: JsonObject,
+    path: Path,
+    parent: Item['parent'],
+  ): Promise<void> {
     this.#count += 1;
     if (this.#count > this.#max) {
       const error = `more than ${this.#max} entities`;
@@ -120,7 +128,7 @@ export class Flattener {
     must(this.#items.get(definition.name), 'a kind of ours').push(item);
     for (const [child, value] of nested) {
       const below = { item, field: child.field };
-      this.#addList(child.definition, value, [...path, child.definition.name], below);
+      await this.#addList(child.definition, value, [...path, child.definition.name], below);
     }
   }
 }

@@ -35,17 +35,17 @@ export interface Configuration {
  *
  * @throws AdminError 400
  */
-export function readTable(
+export async function readTable(
   context: AdminContext,
   workspace: string,
   table: JsonObject,
   isFlattened: boolean,
-): Configuration {
+): Promise<Configuration> {
   const errors = new ImportErrors();
   const { isTransformed } = readFormat(table, workspace, errors);
   const kinds = declarableKinds(context.registry.entities);
   const flattener = new Flattener(kinds, new IdMaker(context.tagKey), errors);
-  const items = flattener.flatten(migrated(table));
+  const items = await flattener.flatten(migrated(table));
   errors.throwIfAny(isFlattened);
   return { kinds, items, isTransformed, isFlattened };
 }

@@ -9,7 +9,7 @@ import { readYamlApart } from './yaml-thread.ts';
 /** Longest body, in bytes (decision 15). */
 export const CONFIG_BODY_MAX = 128 * 1024 * 1024;
 /** Members and elements at all levels of JSON. */
-const VALUES_MAX = 10_000_000;
+const VALUES_MAX = 5_000_000;
 
 const YAML_TYPES = ['application/yaml', 'text/yaml', 'application/x-yaml'];
 

@@ -1,5 +1,6 @@
 /** A YAML text read in a thread with bounds on memory and time. */
 import { Worker } from 'node:worker_threads';
+import { Slots } from '../slots.ts';
 import type { YamlResult } from './yaml.ts';
 
 export interface ThreadLimits {
@@ -11,23 +12,18 @@ export interface ThreadLimits {
 const LIMITS: ThreadLimits = { heapMb: 1_536, timeoutMs: 60_000 };
 /** A thread takes memory of its own, so only so many run at once; the rest wait for them. */
 const THREADS_MAX = 2;
-
-let running = 0;
-const waiting: (() => void)[] = [];
+/** Loads are bounded where they come in, and each has one text. */
+const slots = new Slots(THREADS_MAX);
 
 export async function readYamlApart(
   text: string,
   limits: ThreadLimits = LIMITS,
 ): Promise<YamlResult> {
-  if (running >= THREADS_MAX) await new Promise<void>((resolve) => waiting.push(resolve));
-  else running += 1;
+  const release = await slots.take();
   try {
     return await inThread(text, limits);
   } finally {
-    // Whoever waits takes over the place of the one that is done.
-    const next = waiting.shift();
-    if (next === undefined) running -= 1;
-    else next();
+    release();
   }
 }
 

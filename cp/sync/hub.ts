@@ -14,7 +14,7 @@ import { loadPublished } from './feed-source.ts';
 import { NodeCache } from './node-cache.ts';
 import type { Session, SessionHost } from './runner.ts';
 import type { Admission, Member, Report } from './session.ts';
-import { Slots } from './slots.ts';
+import { Slots } from '../slots.ts';
 
 const TICK_MS = 1_000;
 /** `shards` frames on their way at once: bounds memory when all nodes come back together. */

@@ -15,7 +15,7 @@ import {
   type SessionEvent,
   type SessionState,
 } from './session.ts';
-import type { Slots } from './slots.ts';
+import type { Slots } from '../slots.ts';
 
 /** The transport's side of a session. */
 export interface Socket {

@@ -10,9 +10,16 @@ import {
 } from '../../declarative/import.ts';
 import { countsOf, type Loaded, reportOf, summaryOf } from '../../declarative/report.ts';
 import { readConfiguration } from '../../declarative/request.ts';
+import { Slots } from '../../slots.ts';
 import { isAuthorized } from '../access.ts';
 import { commit, readSwitch } from '../commit.ts';
-import type { AdminContext, AdminRequest, AdminResponse, Endpoint } from '../context.ts';
+import type {
+  AdminContext,
+  AdminHandler,
+  AdminRequest,
+  AdminResponse,
+  Endpoint,
+} from '../context.ts';
 import { refuseConditions } from '../entity-tag.ts';
 import { areaOf } from '../routes.ts';
 import { showAll } from '../show.ts';
@@ -21,10 +28,31 @@ import type { EntityWriter } from '../writer.ts';
 /** What a load did: `created=3, updated=0, removed=1`. */
 export const CHANGES_HEADER = 'Headgate-Changes';
 
+/** At once, in one control plane: each may hold hundreds of megabytes. */
+export const LOADS_MAX = 4;
+export const LINE_MAX = 32;
+const RETRY_S = 1;
+
 const YAML_TYPE = /\b(application|text)\/(x-)?yaml\b/;
 
 export function configEndpoints(): Endpoint[] {
-  return [{ path: '/config', methods: { GET: get, POST: post } }];
+  const slots = new Slots(LOADS_MAX);
+  const load: AdminHandler = async (context, request) => {
+    if (slots.waiting >= LINE_MAX) return tooMany();
+    // A body is not read before its turn, so those in line take no memory.
+    const release = await slots.take();
+    try {
+      return await post(context, request);
+    } finally {
+      release();
+    }
+  };
+  return [{ path: '/config', methods: { GET: get, POST: load } }];
+}
+
+function tooMany(): AdminResponse {
+  const message = `${LOADS_MAX} configurations are being loaded and ${LINE_MAX} wait; try again later`;
+  return { status: 429, body: { message }, headers: { 'Retry-After': String(RETRY_S) } };
 }
 
 async function get(context: AdminContext, request: AdminRequest): Promise<AdminResponse> {
@@ -48,7 +76,7 @@ async function post(context: AdminContext, request: AdminRequest): Promise<Admin
   const isChecked = query.get('check_hash') === '1';
   const isFlattened = /^(true|1|on|yes)$/i.test(query.get('flatten_errors') ?? '');
   const table = await readConfiguration(request.raw);
-  const configuration = readTable(context, workspaceName, table, isFlattened);
+  const configuration = await readTable(context, workspaceName, table, isFlattened);
   return commit(context, request, async (writer) => {
     const loaded = await planImport(context, writer, configuration);
     const counts = countsOf(loaded);

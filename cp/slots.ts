@@ -7,6 +7,11 @@ export class Slots {
     this.#free = count;
   }
 
+  /** How many have asked for a place and wait for it. */
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
   /** Resolves with the function that gives the place back; calling it again does nothing. */
   async take(): Promise<() => void> {
     if (this.#free > 0) this.#free -= 1;
