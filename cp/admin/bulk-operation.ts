@@ -95,11 +95,13 @@ function addressOf(given: Parsed, entities: Entities): Address {
     if (key !== null || parent !== null)
       throw schemaViolation({ path: "says it all; 'key' and 'parent' go with 'kind'" });
     const address = addressOfPath(path, entities);
-    if (address === null) throw schemaViolation({ path: `no entities have the path ${path}` });
+    if (address === null)
+      throw schemaViolation({ path: `no entities have the path ${path.slice(0, 500)}` });
     return address;
   }
   const definition = writable(entities, kind);
-  if (definition === null) throw schemaViolation({ kind: `no kind of entities named '${kind}'` });
+  if (definition === null)
+    throw schemaViolation({ kind: `no kind of entities named '${kind?.slice(0, 500)}'` });
   if (parent === null) return { definition, key, parent: null };
   const above = writable(entities, parent.kind);
   const field = above === null ? null : fieldTo(definition, above);

@@ -74,6 +74,7 @@ describe('a write with an Idempotency-Key', () => {
       'host=a.test',
       { 'content-type': 'application/x-www-form-urlencoded' },
     ],
+    ['condition', 'POST', '/services', { host: 'a.test' }, { 'if-none-match': '"x"' }],
   ])('is not another request: of another %s', async (what, method, path, body, headers) => {
     const key = newKey();
     await admin.call('PUT', '/services/x', { host: 'x' });

@@ -66,7 +66,8 @@ export function repeatableOf(raw: Request, { tagKey, owner, workspace }: Scope):
   const hash = (purpose: string) => createHmac('sha256', tagKey).update(`${purpose}\n`);
   const id = hash('idempotency-key').update(JSON.stringify([owner, workspace, key]));
   const { pathname, search } = new URL(raw.url);
-  const head = [raw.method, pathname, search, raw.headers.get('content-type')];
+  const meant = ['content-type', 'if-match', 'if-none-match'].map((name) => raw.headers.get(name));
+  const head = [raw.method, pathname, search, ...meant];
   const seen = hash('idempotency-request').update(JSON.stringify(head));
   let digest: string | null = null;
   return {
