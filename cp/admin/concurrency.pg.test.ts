@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { REGISTRY } from '#shared/registry.ts';
 import { silent } from '../../test/support/pglite.ts';
+import { skipWithoutPostgres } from '../../test/support/missing-postgres.ts';
 import { startPostgres } from '../../test/support/postgres.ts';
 import { openPg } from '../store/drivers/pg.ts';
 import { openStoreOn } from '../store/open-store.ts';
@@ -122,7 +123,7 @@ function suite(createDatabase: () => Promise<string>): void {
 }
 
 if ('missing' in postgres) {
-  describe.skip(postgres.missing, () => it('needs PostgreSQL', () => {}));
+  skipWithoutPostgres(postgres);
 } else {
   afterAll(() => postgres.stop());
   describe('many at once', () => suite(() => postgres.createDatabase()));

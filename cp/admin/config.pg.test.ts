@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { REGISTRY } from '#shared/registry.ts';
 import { silent } from '../../test/support/pglite.ts';
+import { skipWithoutPostgres } from '../../test/support/missing-postgres.ts';
 import { startPostgres } from '../../test/support/postgres.ts';
 import { openPg } from '../store/drivers/pg.ts';
 import { type OpenedStore, openStoreOn } from '../store/open-store.ts';
@@ -12,7 +13,7 @@ import { openTestAdmin, type TestAdmin } from './admin.suite.ts';
 const postgres = await startPostgres();
 
 if ('missing' in postgres) {
-  describe.skip(postgres.missing, () => it('needs PostgreSQL', () => {}));
+  skipWithoutPostgres(postgres);
 } else {
   describe('loads at once', () => {
     let dataDir = '';

@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { REGISTRY } from '#shared/registry.ts';
 import { startCuttingProxy } from '../../test/support/cutting-proxy.ts';
 import { silent } from '../../test/support/pglite.ts';
+import { skipWithoutPostgres } from '../../test/support/missing-postgres.ts';
 import { startPostgres } from '../../test/support/postgres.ts';
 import { openPg } from '../store/drivers/pg.ts';
 import { type OpenedStore, openStoreOn } from '../store/open-store.ts';
@@ -13,7 +14,7 @@ import { openTestAdmin, type TestAdmin } from './admin.suite.ts';
 const postgres = await startPostgres();
 
 if ('missing' in postgres) {
-  describe.skip(postgres.missing, () => it('needs PostgreSQL', () => {}));
+  skipWithoutPostgres(postgres);
 } else {
   describe('a request that is repeated', async () => {
     const proxy = await startCuttingProxy(postgres.port);

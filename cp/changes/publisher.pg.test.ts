@@ -13,6 +13,7 @@ import { processInsert } from '#shared/schema/process.ts';
 import { decodeDownFrame } from '#shared/wire/codec.ts';
 import { eventually } from '../../test/support/eventually.ts';
 import { silent } from '../../test/support/pglite.ts';
+import { skipWithoutPostgres } from '../../test/support/missing-postgres.ts';
 import { startPostgres } from '../../test/support/postgres.ts';
 import { openPg } from '../store/drivers/pg.ts';
 import { openStoreOn, type OpenedStore } from '../store/open-store.ts';
@@ -37,7 +38,7 @@ async function insert({ store }: OpenedStore, name: string): Promise<void> {
 }
 
 if ('missing' in postgres) {
-  describe.skip(postgres.missing, () => it('needs PostgreSQL', () => {}));
+  skipWithoutPostgres(postgres);
 } else {
   const closing: (() => Promise<unknown>)[] = [() => postgres.stop()];
   afterAll(async () => {

@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { afterAll, describe, expect, it } from 'vitest';
+import { skipWithoutPostgres } from '../../test/support/missing-postgres.ts';
 import { startPostgres } from '../../test/support/postgres.ts';
 import { silent } from '../store/context.suite.ts';
 import { openPg } from '../store/drivers/pg.ts';
@@ -11,7 +12,7 @@ const postgres = await startPostgres();
 const DUMP_BYTES_MAX = 256 * 1024 * 1024;
 
 if ('missing' in postgres) {
-  describe.skip(postgres.missing, () => it('needs PostgreSQL', () => {}));
+  skipWithoutPostgres(postgres);
 } else {
   afterAll(() => postgres.stop());
 

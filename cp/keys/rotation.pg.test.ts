@@ -1,5 +1,6 @@
 /** Two control planes on one server, both written through while all keys are changed. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { skipWithoutPostgres } from '../../test/support/missing-postgres.ts';
 import { startPostgres } from '../../test/support/postgres.ts';
 import { keyauthCredential } from '#shared/plugins/key-auth/entities.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
@@ -147,7 +148,7 @@ function suite(createDatabase: () => Promise<string>): void {
 }
 
 if ('missing' in postgres) {
-  describe.skip(postgres.missing, () => it('needs PostgreSQL', () => {}));
+  skipWithoutPostgres(postgres);
 } else {
   afterAll(() => postgres.stop());
   describe('a rotation of the keys while clients write through two control planes', () =>

@@ -8,6 +8,7 @@ import { service } from '#shared/entities/service.ts';
 import type { Logger } from '#shared/platform/platform.ts';
 import { startCuttingProxy } from '../../test/support/cutting-proxy.ts';
 import { eventually } from '../../test/support/eventually.ts';
+import { skipWithoutPostgres } from '../../test/support/missing-postgres.ts';
 import { startPostgres } from '../../test/support/postgres.ts';
 import { openPg } from './drivers/pg.ts';
 import { CONNECT_TIMEOUT_MS, POOL_SIZE_MAX } from './drivers/pool.ts';
@@ -18,7 +19,7 @@ import { changesOf, entityOf, failureOf } from './context.suite.ts';
 const postgres = await startPostgres();
 
 if ('missing' in postgres) {
-  describe.skip(postgres.missing, () => it('needs PostgreSQL', () => {}));
+  skipWithoutPostgres(postgres);
 } else {
   describe('the store, when the database fails', async () => {
     const proxy = await startCuttingProxy(postgres.port);

@@ -1,5 +1,6 @@
-import { afterAll, describe, it } from 'vitest';
+import { afterAll } from 'vitest';
 import { startNeonBridge } from '../../test/support/neon-bridge.ts';
+import { skipWithoutPostgres } from '../../test/support/missing-postgres.ts';
 import { startPostgres } from '../../test/support/postgres.ts';
 import { openNeon } from './drivers/neon.ts';
 import { storeSuite } from './store.suite.ts';
@@ -7,7 +8,7 @@ import { storeSuite } from './store.suite.ts';
 const postgres = await startPostgres();
 
 if ('missing' in postgres) {
-  describe.skip(postgres.missing, () => it('needs PostgreSQL', () => {}));
+  skipWithoutPostgres(postgres);
 } else {
   const bridge = await startNeonBridge(postgres.port);
   afterAll(async () => {

@@ -1,4 +1,5 @@
-import { afterAll, describe, it } from 'vitest';
+import { afterAll } from 'vitest';
+import { skipWithoutPostgres } from '../../test/support/missing-postgres.ts';
 import { startPostgres } from '../../test/support/postgres.ts';
 import { openPg } from './drivers/pg.ts';
 import { storeSuite } from './store.suite.ts';
@@ -6,7 +7,7 @@ import { storeSuite } from './store.suite.ts';
 const postgres = await startPostgres();
 
 if ('missing' in postgres) {
-  describe.skip(postgres.missing, () => it('needs PostgreSQL', () => {}));
+  skipWithoutPostgres(postgres);
 } else {
   afterAll(() => postgres.stop());
   storeSuite({

@@ -1,7 +1,7 @@
 /** How to reach a language model: what all plugins that call one have in common. */
 import type { EntityCheck } from '../schema/field.ts';
 import { defineField, defineFields, type RecordOf } from '../schema/infer.ts';
-import { url } from '../schema/typedefs.ts';
+import { host, port, url } from '../schema/typedefs.ts';
 
 export const maxRequestBodySize = defineField({
   type: 'integer',
@@ -201,3 +201,25 @@ function statisticsError(config: RecordOf<typeof LLM_FIELDS>): string | null {
   if (!isCounted || route !== 'llm/v1/completions') return null;
   return `${model.provider} does not support statistics when route_type is ${route}`;
 }
+
+/** Of plugins that ask a model themselves, rather than pass a request on to it. */
+export const MODEL_CALL = defineFields({
+  http_timeout: {
+    type: 'integer',
+    required: true,
+    default: 60_000,
+    description: 'Milliseconds to wait for the model.',
+  },
+  https_verify: {
+    type: 'boolean',
+    required: true,
+    default: true,
+    description: 'Whether the certificate of the provider is verified.',
+  },
+  max_request_body_size: maxRequestBodySize,
+  http_proxy_host: host,
+  http_proxy_port: port,
+  https_proxy_host: host,
+  https_proxy_port: port,
+  llm,
+});

@@ -1,8 +1,8 @@
 /** ai-request-transformer: lets a language model rewrite the request. */
 import { regexError } from '../../schema/attributes.ts';
 import { defineFields } from '../../schema/infer.ts';
-import { host, noConsumer, port, protocolsHttp } from '../../schema/typedefs.ts';
-import { llm, maxRequestBodySize } from '../llm.ts';
+import { noConsumer, protocolsHttp } from '../../schema/typedefs.ts';
+import { MODEL_CALL } from '../llm.ts';
 import { definePlugin } from '../plugin.ts';
 
 const config = defineFields({
@@ -17,24 +17,7 @@ const config = defineFields({
     custom_validator: regexError,
     description: 'Regular expression: its first match in the answer of the model becomes the body.',
   },
-  http_timeout: {
-    type: 'integer',
-    required: true,
-    default: 60_000,
-    description: 'Milliseconds to wait for the model.',
-  },
-  https_verify: {
-    type: 'boolean',
-    required: true,
-    default: true,
-    description: 'Whether the certificate of the provider is verified.',
-  },
-  max_request_body_size: maxRequestBodySize,
-  http_proxy_host: host,
-  http_proxy_port: port,
-  https_proxy_host: host,
-  https_proxy_port: port,
-  llm,
+  ...MODEL_CALL,
 });
 
 export const aiRequestTransformer = definePlugin({

@@ -1,8 +1,8 @@
 /** ai-response-transformer: lets a language model rewrite the response. */
 import { regexError } from '../../schema/attributes.ts';
 import { defineFields } from '../../schema/infer.ts';
-import { host, port, protocolsHttp } from '../../schema/typedefs.ts';
-import { llm, maxRequestBodySize } from '../llm.ts';
+import { protocolsHttp } from '../../schema/typedefs.ts';
+import { MODEL_CALL } from '../llm.ts';
 import { definePlugin } from '../plugin.ts';
 
 const config = defineFields({
@@ -23,24 +23,7 @@ const config = defineFields({
     default: false,
     description: 'Whether the answer is JSON with status, headers and body of the response.',
   },
-  http_timeout: {
-    type: 'integer',
-    required: true,
-    default: 60_000,
-    description: 'Milliseconds to wait for the model.',
-  },
-  https_verify: {
-    type: 'boolean',
-    required: true,
-    default: true,
-    description: 'Whether the certificate of the provider is verified.',
-  },
-  max_request_body_size: maxRequestBodySize,
-  http_proxy_host: host,
-  http_proxy_port: port,
-  https_proxy_host: host,
-  https_proxy_port: port,
-  llm,
+  ...MODEL_CALL,
 });
 
 export const aiResponseTransformer = definePlugin({
