@@ -17,7 +17,7 @@ import type { Keyring } from '../keys/keyring.ts';
 import type { Db } from '../store/db.ts';
 import { SYSTEM_WORKSPACE } from '../store/migrations/0001-init.ts';
 import type { Reader } from '../store/store.ts';
-import { dropWorkspace, readWorkspace, type SliceContext } from './slice.ts';
+import { dropWorkspace, readWorkspace, type SliceChange, type SliceContext } from './slice.ts';
 import { groupKeys, LEVEL, PLACEMENT_GENERATION } from './to-wire.ts';
 
 /** Channel on which other control planes learn of a new revision; payload: the group's id. */
@@ -185,22 +185,22 @@ async function readSlices(
     readonly versions: Readonly<Record<string, number>>;
   },
 ): Promise<{ upserts: ConfigRecord[]; removals: RecordKey[] }> {
-  const upserts: ConfigRecord[] = [];
-  const removals: RecordKey[] = [];
+  const changes: SliceChange[] = [];
   for (const [ws, version] of Object.entries(at.versions)) {
     // Other workspaces, so other records that say which there are.
     const isOther = ws === SYSTEM_WORKSPACE && !isOfSame(at.published, at.versions);
     const from = isOther ? null : (at.published[ws] ?? null);
     if (from === version) continue;
-    const change = await readWorkspace(context, ws, from, version);
-    upserts.push(...change.upserts);
-    removals.push(...change.removals);
+    changes.push(await readWorkspace(context, ws, from, version));
   }
   for (const ws of Object.keys(at.published)) {
     if (at.versions[ws] !== undefined) continue;
-    removals.push(...(await dropWorkspace(context, ws)).removals);
+    changes.push(await dropWorkspace(context, ws));
   }
-  return { upserts, removals };
+  return {
+    upserts: changes.flatMap(({ upserts }) => upserts),
+    removals: changes.flatMap(({ removals }) => removals),
+  };
 }
 
 /** The tree in memory when it is the newest, else what the database says was published. */
