@@ -63,7 +63,8 @@ it('swaps tables under load, and every response is of one version', async () => 
   expect(seen.filter(({ status }) => status !== 200)).toEqual([]);
   expect(seen.filter(({ filtered, asked }) => filtered !== asked)).toEqual([]);
   expect(gateway.listener.connectionCount).toBe(CONNECTIONS);
-  const remaining = Math.min(...seen.map((each) => each.remaining));
+  // Too many to spread: a quick machine sees more than a call takes arguments.
+  const remaining = seen.reduce((least, each) => Math.min(least, each.remaining), Infinity);
   expect(remaining).toBe(100_000_000 - seen.length);
   agent.destroy();
 });
