@@ -26,6 +26,7 @@ export function fromRequest(request: Request): GatewayRequest {
     body: bodyOf(request, headers),
     peerAddress: peerOf(cf !== undefined, headers),
     peerPort: 0,
+    localAddress: '',
     localPort: portOf(authority) ?? DEFAULT_PORT[scheme],
     tls:
       scheme === 'https'

@@ -199,5 +199,5 @@ function fromResponse(response: Response): UpstreamResponse {
   }
   const body =
     response.body === null ? null : new WebBody(response.body, contentLength(headers), null);
-  return { status: response.status, headers, body };
+  return { status: response.status, headers, body, tunnel: null };
 }

@@ -32,6 +32,7 @@ export class ClientConnection {
   readonly scheme: 'http' | 'https';
   readonly peerAddress: string;
   readonly peerPort: number;
+  readonly localAddress: string;
   readonly localPort: number;
   readonly tls: DownstreamTls | null;
   /** What is being carried out. */
@@ -45,6 +46,7 @@ export class ClientConnection {
     this.scheme = isTls ? 'https' : 'http';
     this.peerAddress = unmapped(socket.remoteAddress ?? '');
     this.peerPort = socket.remotePort ?? 0;
+    this.localAddress = unmapped(socket.localAddress ?? '');
     this.localPort = socket.localPort ?? 0;
     this.tls = isTls ? readTls(socket) : null;
   }

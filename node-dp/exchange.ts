@@ -64,7 +64,7 @@ export class Exchange implements Dispatcher.DispatchHandler, Flow {
     if (problem !== null) throw new InvalidResponseError(problem);
     const length = declaredLength(headers);
     this.#download = new Download(length, this);
-    const head: Head = { status, headers, body: this.#download };
+    const head: Head = { status, headers, body: this.#download, tunnel: null };
     this.#head = head;
     this.#waiting.resolve(head);
   }

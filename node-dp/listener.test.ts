@@ -50,6 +50,7 @@ function ok(outcomes: Outcome[], changes: Partial<GatewayResponse> = {}): Gatewa
     status: 200,
     headers: new HeaderList(['X-From', 'gateway']),
     body: utf8('hello'),
+    tunnel: null,
     filters: [],
     onFinish: (outcome) => outcomes.push(outcome),
     ...changes,

@@ -101,7 +101,14 @@ describe('a client', () => {
     const end = Buffer.alloc(8_000_000);
     const { port, listener } = await started.gateway(proxyTo(1).tables(), {
       sendIdleMs: 300,
-      handle: ({ headers }) => ({ status: 200, headers, body: end, filters: [], onFinish() {} }),
+      handle: ({ headers }) => ({
+        status: 200,
+        headers,
+        body: end,
+        tunnel: null,
+        filters: [],
+        onFinish() {},
+      }),
     });
     const socket = connect({ host: '127.0.0.1', port });
     socket.pause();

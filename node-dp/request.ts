@@ -42,6 +42,10 @@ export class NodeRequest implements GatewayRequest, Abort {
     return this.#connection.peerPort;
   }
 
+  get localAddress(): string {
+    return this.#connection.localAddress;
+  }
+
   get localPort(): number {
     return this.#connection.localPort;
   }

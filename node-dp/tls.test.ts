@@ -30,7 +30,14 @@ describe.skipIf(!hasOpenssl())('over TLS', () => {
       handle: (received): GatewayResponse => {
         seen.push(received);
         const body = utf8('hello');
-        return { status: 200, headers: new HeaderList(), body, filters: [], onFinish: () => {} };
+        return {
+          status: 200,
+          headers: new HeaderList(),
+          body,
+          tunnel: null,
+          filters: [],
+          onFinish: () => {},
+        };
       },
     });
     ({ port } = await listener.start());
@@ -42,11 +49,18 @@ describe.skipIf(!hasOpenssl())('over TLS', () => {
     rmSync(folder, { recursive: true });
   });
 
+  function tlsFor(serverName: string | null, verify: boolean): UpstreamRequest['tls'] {
+    return { serverName, verify, verifyDepth: null, ca: null, clientCertificate: null };
+  }
+
   function request(tls: UpstreamRequest['tls']): UpstreamRequest {
     return {
       scheme: 'https',
       host: '127.0.0.1',
+      address: null,
       port,
+      httpVersion: '1.1',
+      upgrade: null,
       method: 'GET',
       target: '/',
       headers: new HeaderList(['Host', 'a.example']),
@@ -60,7 +74,7 @@ describe.skipIf(!hasOpenssl())('over TLS', () => {
   }
 
   it('a listener serves, and says what the client asked for', async () => {
-    const response = await transport.send(request({ serverName: 'a.example', verify: false }));
+    const response = await transport.send(request(tlsFor('a.example', false)));
 
     expect(Buffer.from(await readAll(response.body)).toString()).toBe('hello');
     expect(seen.at(-1)?.scheme).toBe('https');
@@ -68,7 +82,7 @@ describe.skipIf(!hasOpenssl())('over TLS', () => {
   });
 
   it('the transport names no server where it was told none and connects by address', async () => {
-    await transport.send(request({ serverName: null, verify: false }));
+    await transport.send(request(tlsFor(null, false)));
 
     expect(seen.at(-1)?.tls?.serverName).toBeNull();
   });
@@ -77,7 +91,7 @@ describe.skipIf(!hasOpenssl())('over TLS', () => {
     const before = seen.length;
 
     const error: unknown = await transport
-      .send(request({ serverName: 'a.example', verify: true }))
+      .send(request(tlsFor('a.example', true)))
       .catch((reason: unknown) => reason);
 
     expect(error).toBeInstanceOf(UpstreamError);

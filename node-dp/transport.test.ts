@@ -22,7 +22,10 @@ function request(target: string, changes: Partial<UpstreamRequest> = {}): Upstre
   return {
     scheme: 'http',
     host: upstream.host,
+    address: null,
     port: upstream.port,
+    httpVersion: '1.1',
+    upgrade: null,
     method: 'GET',
     target,
     headers: new HeaderList(['Host', 'a']),

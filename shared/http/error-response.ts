@@ -73,7 +73,14 @@ export function errorResponse(
     body = utf8(errorText(format, facts.message, facts.requestId));
   }
   for (const [name, value] of headers) list.set(name, value);
-  return { status: facts.status, headers: list, body, filters: [], onFinish: NO_FINISH };
+  return {
+    status: facts.status,
+    headers: list,
+    body,
+    tunnel: null,
+    filters: [],
+    onFinish: NO_FINISH,
+  };
 }
 
 /** The format with the highest quality; the first of equals; JSON when nothing fits. */

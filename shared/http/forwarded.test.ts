@@ -20,6 +20,7 @@ function request(peerAddress: string, ...raw: string[]): GatewayRequest {
     body: null,
     peerAddress,
     peerPort: 50_000,
+    localAddress: '192.0.2.2',
     localPort: 8000,
     tls: null,
     abort: { aborted: false, onAbort: () => () => {} },

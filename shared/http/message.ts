@@ -1,5 +1,5 @@
 /** The two messages of an exchange, as the core sees them on every runtime (decision 16). */
-import type { Abort } from '../platform/platform.ts';
+import type { Abort, Tunnel } from '../platform/platform.ts';
 import type { Body, BodyFilter } from './body.ts';
 import type { HeaderList } from './headers.ts';
 
@@ -16,7 +16,8 @@ export interface GatewayRequest {
   /** The connected peer, before any header is believed. IPv4-mapped addresses are unmapped. */
   readonly peerAddress: string;
   readonly peerPort: number;
-  /** Port of the listener. */
+  /** Address and port that the client connected to; the empty string where nobody tells. */
+  readonly localAddress: string;
   readonly localPort: number;
   readonly tls: DownstreamTls | null;
   /** Fires when the client goes away. */
@@ -26,8 +27,8 @@ export interface GatewayRequest {
    * own affair and never reaches the core.
    */
   readonly sendInterim: ((status: number, headers: HeaderList) => void) | null;
-  /** Takes over the connection after a 101; null where the runtime cannot or none was asked for. */
-  readonly upgrade: unknown;
+  /** A switch that was asked for and that the listener can carry out; null for anything else. */
+  readonly upgrade: 'websocket' | null;
 }
 
 export interface DownstreamTls {
@@ -47,6 +48,8 @@ export interface GatewayResponse {
   /** Complete; the listener only frames. It may replace Content-Length / Transfer-Encoding. */
   readonly headers: HeaderList;
   readonly body: Body;
+  /** With a 101 only: what the listener joins the client's connection to. */
+  readonly tunnel: Tunnel | null;
   /** Run over the body in order; with any, the length is unknown until the end. */
   readonly filters: readonly BodyFilter[];
   /** The listener calls it exactly once, when the exchange is over. Starts the log phase. */

@@ -1,7 +1,7 @@
 /**
  * The ports: everything in which the runtimes differ. `shared/` reaches time, randomness and I/O only
  * through these; a data plane implements them once. Each port has a suite in `test/conformance/` that
- * both runtimes run. (A `Resolver` and a `CacheStore` join when something uses them.)
+ * both runtimes run. (A `CacheStore` joins when something uses it.)
  */
 import type { MaybePromise } from '../base/maybe-promise.ts';
 import type { Body } from '../http/body.ts';
@@ -73,9 +73,15 @@ export interface Abort {
 /** What goes to a target. Built by the core, sent by the transport as it stands. */
 export interface UpstreamRequest {
   readonly scheme: 'http' | 'https';
-  /** Host name or address to connect to (IPv6 without brackets). */
+  /** Host name or address that is meant (IPv6 without brackets). */
   readonly host: string;
+  /** Address to connect to, when the core has resolved `host`; null: the transport finds it. */
+  readonly address: string | null;
   readonly port: number;
+  /** `2` is for gRPC: by ALPN over TLS, by prior knowledge in clear text. */
+  readonly httpVersion: '1.1' | '2';
+  /** Asks to switch protocols: a 101 brings a tunnel, any other answer is an ordinary one. */
+  readonly upgrade: 'websocket' | null;
   readonly method: string;
   /** Path and query as sent: concatenated, never resolved against a base. */
   readonly target: string;
@@ -94,12 +100,36 @@ export interface UpstreamRequest {
 export interface UpstreamTls {
   readonly serverName: string | null;
   readonly verify: boolean;
+  /** Longest chain accepted, intermediates only; null for the library's own limit. */
+  readonly verifyDepth: number | null;
+  /** PEM texts of the only authorities to trust; null for the runtime's own. Same list, same object. */
+  readonly ca: readonly string[] | null;
+  readonly clientCertificate: ClientCertificate | null;
+}
+
+/** What we show to upstreams that ask who we are. Same certificate, same object. */
+export interface ClientCertificate {
+  readonly id: string;
+  /** PEM, leaf first. */
+  readonly cert: string;
+  /** PEM. */
+  readonly key: string;
 }
 
 export interface UpstreamResponse {
   readonly status: number;
   readonly headers: HeaderList;
   readonly body: Body;
+  /** With a 101 only; null otherwise. */
+  readonly tunnel: Tunnel | null;
+}
+
+/**
+ * The upstream's side of a connection that has switched protocols. Made by a transport, joined to the
+ * client's side by the listener of the same runtime; the core only hands it over, or lets it go.
+ */
+export interface Tunnel {
+  cancel(): void;
 }
 
 export type UpstreamFailure =
@@ -131,6 +161,37 @@ export interface Transport {
    * @throws UpstreamError, and nothing else
    */
   send(request: UpstreamRequest): Promise<UpstreamResponse>;
+}
+
+/** One address that a name stands for. */
+export interface ResolvedAddress {
+  /** IPv4 or IPv6, without brackets. */
+  readonly address: string;
+  /** Of an SRV record; null where the name gives none. */
+  readonly port: number | null;
+  /** Of an SRV record (0 counts as 1); 1 otherwise. */
+  readonly weight: number;
+}
+
+export interface Resolution {
+  /** Never empty. The same names and records give the same order. */
+  readonly addresses: readonly ResolvedAddress[];
+  /** On the monotonic clock, ms: from then on it is asked again. */
+  readonly expiresAt: number;
+}
+
+/** Names to addresses. At the edge there is none: the platform resolves as it connects. */
+export interface Resolver {
+  /**
+   * What is known and current at once, otherwise a promise. Addresses are answered as they stand.
+   * @param useSrv  ask for SRV records under this very name first (Kong's `use_srv_name` aside)
+   * @throws ResolveError, and nothing else (as a rejection)
+   */
+  resolve(name: string, useSrv: boolean): MaybePromise<Resolution>;
+}
+
+export class ResolveError extends Error {
+  override readonly name = 'ResolveError';
 }
 
 /** A verified configuration as kept on disk, in KV or in a Durable Object. Text only, as received. */

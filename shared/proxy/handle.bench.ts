@@ -28,6 +28,7 @@ const platform: Platform = {
     send: () =>
       Promise.resolve({
         status: 200,
+        tunnel: null,
         headers: new HeaderList([
           'Content-Type',
           'text/plain',

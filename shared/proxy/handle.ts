@@ -106,10 +106,14 @@ function matchRoute(ctx: Exchange, tables: Tables): RouteTable {
     method: request.method,
     host: request.headers.get('host'),
     path: ctx.path,
+    query: ctx.query,
     scheme: request.scheme,
-    port: request.localPort,
     headers: request.headers,
     sni: request.tls === null ? null : request.tls.serverName,
+    sourceAddress: ctx.clientAddress,
+    sourcePort: request.peerPort,
+    address: request.localAddress,
+    port: request.localPort,
   };
   const match = tables.router.match(facts);
   const routed = match === null ? undefined : tables.routes.get(match.entry);
@@ -186,7 +190,7 @@ function lastResort(ctx: Exchange, error: unknown): GatewayResponse {
   logCrash(ctx, error);
   const headers = new HeaderList(['Content-Type', 'application/json; charset=utf-8']);
   const body = utf8('{"message":"An unexpected error occurred"}');
-  return { status: 500, headers, body, filters: [], onFinish: NO_FINISH };
+  return { status: 500, headers, body, tunnel: null, filters: [], onFinish: NO_FINISH };
 }
 
 function logCrash(ctx: Exchange, error: unknown): void {

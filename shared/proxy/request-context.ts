@@ -143,7 +143,7 @@ export class Exchange implements RequestContext {
       bytes = utf8(JSON.stringify(body));
       if (!list.has('content-type')) list.append('Content-Type', JSON_TYPE);
     }
-    return { status, headers: list, body: bytes, filters: [], onFinish: NO_FINISH };
+    return { status, headers: list, body: bytes, tunnel: null, filters: [], onFinish: NO_FINISH };
   }
 
   error(

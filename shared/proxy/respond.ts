@@ -69,7 +69,8 @@ function finalize(
   } else if (filters.length > 0) {
     headers.remove('content-length');
   }
-  return { status, headers, body, filters: kept, onFinish: finisher(ctx, status, options) };
+  const { tunnel } = response;
+  return { status, headers, body, tunnel, filters: kept, onFinish: finisher(ctx, status, options) };
 }
 
 const NO_FILTERS: readonly BodyFilter[] = [];

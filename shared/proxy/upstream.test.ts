@@ -60,7 +60,7 @@ describe('a proxied request', () => {
     config.route({ paths: ['/a'], service: { id: service.id } });
     const test = new TestGateway(config.tables());
     await test.get('/a');
-    expect(test.upstream.tls).toEqual({ serverName: 'api.test', verify: false });
+    expect(test.upstream.tls).toMatchObject({ serverName: 'api.test', verify: false });
     expect(test.upstream.headers.get('host')).toBe('api.test');
   });
 

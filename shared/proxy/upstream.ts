@@ -135,7 +135,10 @@ function requestTo(ctx: Exchange, to: ServiceTable, peer: Peer, target: string):
   return {
     scheme,
     host: peer.host,
+    address: null,
     port: peer.port,
+    httpVersion: '1.1',
+    upgrade: null,
     method: ctx.request.method,
     target,
     headers,
@@ -145,7 +148,13 @@ function requestTo(ctx: Exchange, to: ServiceTable, peer: Peer, target: string):
     readTimeoutMs: service.read_timeout ?? TIMEOUT_MS,
     tls:
       scheme === 'https'
-        ? { serverName: serverNameOf(host), verify: service.tls_verify ?? false }
+        ? {
+            serverName: serverNameOf(host),
+            verify: service.tls_verify ?? false,
+            verifyDepth: null,
+            ca: null,
+            clientCertificate: null,
+          }
         : null,
     abort: ctx.request.abort,
   };

@@ -4,7 +4,8 @@
  */
 import { createHash } from 'node:crypto';
 import type { Route } from '../entities/route.ts';
-import type { RequestFacts, RouteEntry } from './router.ts';
+import type { RequestFacts } from './facts.ts';
+import type { RouteEntry } from './router.ts';
 
 interface Part {
   readonly entry: RouteEntry;

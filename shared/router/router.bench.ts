@@ -1,7 +1,7 @@
 /** Nanoseconds per match. Run: node shared/router/router.bench.ts */
 import { HeaderList } from '../http/headers.ts';
 import { buildRouter } from './router.ts';
-import type { RequestFacts } from './router.ts';
+import type { RequestFacts } from './facts.ts';
 import { routeEntry } from './route-entry.suite.ts';
 import { Seeded } from './seeded.suite.ts';
 
@@ -57,6 +57,10 @@ for (const shape of SHAPES) {
       method: 'GET',
       ...shape.request(random.below(count)),
       scheme: 'http',
+      query: null,
+      sourceAddress: '192.0.2.1',
+      sourcePort: 50_000,
+      address: '192.0.2.2',
       port: 8000,
       headers: HEADERS,
       sni: null,

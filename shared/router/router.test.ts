@@ -4,7 +4,8 @@ import { HeaderList } from '../http/headers.ts';
 import { referenceMatch } from './reference.suite.ts';
 import { routeEntry } from './route-entry.suite.ts';
 import { buildRouter } from './router.ts';
-import type { RequestFacts, RouteEntry, RouteMatch } from './router.ts';
+import type { RequestFacts } from './facts.ts';
+import type { RouteEntry, RouteMatch } from './router.ts';
 import { literalPrefix } from './rule.ts';
 import { SEED, Seeded } from './seeded.suite.ts';
 import { uuid5 } from './uuid5.ts';
@@ -16,7 +17,11 @@ function facts(fields: Partial<RequestFacts>): RequestFacts {
     method: 'GET',
     host: 'example.com',
     path: '/',
+    query: null,
     scheme: 'http',
+    sourceAddress: '192.0.2.1',
+    sourcePort: 50_000,
+    address: '192.0.2.2',
     port: 8000,
     headers: new HeaderList(),
     sni: null,

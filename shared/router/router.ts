@@ -9,10 +9,10 @@
  */
 import type { RegexMatch } from '../base/regex.ts';
 import type { Route } from '../entities/route.ts';
-import type { HeaderList } from '../http/headers.ts';
 import { splitHost } from '../http/host.ts';
 import { Bucket, Search } from './bucket.ts';
 import type { Candidate } from './bucket.ts';
+import type { RequestFacts } from './facts.ts';
 import { compileRoute, isStreamRoute } from './rule.ts';
 import type { HostTest, PathTest, Rule } from './rule.ts';
 
@@ -20,21 +20,6 @@ export interface RouteEntry {
   /** Workspace id. */
   readonly ws: string;
   readonly route: Route;
-}
-
-export interface RequestFacts {
-  readonly method: string;
-  /** Host header as received; null when there was none. */
-  readonly host: string | null;
-  /** Normalised, without query. */
-  readonly path: string;
-  /** Of the connection. */
-  readonly scheme: 'http' | 'https';
-  /** Of the listener; a port in `host` wins. */
-  readonly port: number;
-  /** As received. */
-  readonly headers: HeaderList;
-  readonly sni: string | null;
 }
 
 export interface RouteMatch {

@@ -204,7 +204,10 @@ function requestTo(
   return {
     scheme: 'http',
     host: harness.host,
+    address: null,
     port: harness.port,
+    httpVersion: '1.1',
+    upgrade: null,
     method: 'GET',
     target,
     headers: new HeaderList(['Host', `${harness.host}:${harness.port}`]),

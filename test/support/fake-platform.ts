@@ -155,7 +155,7 @@ export class FakePlatform implements Platform {
 export function answer(status: number, body: string, headers: string[] = []): UpstreamResponse {
   const bytes = new TextEncoder().encode(body);
   const list = new HeaderList([...headers, 'Content-Length', String(bytes.length)]);
-  return { status, headers: list, body: bytes };
+  return { status, headers: list, body: bytes, tunnel: null };
 }
 
 /** An abort signal that a test fires. */
@@ -215,6 +215,7 @@ export function request(target: string, options: RequestOptions = {}): GatewayRe
     body: null,
     peerAddress: '192.0.2.1',
     peerPort: 50_000,
+    localAddress: '192.0.2.2',
     localPort: 8000,
     tls: null,
     abort: new FakeAbort(),

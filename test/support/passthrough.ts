@@ -19,7 +19,10 @@ async function handle(request: GatewayRequest): Promise<GatewayResponse> {
   const { status, headers, body } = await transport.send({
     scheme: 'http',
     host: '127.0.0.1',
+    address: null,
     port: upstreamPort,
+    httpVersion: '1.1',
+    upgrade: null,
     method: request.method,
     target: request.target,
     headers: request.headers.clone(),
@@ -30,7 +33,7 @@ async function handle(request: GatewayRequest): Promise<GatewayResponse> {
     tls: null,
     abort: request.abort,
   });
-  return { status, headers, body, filters: [], onFinish: () => {} };
+  return { status, headers, body, tunnel: null, filters: [], onFinish: () => {} };
 }
 
 const listener = new Listener({
@@ -43,6 +46,7 @@ const listener = new Listener({
       status: 502,
       headers: new HeaderList(),
       body: null,
+      tunnel: null,
       filters: [],
       onFinish: () => {},
     })),
