@@ -4,7 +4,8 @@
  * Settings are Worker variables (`[vars]`) and secrets (`wrangler secret put`), defined like every
  * other program's, so that a wrong value gets the same message.
  */
-import { TrustedProxies } from '#shared/http/forwarded.ts';
+import type { ProxySettings } from '#shared/proxy/gateway.ts';
+import { proxySettings } from '#shared/proxy/settings.ts';
 import { EDGE_SETTINGS, type EdgeSettings } from '#shared/settings/edge.ts';
 import { parseSettings, problemText } from '#shared/settings/settings.ts';
 import type { ConfigHub } from './config-hub.ts';
@@ -23,7 +24,7 @@ export interface Bindings {
   readonly kv: KVNamespace;
   readonly hub: DurableObjectNamespace<ConfigHub>;
   readonly settings: EdgeSettings;
-  readonly trustedIps: TrustedProxies;
+  readonly proxy: ProxySettings;
 }
 
 /** The deployment itself is wrong; the message names binding or setting, and never a secret. */
@@ -49,16 +50,18 @@ export function parseBindings(env: Env): Bindings {
   }
   const parsed = parseSettings(EDGE_SETTINGS, { env: texts, readFile: refuseFile });
   if (!parsed.ok) problems.push(...parsed.problems.map(problemText));
-  const trusted = TrustedProxies.parse(parsed.ok ? parsed.value.HEADGATE_TRUSTED_IPS : []);
-  if (!trusted.ok) {
-    problems.push(`HEADGATE_TRUSTED_IPS: ${JSON.stringify(trusted.item)} is no address or CIDR`);
+  const proxy = parsed.ok ? proxySettings(parsed.value) : null;
+  if (proxy?.ok === false) {
+    problems.push(`HEADGATE_TRUSTED_IPS: ${JSON.stringify(proxy.item)} is no address or CIDR`);
   }
-  if (problems.length > 0 || !parsed.ok || !trusted.ok) throw new BindingError(problems.join('; '));
+  if (problems.length > 0 || !parsed.ok || proxy?.ok !== true) {
+    throw new BindingError(problems.join('; '));
+  }
   return {
     kv: env.HEADGATE_CONFIG,
     hub: env.HEADGATE_HUB,
     settings: parsed.value,
-    trustedIps: trusted.value,
+    proxy: proxy.value,
   };
 }
 

@@ -29,11 +29,7 @@ export class Isolate {
     this.#platform = createPlatform(edgeLogger('edge', settings.HEADGATE_LOG_LEVEL));
     this.#gateway = new Gateway({
       platform: this.#platform,
-      settings: {
-        trustedIps: bindings.trustedIps,
-        allowDebugHeader: settings.HEADGATE_ALLOW_DEBUG_HEADER,
-        allowOddTargets: settings.HEADGATE_ALLOW_ODD_TARGETS,
-      },
+      settings: bindings.proxy,
       accessLog:
         settings.HEADGATE_PROXY_ACCESS_LOG === 'off'
           ? null

@@ -7,7 +7,6 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { compareRevisions } from '#shared/config/manifest.ts';
 import { loadReplica, type ReplicaState } from '#shared/config/replica.ts';
-import { TrustedProxies } from '#shared/http/forwarded.ts';
 import { acquireLock, ensurePrivateDir, LockedError } from '#shared/platform/node/files.ts';
 import type { Running } from '#shared/platform/node/program.ts';
 import {
@@ -17,7 +16,8 @@ import {
   StartError,
 } from '#shared/platform/node/start-error.ts';
 import type { Logger } from '#shared/platform/platform.ts';
-import { Gateway } from '#shared/proxy/gateway.ts';
+import { Gateway, type ProxySettings } from '#shared/proxy/gateway.ts';
+import { proxySettings } from '#shared/proxy/settings.ts';
 import type { DataPlaneSettings } from '#shared/settings/data-plane.ts';
 import { parseListens, type Listen } from '#shared/settings/listen.ts';
 import type { IdentityStore, NodeIdentity, StoredIdentity } from '#shared/sync/identity.ts';
@@ -72,11 +72,7 @@ class DataPlane implements Running {
     const accessLog = this.#accessLog;
     this.#gateway = new Gateway({
       platform: this.#platform,
-      settings: {
-        trustedIps: trustedProxies(settings),
-        allowDebugHeader: settings.HEADGATE_ALLOW_DEBUG_HEADER,
-        allowOddTargets: settings.HEADGATE_ALLOW_ODD_TARGETS,
-      },
+      settings: readProxySettings(settings),
       accessLog: accessLog === null ? null : (entry) => accessLog.write(entry),
     });
     this.#serving = new Serving(this.#gateway, this.#platform.crypto, logger);
@@ -254,8 +250,8 @@ async function loadIdentity(store: IdentityStore, path: string): Promise<StoredI
   }
 }
 
-function trustedProxies(settings: DataPlaneSettings): TrustedProxies {
-  const parsed = TrustedProxies.parse(settings.HEADGATE_TRUSTED_IPS);
+function readProxySettings(settings: DataPlaneSettings): ProxySettings {
+  const parsed = proxySettings(settings);
   if (parsed.ok) return parsed.value;
   throw new StartError(
     `HEADGATE_TRUSTED_IPS holds ${JSON.stringify(parsed.item)}: ` +

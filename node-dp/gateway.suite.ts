@@ -1,7 +1,7 @@
 /** The real request path on loopback: listener, core and transport, before an upstream of raw bytes. */
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { must } from '#shared/base/assert.ts';
-import { TrustedProxies } from '#shared/http/forwarded.ts';
+import { PROXY_SETTINGS_DEFAULT } from '#shared/proxy/settings.ts';
 import { nodeRandom } from '#shared/platform/node/random.ts';
 import type { Logger } from '#shared/platform/platform.ts';
 import { Gateway } from '#shared/proxy/gateway.ts';
@@ -66,11 +66,7 @@ export async function startGateway(
   const platform = createPlatform(SILENT);
   const gateway = new Gateway({
     platform,
-    settings: {
-      trustedIps: TrustedProxies.NONE,
-      allowDebugHeader: false,
-      allowOddTargets: false,
-    },
+    settings: PROXY_SETTINGS_DEFAULT,
     accessLog: null,
   });
   gateway.swap(tables);

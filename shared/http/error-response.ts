@@ -7,6 +7,8 @@ export interface ErrorFacts {
   readonly status: number;
   readonly message: string;
   readonly requestId: string;
+  /** Format of an answer to a request without Accept; by its Content-Type first. Null: JSON. */
+  readonly serverDefault?: ErrorFormat | null;
 }
 
 export type ErrorFormat = 'json' | 'html' | 'plain' | 'xml';
@@ -68,7 +70,7 @@ export function errorResponse(
     list.append('grpc-status', String(grpcStatus(facts.status)));
     list.append('grpc-message', encodeGrpcMessage(facts.message));
   } else {
-    const format = errorFormat(requestHeaders.getAll('accept'));
+    const format = formatFor(requestHeaders, facts.serverDefault ?? null);
     list.append('Content-Type', CONTENT_TYPES[format]);
     body = utf8(errorText(format, facts.message, facts.requestId));
   }
@@ -81,6 +83,19 @@ export function errorResponse(
     filters: [],
     onFinish: NO_FINISH,
   };
+}
+
+/** The format of a media type; JSON for one that has none. */
+export function formatOfType(type: string): ErrorFormat {
+  return FORMATS.get(type) ?? 'json';
+}
+
+/** Source: Kong `error_handlers.lua`. */
+function formatFor(headers: HeaderList, serverDefault: ErrorFormat | null): ErrorFormat {
+  const accept = headers.getAll('accept');
+  if (accept.length > 0 || serverDefault === null) return errorFormat(accept);
+  const contentType = headers.getAll('content-type');
+  return contentType.length > 0 ? errorFormat(contentType) : serverDefault;
 }
 
 /** The format with the highest quality; the first of equals; JSON when nothing fits. */

@@ -1,4 +1,9 @@
-/** What can go wrong with an exchange and be told to a client: code, status, Kong's own words. */
+/**
+ * What can go wrong with an exchange and be told to a client: code, status, Kong's own words.
+ *
+ * `byServer` are those which nginx raises in Kong: without an Accept field, they are answered in the
+ * format of the request's Content-Type, or in `error_default_type`; all others in JSON.
+ */
 
 /** Whose fault it is: the client's, an upstream's, or ours. */
 export type ErrorSource = 'downstream' | 'upstream' | 'internal';
@@ -7,6 +12,7 @@ interface ErrorEntry {
   readonly status: number;
   readonly message: string;
   readonly source: ErrorSource;
+  readonly isByServer: boolean;
 }
 
 /** Source: Kong `runloop/handler.lua`, `runloop/balancer/init.lua`, `error_handlers.lua`. */
@@ -20,22 +26,26 @@ const CATALOGUE = {
   not_grpc: entry(415, 'Non-gRPC request matched gRPC route', 'downstream'),
   name_resolution_failed: entry(503, 'name resolution failed', 'upstream'),
   no_peer: entry(503, 'failure to get a peer from the ring-balancer', 'upstream'),
-  bad_request: entry(400, 'Bad request', 'downstream'),
-  method_not_allowed: entry(405, 'Method not allowed', 'downstream'),
-  request_timeout: entry(408, 'Request timeout', 'downstream'),
-  length_required: entry(411, 'Length required', 'downstream'),
-  payload_too_large: entry(413, 'Payload too large', 'downstream'),
-  uri_too_long: entry(414, 'URI too long', 'downstream'),
-  expectation_failed: entry(417, 'Expectation failed', 'downstream'),
+  bad_request: byServer(400, 'Bad request', 'downstream'),
+  method_not_allowed: byServer(405, 'Method not allowed', 'downstream'),
+  request_timeout: byServer(408, 'Request timeout', 'downstream'),
+  length_required: byServer(411, 'Length required', 'downstream'),
+  payload_too_large: byServer(413, 'Payload too large', 'downstream'),
+  uri_too_long: byServer(414, 'URI too long', 'downstream'),
+  expectation_failed: byServer(417, 'Expectation failed', 'downstream'),
   /** nginx's 494, which Kong sends as 400. */
-  header_too_large: entry(400, 'Request header or cookie too large', 'downstream'),
+  header_too_large: byServer(400, 'Request header or cookie too large', 'downstream'),
   /** Nobody reads the answer; the status is for the log. */
   client_closed_request: entry(499, 'Client closed request', 'downstream'),
   internal: entry(500, 'An unexpected error occurred', 'internal'),
   not_implemented: entry(501, 'Not implemented', 'downstream'),
-  bad_gateway: entry(502, 'An invalid response was received from the upstream server', 'upstream'),
-  upstream_unavailable: entry(503, 'The upstream server is currently unavailable', 'upstream'),
-  upstream_timeout: entry(504, 'The upstream server is timing out', 'upstream'),
+  bad_gateway: byServer(
+    502,
+    'An invalid response was received from the upstream server',
+    'upstream',
+  ),
+  upstream_unavailable: byServer(503, 'The upstream server is currently unavailable', 'upstream'),
+  upstream_timeout: byServer(504, 'The upstream server is timing out', 'upstream'),
 } as const satisfies Record<string, ErrorEntry>;
 
 export type ErrorCode = keyof typeof CATALOGUE;
@@ -55,16 +65,22 @@ export class GatewayError extends Error {
   readonly code: ErrorCode;
   readonly status: number;
   readonly source: ErrorSource;
+  readonly isByServer: boolean;
 
   constructor(code: ErrorCode, options: GatewayErrorOptions = {}) {
-    const { status, message, source } = CATALOGUE[code];
+    const { status, message, source, isByServer } = CATALOGUE[code];
     super(options.message ?? message, { cause: options.cause });
     this.code = code;
     this.status = status;
     this.source = source;
+    this.isByServer = isByServer;
   }
 }
 
 function entry(status: number, message: string, source: ErrorSource): ErrorEntry {
-  return { status, message, source };
+  return { status, message, source, isByServer: false };
+}
+
+function byServer(status: number, message: string, source: ErrorSource): ErrorEntry {
+  return { status, message, source, isByServer: true };
 }

@@ -28,21 +28,26 @@ export interface ClientFacts {
 
 /** The networks whose word is believed. */
 export class TrustedProxies {
-  static readonly NONE = new TrustedProxies([]);
+  static readonly NONE = new TrustedProxies([], 'X-Forwarded-For');
 
   readonly #networks: readonly Cidr[];
+  /** Lower case. */
+  readonly addressField: string;
 
-  private constructor(networks: readonly Cidr[]) {
+  private constructor(networks: readonly Cidr[], addressField: string) {
     this.#networks = networks;
+    this.addressField = addressField.toLowerCase();
   }
 
   /**
    * Reads addresses and networks.
    *
+   * @param addressField  where those say who the client is: a chain, or one address
    * @returns the first malformed item instead, so that a setting can name it
    */
   static parse(
     items: readonly string[],
+    addressField = 'X-Forwarded-For',
   ): { ok: true; value: TrustedProxies } | { ok: false; item: string } {
     const networks: Cidr[] = [];
     for (const item of items) {
@@ -50,7 +55,7 @@ export class TrustedProxies {
       if (network === null) return { ok: false, item };
       networks.push(network);
     }
-    return { ok: true, value: new TrustedProxies(networks) };
+    return { ok: true, value: new TrustedProxies(networks, addressField) };
   }
 
   get isEmpty(): boolean {
@@ -65,7 +70,7 @@ export class TrustedProxies {
 /**
  * Settles who asks, from the connection and from what trusted proxies add.
  *
- * The address is the rightmost one of `X-Forwarded-For` that is not itself a trusted proxy: what
+ * The address is the rightmost one of the chain (`X-Forwarded-For`, or `X-Real-IP`) that is not itself a trusted proxy: what
  * stands further left was written by somebody unknown. A malformed header is as good as none.
  */
 export function resolveClient(request: GatewayRequest, trusted: TrustedProxies): ClientFacts {
@@ -84,7 +89,7 @@ export function resolveClient(request: GatewayRequest, trusted: TrustedProxies):
   if (peer === null || !trusted.has(peer)) return own;
   const { headers } = request;
   return {
-    address: clientAddress(headers.getAll('x-forwarded-for'), peer, trusted),
+    address: clientAddress(headers.getAll(trusted.addressField), peer, trusted),
     scheme: readScheme(headers.getAll('x-forwarded-proto')) ?? own.scheme,
     host: readHost(headers.getAll('x-forwarded-host')) ?? own.host,
     port: readPort(headers.getAll('x-forwarded-port')) ?? own.port,

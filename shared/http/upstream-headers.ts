@@ -16,7 +16,8 @@ export interface ForwardingFacts {
   readonly originalPath: string;
   /** What `strip_path` took off; null when nothing was. */
   readonly strippedPrefix: string | null;
-  readonly requestId: string;
+  /** Null: not sent. */
+  readonly requestId: string | null;
 }
 
 /**
@@ -46,7 +47,8 @@ export function addForwardingHeaders(headers: HeaderList, facts: ForwardingFacts
   else headers.set('X-Forwarded-Prefix', prefix);
   // An upstream that reads RFC 7239 must not be told tales by a stranger.
   if (!client.isPeerTrusted) headers.remove('forwarded');
-  headers.set('X-Kong-Request-Id', facts.requestId);
+  if (facts.requestId !== null) headers.set('X-Kong-Request-Id', facts.requestId);
+  else headers.remove('x-kong-request-id');
 }
 
 /** Whether `TE` names trailers; the only value that is passed on. */

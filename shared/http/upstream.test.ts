@@ -2,10 +2,17 @@ import { describe, expect, it } from 'vitest';
 import type { ClientFacts } from './forwarded.ts';
 import { HeaderList } from './headers.ts';
 import { joinHost, splitHost } from './host.ts';
-import { addOwnHeaders, addProxiedHeaders } from './response-headers.ts';
+import {
+  addOwnHeaders,
+  addProxiedHeaders,
+  RESPONSE_FIELDS_DEFAULT,
+  responseFields,
+} from './response-headers.ts';
 import { addForwardingHeaders, asksForTrailers, upstreamHost } from './upstream-headers.ts';
 import type { ForwardingFacts } from './upstream-headers.ts';
 import { upstreamPath } from './upstream-uri.ts';
+
+const FIELDS = responseFields(RESPONSE_FIELDS_DEFAULT);
 
 describe('the upstream path (kong-contract 5.3)', () => {
   it.each([
@@ -209,10 +216,11 @@ describe('response headers (kong-contract 5.6)', () => {
       'X-Kong-Request-Id',
       'theirs',
     ]);
-    addProxiedHeaders(headers, {
+    addProxiedHeaders(headers, FIELDS, {
       httpVersion: '1.1',
       upstreamLatencyMs: 12.9,
       proxyLatencyMs: 0.4,
+      upstreamStatus: 200,
       requestId: 'f00d',
     });
 
@@ -232,10 +240,11 @@ describe('response headers (kong-contract 5.6)', () => {
 
   it('of a proxied response name us when the upstream does not name itself', () => {
     const headers = new HeaderList();
-    addProxiedHeaders(headers, {
+    addProxiedHeaders(headers, FIELDS, {
       httpVersion: '2',
       upstreamLatencyMs: 1,
       proxyLatencyMs: -1,
+      upstreamStatus: 200,
       requestId: 'f00d',
     });
 
@@ -246,7 +255,7 @@ describe('response headers (kong-contract 5.6)', () => {
 
   it('of our own response have no Via', () => {
     const headers = new HeaderList();
-    addOwnHeaders(headers, { responseLatencyMs: 3.7, requestId: 'f00d' });
+    addOwnHeaders(headers, FIELDS, { responseLatencyMs: 3.7, requestId: 'f00d' });
 
     expect(headers.raw).toEqual([
       'X-Kong-Response-Latency',

@@ -1,7 +1,6 @@
 /** The request path as a data plane holds it: current tables, settings, ports. */
 import type { MaybePromise } from '../base/maybe-promise.ts';
 import { hex } from '../base/bytes.ts';
-import type { TrustedProxies } from '../http/forwarded.ts';
 import type { GatewayRequest, GatewayResponse } from '../http/message.ts';
 import type { Platform, Random } from '../platform/platform.ts';
 import type { Tables } from '../tables/tables.ts';
@@ -9,14 +8,8 @@ import { handle, type HandleOptions } from './handle.ts';
 import type { AccessLogEntry } from './log-entry.ts';
 import { Exchange } from './request-context.ts';
 
-export interface ProxySettings {
-  /** Peers whose X-Forwarded-* headers are believed. */
-  readonly trustedIps: TrustedProxies;
-  /** Answer `Kong-Debug` with the route and service in the response's headers. */
-  readonly allowDebugHeader: boolean;
-  /** Take request targets that runtimes read differently. */
-  readonly allowOddTargets: boolean;
-}
+/** What an operator sets of the request path. */
+export type ProxySettings = Omit<HandleOptions, 'accessLog'>;
 
 export interface GatewayOptions {
   readonly platform: Platform;

@@ -5,13 +5,13 @@
  */
 import { TestConfig } from '../../test/support/builders.ts';
 import { MemoryCounters, request } from '../../test/support/fake-platform.ts';
-import { TrustedProxies } from '../http/forwarded.ts';
 import { HeaderList } from '../http/headers.ts';
 import { nodeClock } from '../platform/node/clock.ts';
 import { nodeCrypto } from '../platform/node/crypto.ts';
 import { nodeRandom } from '../platform/node/random.ts';
 import type { Platform } from '../platform/platform.ts';
 import { Gateway } from './gateway.ts';
+import { PROXY_SETTINGS_DEFAULT } from './settings.ts';
 
 const ROUNDS = 5;
 const REQUESTS = Number(process.argv[2] ?? 50_000);
@@ -55,7 +55,7 @@ const HEADERS = {
 async function measure(name: string, config: TestConfig, hasLog = false): Promise<void> {
   const gateway = new Gateway({
     platform,
-    settings: { trustedIps: TrustedProxies.NONE, allowDebugHeader: false, allowOddTargets: false },
+    settings: PROXY_SETTINGS_DEFAULT,
     accessLog: hasLog ? () => {} : null,
   });
   gateway.swap(config.tables());

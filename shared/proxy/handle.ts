@@ -1,6 +1,7 @@
 /** The request path, top to bottom. Every stage answers or throws; `handle` does neither. */
 import { isPromise, type MaybePromise } from '../base/maybe-promise.ts';
 import { utf8 } from '../base/bytes.ts';
+import type { ErrorFormat } from '../http/error-response.ts';
 import { GatewayError } from '../http/errors.ts';
 import { resolveClient, type TrustedProxies } from '../http/forwarded.ts';
 import { HeaderList } from '../http/headers.ts';
@@ -17,6 +18,10 @@ export interface HandleOptions extends RespondOptions {
   readonly trustedIps: TrustedProxies;
   /** Take targets that runtimes read differently. */
   readonly allowOddTargets: boolean;
+  /** Of errors that are the server's own, where the request names no format. */
+  readonly errorDefaultFormat: ErrorFormat;
+  /** Send X-Kong-Request-Id upstream. */
+  readonly sendsRequestId: boolean;
 }
 
 /**
@@ -45,7 +50,7 @@ async function handleLater(
   options: HandleOptions,
 ): Promise<GatewayResponse> {
   try {
-    const outcome = await pending.catch((error: unknown) => answerFor(ctx, error));
+    const outcome = await pending.catch((error: unknown) => answerFor(ctx, error, options));
     const response = respond(ctx, outcome, options);
     return isPromise(response) ? await response : response;
   } catch (error) {
@@ -57,7 +62,7 @@ function serveOrAnswer(ctx: Exchange, options: HandleOptions): MaybePromise<Gate
   try {
     return serve(ctx, options);
   } catch (error) {
-    return answerFor(ctx, error);
+    return answerFor(ctx, error, options);
   }
 }
 
@@ -68,8 +73,8 @@ function serve(ctx: Exchange, options: HandleOptions): MaybePromise<GatewayRespo
   accept(ctx, options);
   usePlan(ctx, tables.fallback === null ? null : tables.fallback.globalPlan);
   const early = runRewrite(ctx);
-  if (isPromise(early)) return early.then((response) => response ?? route(ctx, tables));
-  return early ?? route(ctx, tables);
+  if (isPromise(early)) return early.then((response) => response ?? route(ctx, tables, options));
+  return early ?? route(ctx, tables, options);
 }
 
 /** The target in its one reading, and who is asking. */
@@ -86,7 +91,11 @@ function accept(ctx: Exchange, options: HandleOptions): void {
 }
 
 /** Match, check the protocol, then the access phase. */
-function route(ctx: Exchange, tables: Tables): MaybePromise<GatewayResponse> {
+function route(
+  ctx: Exchange,
+  tables: Tables,
+  options: HandleOptions,
+): MaybePromise<GatewayResponse> {
   const routed = matchRoute(ctx, tables);
   // Until the route's own plugins begin, those of its workspace answer for it.
   usePlan(ctx, routed.workspace.globalPlan);
@@ -96,8 +105,8 @@ function route(ctx: Exchange, tables: Tables): MaybePromise<GatewayResponse> {
   if (refusal !== null) return refusal;
   usePlan(ctx, routed.plan);
   const early = runAccess(ctx);
-  if (isPromise(early)) return early.then((response) => response ?? forward(ctx, routed));
-  return early ?? forward(ctx, routed);
+  if (isPromise(early)) return early.then((response) => response ?? forward(ctx, routed, options));
+  return early ?? forward(ctx, routed, options);
 }
 
 function matchRoute(ctx: Exchange, tables: Tables): RouteTable {
@@ -167,9 +176,13 @@ function checkGrpc(ctx: Exchange, routed: RouteTable): GatewayResponse | null {
   ]);
 }
 
-function forward(ctx: Exchange, routed: RouteTable): Promise<GatewayResponse> {
+function forward(
+  ctx: Exchange,
+  routed: RouteTable,
+  options: HandleOptions,
+): Promise<GatewayResponse> {
   if (routed.target === null) throw new GatewayError('no_service');
-  return proxy(ctx, routed.target);
+  return proxy(ctx, routed.target, options);
 }
 
 function usePlan(ctx: Exchange, plan: PluginPlan | null): void {
@@ -179,8 +192,8 @@ function usePlan(ctx: Exchange, plan: PluginPlan | null): void {
 }
 
 /** The response for what a stage threw. What is not a `GatewayError` is a bug of ours. */
-function answerFor(ctx: Exchange, error: unknown): GatewayResponse {
-  if (error instanceof GatewayError) return ctx.error(error.status, error.message);
+function answerFor(ctx: Exchange, error: unknown, options: HandleOptions): GatewayResponse {
+  if (error instanceof GatewayError) return ctx.errorFor(error, options.errorDefaultFormat);
   logCrash(ctx, error);
   return ctx.error(500, 'An unexpected error occurred');
 }

@@ -5,7 +5,8 @@ import { utf8 } from '../base/bytes.ts';
 import type { Consumer } from '../entities/consumer.ts';
 import type { Route } from '../entities/route.ts';
 import type { Service } from '../entities/service.ts';
-import { errorResponse } from '../http/error-response.ts';
+import { type ErrorFormat, errorResponse } from '../http/error-response.ts';
+import type { GatewayError } from '../http/errors.ts';
 import type { Body } from '../http/body.ts';
 import type { ClientFacts } from '../http/forwarded.ts';
 import { HeaderList } from '../http/headers.ts';
@@ -63,6 +64,8 @@ export class Exchange implements RequestContext {
   /** On the monotonic clock, ms; 0 before. */
   triedMonotonic = 0;
   answeredMonotonic = 0;
+  /** What the upstream answered; null when it did not. */
+  upstreamStatus: number | null = null;
   readonly tries: Try[] = [];
   /** Path sent upstream, without query; null before. */
   upstreamPath: string | null = null;
@@ -156,5 +159,13 @@ export class Exchange implements RequestContext {
       { status, message, requestId: this.requestId },
       headers,
     );
+  }
+
+  /** @param serverDefault  format for errors that are the server's own, where nothing else decides */
+  errorFor(error: GatewayError, serverDefault: ErrorFormat): GatewayResponse {
+    const { status, message, isByServer } = error;
+    const { requestId, request } = this;
+    const format = isByServer ? serverDefault : null;
+    return errorResponse(request.headers, { status, message, requestId, serverDefault: format });
   }
 }

@@ -4,7 +4,7 @@ import type { Body, BodyFilter } from '../http/body.ts';
 import type { HeaderList } from '../http/headers.ts';
 import { stripHopByHop } from '../http/hop-by-hop.ts';
 import type { GatewayResponse, Outcome } from '../http/message.ts';
-import { addOwnHeaders, addProxiedHeaders } from '../http/response-headers.ts';
+import { addOwnHeaders, addProxiedHeaders, type ResponseFields } from '../http/response-headers.ts';
 import { type AccessLogEntry, logEntry } from './log-entry.ts';
 import { collectBodyFilters, runHeaderFilters, runLog } from './phases.ts';
 import { type Exchange, NO_FINISH } from './request-context.ts';
@@ -12,6 +12,8 @@ import { type Exchange, NO_FINISH } from './request-context.ts';
 export interface RespondOptions {
   readonly accessLog: ((entry: AccessLogEntry) => void) | null;
   readonly allowDebugHeader: boolean;
+  /** Which of our fields go into responses. */
+  readonly responseFields: ResponseFields;
 }
 
 /** Header filters, body filters, our own headers; the log phase hangs on the listener's `onFinish`. */
@@ -99,15 +101,16 @@ function finisher(
 function sign(ctx: Exchange, headers: HeaderList, options: RespondOptions): void {
   const { requestId } = ctx;
   if (ctx.tried) {
-    addProxiedHeaders(headers, {
+    addProxiedHeaders(headers, options.responseFields, {
       httpVersion: ctx.request.httpVersion,
       upstreamLatencyMs: ctx.answeredMonotonic - ctx.triedMonotonic,
+      upstreamStatus: ctx.upstreamStatus,
       proxyLatencyMs: ctx.triedMonotonic - ctx.startedMonotonic,
       requestId,
     });
   } else {
     const responseLatencyMs = ctx.platform.clock.monotonic() - ctx.startedMonotonic;
-    addOwnHeaders(headers, { responseLatencyMs, requestId });
+    addOwnHeaders(headers, options.responseFields, { responseLatencyMs, requestId });
   }
   if (options.allowDebugHeader && ctx.request.headers.has('kong-debug')) {
     addDebugHeaders(ctx, headers);

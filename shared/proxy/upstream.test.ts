@@ -159,7 +159,7 @@ describe('tries', () => {
     ['reset', 502, 'An invalid response was received from the upstream server'],
     ['invalid_response', 502, 'An invalid response was received from the upstream server'],
   ] as const)('that end with %s answer %i', async (failure, status, message) => {
-    const got = await failing(failure, false).get('/a');
+    const got = await failing(failure, false).get('/a', { accept: '*/*' });
     expect(got.status).toBe(status);
     expect(got.json()).toMatchObject({ message });
     expect(got.headers.has('x-kong-upstream-latency')).toBe(true);

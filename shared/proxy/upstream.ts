@@ -20,6 +20,11 @@ interface Peer {
   readonly port: number;
 }
 
+export interface ProxyOptions {
+  /** Send X-Kong-Request-Id upstream. */
+  readonly sendsRequestId: boolean;
+}
+
 /** RFC 9110 section 9.2.2: doing it twice has the effect of doing it once. */
 const IDEMPOTENT: ReadonlySet<string> = new Set([
   'GET',
@@ -37,10 +42,14 @@ const NONE_TRIED: ReadonlySet<string> = new Set();
  *
  * @throws GatewayError when no try brought a response
  */
-export async function proxy(ctx: Exchange, to: ServiceTable): Promise<GatewayResponse> {
+export async function proxy(
+  ctx: Exchange,
+  to: ServiceTable,
+  options: ProxyOptions,
+): Promise<GatewayResponse> {
   const { transport, clock } = ctx.platform;
   const triesMax = 1 + (to.service.retries ?? 0);
-  const target = writeTarget(ctx, to);
+  const target = writeTarget(ctx, to, options);
   let tried: Set<string> | null = null;
 
   for (let count = 1; ; count++) {
@@ -55,6 +64,7 @@ export async function proxy(ctx: Exchange, to: ServiceTable): Promise<GatewayRes
       const response = await transport.send(requestTo(ctx, to, peer, target));
       ctx.answeredMonotonic = clock.monotonic();
       ctx.proxied = true;
+      ctx.upstreamStatus = response.status;
       return { ...response, filters: [], onFinish: NO_FINISH };
     } catch (error) {
       if (!(error instanceof UpstreamError)) throw error;
@@ -95,7 +105,7 @@ function pickPeer(to: ServiceTable, tried: Set<string> | null): Peer {
 }
 
 /** Path and query of the upstream request; says in the headers what was done to them. */
-function writeTarget(ctx: Exchange, to: ServiceTable): string {
+function writeTarget(ctx: Exchange, to: ServiceTable, options: ProxyOptions): string {
   const { request } = ctx;
   const { route } = must(ctx.routed, 'proxying needs a route');
   const matchedPath = must(ctx.match, 'proxying needs a match').matchedPath;
@@ -114,7 +124,7 @@ function writeTarget(ctx: Exchange, to: ServiceTable): string {
     wantsTrailers: asksForTrailers(request.headers),
     originalPath: pathOf(request.target),
     strippedPrefix: route.strip_path ? matchedPath : null,
-    requestId: ctx.requestId,
+    requestId: options.sendsRequestId ? ctx.requestId : null,
   });
   ctx.upstreamPath = path;
   return ctx.upstreamQuery === null ? path : `${path}?${ctx.upstreamQuery}`;

@@ -1,6 +1,7 @@
 /** Settings that several programs of the product share. */
-import { defineFields } from '../schema/infer.ts';
-import { cidrError } from './validators.ts';
+import { defineFields, type RecordOf } from '../schema/infer.ts';
+import { RESPONSE_FIELDS_DEFAULT } from '../http/response-headers.ts';
+import { cidrError, responseFieldError } from './validators.ts';
 
 /** Of every Node program. */
 export const COMMON_SETTINGS = defineFields({
@@ -36,6 +37,37 @@ export const CORE_SETTINGS = defineFields({
     elements: { type: 'string', custom_validator: cidrError },
     description: 'Peers whose X-Forwarded-* headers are believed. Default: nobody.',
   },
+  HEADGATE_REAL_IP_HEADER: {
+    type: 'string',
+    required: true,
+    default: 'X-Forwarded-For',
+    one_of: ['X-Forwarded-For', 'X-Real-IP'],
+    description: 'Where a trusted peer says who the client is.',
+  },
+  HEADGATE_HEADERS: {
+    type: 'array',
+    required: true,
+    default: [...RESPONSE_FIELDS_DEFAULT],
+    elements: { type: 'string', custom_validator: responseFieldError },
+    description:
+      'Fields of ours in responses: server_tokens, latency_tokens, single names ' +
+      '(X-Kong-Upstream-Status …), or off.',
+  },
+  HEADGATE_HEADERS_UPSTREAM: {
+    type: 'string',
+    required: true,
+    default: 'X-Kong-Request-Id',
+    one_of: ['X-Kong-Request-Id', 'off'],
+    description: 'Whether upstreams are told the id of the request.',
+  },
+  HEADGATE_ERROR_DEFAULT_TYPE: {
+    type: 'string',
+    required: true,
+    default: 'text/plain',
+    one_of: ['application/json', 'application/xml', 'text/html', 'text/plain'],
+    description:
+      'Format of 400, 502, 504 and the like for clients that name none by Accept or Content-Type.',
+  },
   HEADGATE_ALLOW_DEBUG_HEADER: {
     type: 'boolean',
     required: true,
@@ -57,3 +89,5 @@ export const CORE_SETTINGS = defineFields({
       'Whether each request leaves a line in the log (standard output, or the Worker log).',
   },
 });
+
+export type CoreSettings = RecordOf<typeof CORE_SETTINGS>;

@@ -1,4 +1,5 @@
 /** Checks that no attribute of a field expresses: each answers what is allowed, or null. */
+import { RESPONSE_FIELD_NAMES } from '../http/response-headers.ts';
 
 /** An address or a CIDR block; its exact form is checked again where it is used. */
 export function cidrError(text: string): string | null {
@@ -20,4 +21,11 @@ export function joinTokenError(token: string): string | null {
 /** A symmetric key. */
 export function keyError(text: string): string | null {
   return /^[A-Za-z0-9+/_-]{43}=?$/.test(text) ? null : 'expected 32 random bytes in base64';
+}
+
+/** Names are taken in any case, as Kong takes them. */
+export function responseFieldError(text: string): string | null {
+  const lower = text.toLowerCase();
+  if (RESPONSE_FIELD_NAMES.some((name) => name.toLowerCase() === lower)) return null;
+  return `one of ${RESPONSE_FIELD_NAMES.join(', ')}`;
 }

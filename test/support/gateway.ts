@@ -1,7 +1,7 @@
 /** A gateway over a fake platform, and responses as a client would read them. */
 import { must } from '#shared/base/assert.ts';
 import type { BodySink } from '#shared/http/body.ts';
-import { TrustedProxies } from '#shared/http/forwarded.ts';
+import { PROXY_SETTINGS_DEFAULT } from '#shared/proxy/settings.ts';
 import type { HeaderList } from '#shared/http/headers.ts';
 import type { GatewayRequest, GatewayResponse } from '#shared/http/message.ts';
 import { runFilters } from '#shared/proxy/body-filter.ts';
@@ -26,12 +26,7 @@ export class TestGateway {
   constructor(tables: Tables | null, settings: Partial<ProxySettings> = {}) {
     this.gateway = new Gateway({
       platform: this.platform,
-      settings: {
-        trustedIps: TrustedProxies.NONE,
-        allowDebugHeader: false,
-        allowOddTargets: false,
-        ...settings,
-      },
+      settings: { ...PROXY_SETTINGS_DEFAULT, ...settings },
       accessLog: (entry) => this.log.push(entry),
     });
     if (tables !== null) this.gateway.swap(tables);
