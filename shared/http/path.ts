@@ -120,8 +120,8 @@ function isCleanQuery(target: string, from: number): boolean {
 }
 
 function normalizeSpecial(raw: string, query: string | null, allowOdd: boolean): TargetResult {
-  // `"`, `<`, `>` are refused by the edge's server; `\` is a slash to WHATWG.
-  if (!allowOdd && /["<>\\]/.test(raw)) return refuse('ambiguous');
+  // `"`, `<`, `>` and the backtick are refused by the edge's server; `\` is a slash to WHATWG.
+  if (!allowOdd && /["<>\\`]/.test(raw)) return refuse('ambiguous');
   let decoded = raw;
   if (raw.includes('%')) {
     const result = decodeUnreserved(raw, allowOdd);

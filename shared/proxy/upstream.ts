@@ -6,6 +6,7 @@ import { GatewayError } from '../http/errors.ts';
 import { splitHost } from '../http/host.ts';
 import type { GatewayResponse } from '../http/message.ts';
 import { addForwardingHeaders, asksForTrailers, upstreamHost } from '../http/upstream-headers.ts';
+import { escapePath } from '../http/path.ts';
 import { upstreamPath } from '../http/upstream-uri.ts';
 import { UpstreamError, type UpstreamRequest } from '../platform/platform.ts';
 import type { ServiceTable } from '../tables/tables.ts';
@@ -123,7 +124,7 @@ function writeTarget(ctx: Exchange, to: ServiceTable, options: ProxyOptions): st
     peerAddress: request.peerAddress,
     wantsTrailers: asksForTrailers(request.headers),
     originalPath: pathOf(request.target),
-    strippedPrefix: route.strip_path ? matchedPath : null,
+    strippedPrefix: route.strip_path && matchedPath !== null ? escapePath(matchedPath) : null,
     requestId: options.sendsRequestId ? ctx.requestId : null,
   });
   ctx.upstreamPath = path;
