@@ -1,5 +1,5 @@
 /** Routes: their regexes, and paths of formats in which a regex had no mark. */
-import { compileHeaderRegex, compileRouteRegex } from '#shared/base/regex.ts';
+import { compileHeaderRegex, compileRouteRegex } from '#shared/regex/regex.ts';
 import type { JsonValue } from '#shared/schema/field.ts';
 import { migratedPath } from '../declarative/format.ts';
 import { isObject, type Item } from './document.ts';

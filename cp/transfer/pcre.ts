@@ -2,7 +2,7 @@
  * Regexes of a router that ran PCRE: what of them no linear engine can do, by name, and what to
  * write instead where that is known.
  */
-import type { CompiledRegex } from '#shared/base/regex.ts';
+import type { CompiledRegex } from '#shared/regex/regex.ts';
 
 interface Construct {
   readonly name: string;

@@ -55,9 +55,14 @@ export function isInCidr(address: IpNumber, cidr: Cidr): boolean {
   return (address & cidr.mask) === cidr.address;
 }
 
+/** Whether it is an IPv4 address, in whichever of its spellings. */
+export function isIPv4(address: IpNumber): boolean {
+  return address >> 32n === 0xffffn;
+}
+
 /** The canonical text: dotted for IPv4 and IPv4-mapped addresses, RFC 5952 otherwise. */
 export function formatIp(address: IpNumber): string {
-  if (address >> 32n === 0xffffn) {
+  if (isIPv4(address)) {
     const low = Number(address & 0xffff_ffffn);
     return [24, 16, 8, 0].map((shift) => (low >>> shift) & 0xff).join('.');
   }

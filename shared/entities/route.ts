@@ -1,5 +1,5 @@
 /** A route: which requests go to a service. */
-import { compileHeaderRegex } from '../base/regex.ts';
+import { compileHeaderRegex } from '../regex/regex.ts';
 import { defineEntity, type EntityOf } from '../schema/infer.ts';
 import {
   addresses,

@@ -2,7 +2,7 @@
  * The rules that apply to one host (or one wildcard, or no host in particular), indexed by path.
  * A bucket depends on its own rules only, so a change to one host rebuilds one bucket.
  */
-import type { LinearRegex, RegexMatch } from '../base/regex.ts';
+import type { LinearRegex, RegexMatch } from '../regex/regex.ts';
 import type { HeaderList } from '../http/headers.ts';
 import { isBefore } from './rule.ts';
 import type { HeaderTest, HostTest, PathTest, Rule } from './rule.ts';

@@ -7,7 +7,7 @@
  * host, the wildcards that can fit, and the routes without host; what decides between finds from
  * different buckets is the same rank that orders each of them.
  */
-import type { RegexMatch } from '../base/regex.ts';
+import type { RegexMatch } from '../regex/regex.ts';
 import type { Route } from '../entities/route.ts';
 import { splitHost } from '../http/host.ts';
 import { Bucket, Search } from './bucket.ts';

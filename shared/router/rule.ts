@@ -5,8 +5,8 @@
  * Source: Kong `router/transform.lua` (get_expression, get_priority, group_by_regex_or_length).
  */
 import { utf8 } from '../base/bytes.ts';
-import { compileHeaderRegex, compileRouteRegex } from '../base/regex.ts';
-import type { LinearRegex } from '../base/regex.ts';
+import { compileHeaderRegex, compileRouteRegex } from '../regex/regex.ts';
+import type { LinearRegex } from '../regex/regex.ts';
 import type { Route } from '../entities/route.ts';
 import { splitHost } from '../http/host.ts';
 import type { RouteEntry } from './router.ts';

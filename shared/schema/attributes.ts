@@ -1,6 +1,6 @@
 /** Checks of single values: type, then the field's attributes in Kong's order. */
 import { utf8 } from '../base/bytes.ts';
-import { compileSearchRegex } from '../base/regex.ts';
+import { compileSearchRegex } from '../regex/regex.ts';
 import type { BooleanField, Field, JsonValue, NumberField, StringField } from './field.ts';
 import { compileLuaPattern } from './lua-pattern.ts';
 

@@ -79,7 +79,7 @@ export interface StringField extends FieldBase {
   readonly starts_with?: string;
   readonly match?: string;
   readonly not_match?: string;
-  /** A regular expression of the operator's: it must compile (`base/regex.ts`). */
+  /** A regular expression of the operator's: it must compile (`regex/regex.ts`). */
   readonly is_regex?: boolean;
   readonly match_all?: readonly LuaPattern[];
   readonly match_any?: { readonly patterns: readonly string[]; readonly err?: string };

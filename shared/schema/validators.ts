@@ -4,7 +4,7 @@
  * Source: Kong `kong/db/schema/typedefs.lua`
  */
 import { fromUtf8, utf8 } from '../base/bytes.ts';
-import { compileRouteRegex } from '../base/regex.ts';
+import { compileRouteRegex } from '../regex/regex.ts';
 import { INVALID_PORT, parseHost } from './host.ts';
 import { parseUrl } from './url.ts';
 

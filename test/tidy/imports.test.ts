@@ -37,7 +37,7 @@ const RULES: Readonly<Record<string, { folders: readonly string[]; packages: rea
 
 /** Layers of `shared/`, low to high: a file imports from its own layer or a lower one. */
 const LAYERS: readonly (readonly string[])[] = [
-  ['base', 'platform', 'schema', 'http'],
+  ['base', 'regex', 'expression', 'platform', 'schema', 'http'],
   ['settings'],
   ['entities', 'plugins'],
   ['registry.ts'],

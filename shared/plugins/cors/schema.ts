@@ -1,5 +1,5 @@
 /** cors: tells browsers which other origins may read responses. */
-import { compileSearchRegex } from '../../base/regex.ts';
+import { compileSearchRegex } from '../../regex/regex.ts';
 import { defineFields } from '../../schema/infer.ts';
 import { ALL_REGEXES, noConsumer, protocolsHttp } from '../../schema/typedefs.ts';
 import { definePlugin } from '../plugin.ts';

@@ -6,6 +6,7 @@
  * is translated when that is exact, and refused otherwise (`./rust-regex.ts`).
  */
 import { RE2JS } from 're2js';
+import type { Matcher } from 're2js';
 import { translateRustRegex } from './rust-regex.ts';
 
 /** Longest pattern accepted, in UTF-16 units. */
@@ -23,8 +24,12 @@ export interface RegexMatch {
 }
 
 export interface LinearRegex {
+  /** What every text that matches begins with; empty when that is unknown. An index key. */
+  readonly prefix: string;
   /** A match that begins at the start of `text`; it need not reach the end. Null for none. */
   matchStart(text: string): RegexMatch | null;
+  /** The first match in `text`, wherever it begins. Null for none. */
+  search(text: string): RegexMatch | null;
   /** Whether there is a match anywhere in `text`. */
   test(text: string): boolean;
 }
@@ -54,6 +59,11 @@ export function compileRouteRegex(source: string): CompiledRegex {
  */
 export function compileHeaderRegex(source: string): CompiledRegex {
   return compile(source, RE2JS.CASE_INSENSITIVE, false);
+}
+
+/** Compiles the regex of a router expression (`~`): found anywhere in a text. */
+export function compileExpressionRegex(source: string, ignoresCase: boolean): CompiledRegex {
+  return compile(source, ignoresCase ? RE2JS.CASE_INSENSITIVE : 0, false);
 }
 
 /**
@@ -86,6 +96,7 @@ function compileEngine(pattern: string, flags: number): CompiledRegex {
 }
 
 class Re2Regex implements LinearRegex {
+  readonly prefix = '';
   readonly #engine: RE2JS;
   readonly #groups: number;
   /** Name and index of each named group. */
@@ -105,7 +116,16 @@ class Re2Regex implements LinearRegex {
     // `test` stays in the DFA, which is several times faster than a search with groups.
     if (!this.#engine.test(text)) return null;
     const matcher = this.#engine.matcher(text);
-    if (!matcher.lookingAt()) return null;
+    return matcher.lookingAt() ? this.#groupsOf(matcher) : null;
+  }
+
+  search(text: string): RegexMatch | null {
+    if (!this.#engine.test(text)) return null;
+    const matcher = this.#engine.matcher(text);
+    return matcher.find() ? this.#groupsOf(matcher) : null;
+  }
+
+  #groupsOf(matcher: Matcher): RegexMatch {
     const named: Record<string, string> = Object.create(null);
     for (const [name, index] of this.#names) {
       const value = matcher.group(index);
