@@ -12,7 +12,7 @@ import { randomConfig, randomRequest, type RandomRequest } from './random-config
 
 const SEED = Number(process.env['TEST_SEED'] ?? 20_261_124);
 const REQUESTS = Number(process.env['DIFFERENTIAL_REQUESTS'] ?? 2_000);
-const REQUESTS_PER_CONFIG = Math.min(REQUESTS, 5_000);
+const REQUESTS_PER_CONFIG = Math.min(REQUESTS, 2_500);
 const AT_ONCE = 24;
 const DIFFERENCES_SHOWN_MAX = 10;
 
@@ -57,7 +57,7 @@ it(
     expect(differences.slice(0, DIFFERENCES_SHOWN_MAX)).toEqual([]);
     // Random requests that all ended alike would compare nothing.
     for (const status of [200, 400, 401, 404, 503]) {
-      expect(statuses.get(status) ?? 0, `status ${status}`).toBeGreaterThan(REQUESTS / 200);
+      expect(statuses.get(status) ?? 0, `status ${status}`).toBeGreaterThan(REQUESTS / 1_000);
     }
   },
   60_000 + REQUESTS * 10,

@@ -113,7 +113,7 @@ function randomPlugins(random: SeededRandom, route: string): Json[] {
   const on = (name: string, config: Json): void => {
     plugins.push({ name, route: { name: route }, config });
   };
-  if (random.chance(0.2)) on('key-auth', { hide_credentials: random.chance(0.5) });
+  if (random.chance(0.35)) on('key-auth', { hide_credentials: random.chance(0.5) });
   if (random.chance(0.1)) on('response-transformer', { add: { headers: ['x-added:yes'] } });
   return plugins;
 }
