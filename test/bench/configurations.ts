@@ -7,6 +7,7 @@ import { TestConfig, testId } from '../support/builders.ts';
 import type { TestCluster } from '../support/dp-folder.ts';
 
 const ROUTE_COUNT = 1000;
+const HOST_COUNT = 1000;
 const CONSUMER_COUNT = 10_000;
 
 /** One route, no plugins. */
@@ -15,6 +16,33 @@ export function plain(upstreamPort: number): ConfigRecord[] {
   const service = config.service({ host: '127.0.0.1', port: upstreamPort });
   config.route({ paths: ['/'], strip_path: false, service: { id: service.id } });
   return [...config.replica().records()];
+}
+
+/** So many routes without plugins, over a thousand hosts, by host and path. */
+export function routes(upstreamPort: number, count: number): ConfigRecord[] {
+  const config = new TestConfig();
+  const service = { id: config.service({ host: '127.0.0.1', port: upstreamPort }).id };
+  for (let i = 0; i < count; i += 1) {
+    config.route({
+      hosts: [`host${i % HOST_COUNT}.test`],
+      paths: [`/svc${i}`],
+      strip_path: false,
+      service,
+    });
+  }
+  return [...config.replica().records()];
+}
+
+/** For wrk: spreads requests over the routes of `routes`. */
+export function routesScript(count: number): string {
+  return `
+local n = 0
+request = function()
+  n = n + 1
+  local route = (n * 7919) % ${count}
+  return wrk.format("GET", "/svc" .. route .. "/abc", { Host = "host" .. (route % ${HOST_COUNT}) .. ".test" })
+end
+`;
 }
 
 /** 1,000 routes; key-auth for 10,000 consumers and rate-limiting on all of them. */

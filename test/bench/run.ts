@@ -3,7 +3,8 @@
  * core, in one run. CPU per request and the ratio to nginx are the figures to trust; throughput on a
  * shared machine swings several-fold.
  *
- * Settings: BENCH_ROUNDS (5), BENCH_SECONDS (2) per round, BENCH_CONNECTIONS (64), BENCH_JSON=1.
+ * Settings: BENCH_ROUNDS (5), BENCH_SECONDS (2) per
+ * round, BENCH_CONNECTIONS (64), BENCH_JSON=1.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,7 +12,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ConfigRecord } from '#shared/config/record.ts';
 import { TestCluster } from '../support/dp-folder.ts';
-import { full, plain, SPREAD_SCRIPT } from './configurations.ts';
+import { full, plain, routes, routesScript, SPREAD_SCRIPT } from './configurations.ts';
 import { median, sample, type Load, type Sample } from './measure.ts';
 import {
   missingTools,
@@ -23,6 +24,9 @@ import {
 } from './peers.ts';
 
 const PORTS = { upstream: 9301, nginx: 9310, bare: 9314, plain: 9311, full: 9312, log: 9313 };
+const ROUTES_PORT = 9320;
+/** What a request costs must not depend on how many routes there are. */
+const ROUTE_COUNTS = [1, 1_000, 100_000];
 const MAIN = fileURLToPath(new URL('../../node-dp/main.ts', import.meta.url));
 const BARE = fileURLToPath(new URL('./bare-proxy.ts', import.meta.url));
 
@@ -85,7 +89,21 @@ async function startAll(): Promise<Target[]> {
       peer: await dataPlane('dp: 1 route, access log', PORTS.log, { cluster, records, log: true }),
       load,
     },
+    ...(await spreadOverRoutes(cluster, load)),
   ];
+}
+
+async function spreadOverRoutes(cluster: TestCluster, load: Load): Promise<Target[]> {
+  const targets: Target[] = [];
+  for (const [i, count] of ROUTE_COUNTS.entries()) {
+    const script = join(folder, `routes-${count}.lua`);
+    writeFileSync(script, routesScript(count));
+    const records = routes(PORTS.upstream, count);
+    const name = `dp: spread over ${count} routes`;
+    const peer = await dataPlane(name, ROUTES_PORT + i, { cluster, records });
+    targets.push({ peer, load: { ...load, script, header: null } });
+  }
+  return targets;
 }
 
 /** The runtime's own cost, to read the others by. */

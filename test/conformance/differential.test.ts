@@ -1,6 +1,6 @@
 /**
  * Both data planes, one configuration after the other, the same random requests: every decision must
- * be the same. DIFFERENTIAL_REQUESTS (2,000) says how many; CI runs 100,000. TEST_SEED repeats a run.
+ * be the same. DIFFERENTIAL_REQUESTS (5,000) says how many; CI runs 100,000. TEST_SEED repeats a run.
  */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Cluster } from '../support/cluster.ts';
@@ -11,7 +11,7 @@ import { SeededRandom } from '../support/seeded-random.ts';
 import { randomConfig, randomRequest, type RandomRequest } from './random-config.ts';
 
 const SEED = Number(process.env['TEST_SEED'] ?? 20_261_124);
-const REQUESTS = Number(process.env['DIFFERENTIAL_REQUESTS'] ?? 2_000);
+const REQUESTS = Number(process.env['DIFFERENTIAL_REQUESTS'] ?? 5_000);
 const REQUESTS_PER_CONFIG = Math.min(REQUESTS, 2_500);
 const AT_ONCE = 24;
 const DIFFERENCES_SHOWN_MAX = 10;
