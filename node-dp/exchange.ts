@@ -1,14 +1,19 @@
 /** One request and its response on an undici connection. Answers once, with a head or an error. */
+import { createHash } from 'node:crypto';
+import { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import { HeaderList } from '#shared/http/headers.ts';
 import type { Body } from '#shared/http/body.ts';
+import { ACCEPT_GUID, acceptanceProblem } from '#shared/http/websocket.ts';
 import {
   UpstreamError,
-  type Abort,
   type UpstreamFailure,
+  type UpstreamRequest,
   type UpstreamResponse,
 } from '#shared/platform/platform.ts';
 import { Download, type Flow } from './download.ts';
+import { SocketTunnel } from './tunnel.ts';
 import { WriteStalledError } from './upload.ts';
 
 type Controller = Dispatcher.DispatchController;
@@ -30,6 +35,7 @@ export interface Waiting {
 }
 
 export class Exchange implements Dispatcher.DispatchHandler, Flow {
+  readonly #request: UpstreamRequest;
   readonly #waiting: Waiting;
   readonly #unsubscribe: () => void;
   #controller: Controller | null = null;
@@ -40,9 +46,10 @@ export class Exchange implements Dispatcher.DispatchHandler, Flow {
   #interimCount = 0;
   #isOver = false;
 
-  constructor(abort: Abort, waiting: Waiting) {
+  constructor(request: UpstreamRequest, waiting: Waiting) {
+    this.#request = request;
     this.#waiting = waiting;
-    this.#unsubscribe = abort.onAbort(() => this.#abort());
+    this.#unsubscribe = request.abort.onAbort(() => this.#abort());
   }
 
   /** Called right before the first byte is written: from here on the upstream may have seen it. */
@@ -55,6 +62,8 @@ export class Exchange implements Dispatcher.DispatchHandler, Flow {
   }
 
   onResponseStart(controller: Controller, status: number): void {
+    // One that was not asked for, or that does not say what it switches to.
+    if (status === 101) throw new InvalidResponseError('101 that switches to nothing');
     if (status < 200) {
       this.#passInterim();
       return;
@@ -67,6 +76,22 @@ export class Exchange implements Dispatcher.DispatchHandler, Flow {
     const head: Head = { status, headers, body: this.#download, tunnel: null };
     this.#head = head;
     this.#waiting.resolve(head);
+  }
+
+  /** The connection has left HTTP, and undici with it. Called for a 101 to a request that asked. */
+  onRequestUpgrade(controller: Controller, status: number, _headers: object, socket: Duplex): void {
+    const headers = readHeaders(controller.rawHeaders);
+    const problem = switchProblem(this.#request, headers);
+    if (problem === null && socket instanceof Socket) {
+      const { readTimeoutMs: idleMs, writeTimeoutMs: stallMs } = this.#request;
+      const tunnel = new SocketTunnel(socket, { idleMs, stallMs });
+      this.#waiting.resolve({ status, headers, body: null, tunnel });
+    } else {
+      socket.destroy();
+      const cause = new InvalidResponseError(problem ?? 'no socket');
+      this.#waiting.reject(new UpstreamError('invalid_response', true, cause));
+    }
+    this.#over(false);
   }
 
   /** Interim responses are not passed on, as nothing asks for them. Each restarts the read timeout. */
@@ -205,6 +230,13 @@ function readHeaders(raw: Controller['rawHeaders']): HeaderList {
 
 function readTrailers(raw: Controller['rawTrailers']): HeaderList | null {
   return Array.isArray(raw) && raw.length > 0 ? readHeaders(raw) : null;
+}
+
+/** Why the connection has not become what was asked for; null when it has. */
+function switchProblem(request: UpstreamRequest, headers: HeaderList): string | null {
+  const key = request.headers.get('sec-websocket-key') ?? '';
+  const accept = createHash('sha1').update(`${key}${ACCEPT_GUID}`).digest('base64');
+  return acceptanceProblem(request.headers, headers, accept);
 }
 
 const STATUS_MAX = 999;

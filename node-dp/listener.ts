@@ -27,6 +27,7 @@ import {
   RequestBody,
 } from './request-body.ts';
 import { ResponseWriter } from './response.ts';
+import { asksForTunnel, Upgrade } from './upgrade.ts';
 
 /** Request line and header fields together. */
 export const HEAD_BYTES_MAX = 16 * 1024;
@@ -68,6 +69,7 @@ export class Listener {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   #inFlight = 0;
+  #tunnels = 0;
   #isDraining = false;
   #onIdle: (() => void) | null = null;
 
@@ -83,6 +85,7 @@ export class Listener {
       insecureHTTPParser: false,
       // Checked by us, for an answer in Kong's shape.
       requireHostHeader: false,
+      shouldUpgradeCallback: asksForTunnel,
       noDelay: true,
     };
     if (options.listen.tls) {
@@ -126,6 +129,11 @@ export class Listener {
     return this.#inFlight;
   }
 
+  /** Connections that have switched protocols, or ask to; they count as in flight. */
+  get tunnelCount(): number {
+    return this.#tunnels;
+  }
+
   /** Stops accepting, lets what is in flight finish, and cuts what is left after `deadlineMs`. */
   async drain(deadlineMs: number): Promise<void> {
     this.#isDraining = true;
@@ -159,6 +167,9 @@ export class Listener {
     server.on('checkContinue', (message, response) => this.#accept(message, response));
     server.on('checkExpectation', (message, response) => this.#accept(message, response));
     server.on('clientError', (error, socket) => this.#malformed(error, socket as Socket));
+    server.on('upgrade', (message: IncomingMessage, _socket, head: Buffer) =>
+      this.#upgrade(message, head),
+    );
     server.on('connect', (_message, socket) => this.#connect(socket as Socket));
     server.setTimeout(this.#options.sendIdleMs ?? SEND_IDLE_MS, (socket) => this.#quiet(socket));
   }
@@ -171,6 +182,26 @@ export class Listener {
     if (connection.current === null) this.#begin(connection, turn);
     else if (connection.waiting.length < PIPELINED_MAX) connection.waiting.push(turn);
     else message.socket.destroy();
+  }
+
+  #upgrade(message: IncomingMessage, head: Buffer): void {
+    this.#inFlight += 1;
+    this.#tunnels += 1;
+    const upgrade = new Upgrade(message, head, {
+      sendIdleMs: this.#options.sendIdleMs ?? SEND_IDLE_MS,
+      handle: (request) => this.#options.handle(request),
+      onResponse: (status) => this.#options.onResponse?.(status),
+      refuse: (socket, { status }) => {
+        this.#options.onResponse?.(status);
+        writeRawRefusal(socket, status, this.#requestId());
+      },
+      over: () => {
+        this.#tunnels -= 1;
+        this.#inFlight -= 1;
+        if (this.#inFlight === 0) this.#onIdle?.();
+      },
+    });
+    upgrade.start();
   }
 
   #begin(connection: ClientConnection, turn: Turn): void {

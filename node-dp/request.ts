@@ -16,12 +16,19 @@ export class NodeRequest implements GatewayRequest, Abort {
   readonly headers: HeaderList;
   readonly body: Body;
   readonly sendInterim = null;
-  readonly upgrade = null;
+  readonly upgrade: 'websocket' | null;
   readonly #connection: ClientConnection;
   #isAborted = false;
   #onAbort: (() => void)[] | null = null;
 
-  constructor(message: IncomingMessage, target: string, headers: HeaderList, body: Body) {
+  constructor(
+    message: IncomingMessage,
+    target: string,
+    headers: HeaderList,
+    body: Body,
+    upgrade: 'websocket' | null = null,
+  ) {
+    this.upgrade = upgrade;
     this.method = message.method ?? 'GET';
     this.target = target;
     this.httpVersion = message.httpVersion === '1.0' ? '1.0' : '1.1';

@@ -117,7 +117,7 @@ function exchange(entry: Entry, request: UpstreamRequest, settle: Settle): void 
   const client = pool.take();
   const { body } = request;
   const isStream = body !== null && !(body instanceof Uint8Array);
-  const handler = new Exchange(request.abort, {
+  const handler = new Exchange(request, {
     ...settle,
     over: (isSound) => {
       pool.giveBack(client, isSound);
@@ -132,6 +132,7 @@ function exchange(entry: Entry, request: UpstreamRequest, settle: Settle): void 
       body: isStream ? new Upload(body, request.writeTimeoutMs) : body,
       headersTimeout: request.readTimeoutMs,
       bodyTimeout: request.readTimeoutMs,
+      upgrade: request.upgrade,
       ...SAME_SERVER_NAME,
     },
     handler,

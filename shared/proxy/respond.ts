@@ -5,6 +5,7 @@ import type { HeaderList } from '../http/headers.ts';
 import { stripHopByHop } from '../http/hop-by-hop.ts';
 import type { GatewayResponse, Outcome } from '../http/message.ts';
 import { addOwnHeaders, addProxiedHeaders, type ResponseFields } from '../http/response-headers.ts';
+import { restoreAgreement } from '../http/websocket.ts';
 import { type AccessLogEntry, logEntry } from './log-entry.ts';
 import { collectBodyFilters, runHeaderFilters, runLog } from './phases.ts';
 import { type Exchange, NO_FINISH } from './request-context.ts';
@@ -23,11 +24,35 @@ export function respond(
   options: RespondOptions,
 ): MaybePromise<GatewayResponse> {
   if (ctx.proxied) stripHopByHop(response.headers);
+  if (response.tunnel !== null) return respondSwitched(ctx, response, options);
   ctx.response = { status: response.status, headers: response.headers };
   const ran = runHeaderFilters(ctx);
   return isPromise(ran)
     ? ran.then((isWhole) => assemble(ctx, response, isWhole, options))
     : assemble(ctx, response, ran, options);
+}
+
+/**
+ * The same for a 101 with a tunnel. Header filters may add to it; the handshake itself stays as the
+ * two ends agreed on it, and nobody filters what flows through the tunnel.
+ */
+function respondSwitched(
+  ctx: Exchange,
+  response: GatewayResponse,
+  options: RespondOptions,
+): MaybePromise<GatewayResponse> {
+  const agreed = response.headers.clone();
+  ctx.response = { status: response.status, headers: response.headers };
+  const finish = (isWhole: boolean): GatewayResponse => {
+    if (!isWhole) return finalize(ctx, replaceCrashed(ctx, response), NO_FILTERS, options);
+    const { status, headers, tunnel } = response;
+    sign(ctx, headers, options);
+    restoreAgreement(headers, agreed);
+    const onFinish = finisher(ctx, status, options);
+    return { status, headers, body: null, tunnel, filters: NO_FILTERS, onFinish };
+  };
+  const ran = runHeaderFilters(ctx);
+  return isPromise(ran) ? ran.then(finish) : finish(ran);
 }
 
 function assemble(
@@ -44,6 +69,7 @@ function assemble(
 
 function replaceCrashed(ctx: Exchange, response: GatewayResponse): GatewayResponse {
   discard(response.body);
+  response.tunnel?.cancel();
   ctx.proxied = false;
   const replacement = ctx.error(500, 'An unexpected error occurred');
   ctx.response = { status: replacement.status, headers: replacement.headers };
@@ -71,8 +97,14 @@ function finalize(
   } else if (filters.length > 0) {
     headers.remove('content-length');
   }
-  const { tunnel } = response;
-  return { status, headers, body, tunnel, filters: kept, onFinish: finisher(ctx, status, options) };
+  return {
+    status,
+    headers,
+    body,
+    tunnel: null,
+    filters: kept,
+    onFinish: finisher(ctx, status, options),
+  };
 }
 
 const NO_FILTERS: readonly BodyFilter[] = [];

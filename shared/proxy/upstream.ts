@@ -8,6 +8,7 @@ import type { GatewayResponse } from '../http/message.ts';
 import { addForwardingHeaders, asksForTrailers, upstreamHost } from '../http/upstream-headers.ts';
 import { escapePath } from '../http/path.ts';
 import { upstreamPath } from '../http/upstream-uri.ts';
+import { askToSwitch } from '../http/websocket.ts';
 import { UpstreamError, type UpstreamRequest } from '../platform/platform.ts';
 import type { ServiceTable } from '../tables/tables.ts';
 import { pathOf } from './log-entry.ts';
@@ -127,6 +128,7 @@ function writeTarget(ctx: Exchange, to: ServiceTable, options: ProxyOptions): st
     strippedPrefix: route.strip_path && matchedPath !== null ? escapePath(matchedPath) : null,
     requestId: options.sendsRequestId ? ctx.requestId : null,
   });
+  if (request.upgrade !== null) askToSwitch(ctx.upstreamHeaders);
   ctx.upstreamPath = path;
   return ctx.upstreamQuery === null ? path : `${path}?${ctx.upstreamQuery}`;
 }
@@ -149,7 +151,7 @@ function requestTo(ctx: Exchange, to: ServiceTable, peer: Peer, target: string):
     address: null,
     port: peer.port,
     httpVersion: '1.1',
-    upgrade: null,
+    upgrade: ctx.request.upgrade,
     method: ctx.request.method,
     target,
     headers,
