@@ -7,11 +7,10 @@
  * be asked serves everything but the scopes that need the secrets, and those stay closed.
  */
 import { base64url, concat, fromBase64url, fromUtf8, utf8 } from '#shared/base/bytes.ts';
-import { groupPepper } from '#shared/config/secrets.ts';
+import type { GroupSecret } from '#shared/config/secrets.ts';
 import type { Crypto, Random } from '#shared/platform/platform.ts';
 import { defineFields } from '#shared/schema/infer.ts';
 import { parseRecord } from '#shared/schema/parse.ts';
-import type { GroupSecret } from '#shared/sync/identity.ts';
 
 const NONCE_BYTES = 12;
 const KEY_BYTES = 32;
@@ -48,15 +47,6 @@ const storedSecrets = defineFields({
     },
   },
 });
-
-/** The key of look-up secrets, from the newest generation; null when the secrets are not known. */
-export function pepperOf(
-  boot: Pick<BootRecord, 'groupSecrets'>,
-  crypto: Crypto,
-): Uint8Array | null {
-  const [newest] = boot.groupSecrets;
-  return newest === undefined ? null : groupPepper(newest.secret, newest.generation, crypto);
-}
 
 /** The bytes of HEADGATE_BOOT_KEY, in either base64 alphabet; null when it is not one. */
 export function parseBootKey(text: string): Uint8Array | null {

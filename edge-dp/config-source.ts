@@ -7,6 +7,8 @@
  * nothing, so no promise is kept between requests: each does its own asking, and data is what they
  * leave behind for each other.
  */
+import { SecretOpener } from '#shared/config/opening.ts';
+import type { Replica } from '#shared/config/record.ts';
 import type { ReplicaState } from '#shared/config/replica.ts';
 import type { Clock, Crypto, Logger } from '#shared/platform/platform.ts';
 import type { SignedManifest } from '#shared/wire/frames.ts';
@@ -35,13 +37,18 @@ export interface SourceOptions {
   readonly clock: Clock;
   readonly crypto: Crypto;
   readonly logger: Logger;
-  /** Builds and swaps; false when it could not be built, and what was served goes on. */
-  readonly use: (state: ReplicaState, boot: BootRecord) => boolean;
+  /**
+   * Builds and swaps; false when it could not be built, and what was served goes on.
+   *
+   * @param replica  what `opening.ts` makes of the verified state
+   */
+  readonly use: (replica: Replica, boot: BootRecord) => boolean;
   readonly background: (work: Promise<unknown>) => void;
 }
 
 export class ConfigSource {
   readonly #options: SourceOptions;
+  readonly #opener: SecretOpener;
   #state: ReplicaState | null = null;
   #boot: BootRecord | null = null;
   #bootMark = '';
@@ -55,6 +62,7 @@ export class ConfigSource {
 
   constructor(options: SourceOptions) {
     this.#options = options;
+    this.#opener = new SecretOpener(options.crypto);
   }
 
   get state(): ReplicaState | null {
@@ -123,7 +131,7 @@ export class ConfigSource {
     }
     if (answer.head !== null) await this.#adopt(answer.head, true);
     // The same state with other secrets: what was closed for want of them may open now.
-    else if (isNewBoot && this.#state !== null) this.#use(this.#state);
+    else if (isNewBoot && this.#state !== null) await this.#use(this.#state);
   }
 
   async #loadFromKv(): Promise<void> {
@@ -172,13 +180,18 @@ export class ConfigSource {
     }
     // Another request may have brought this or a newer one while this one was reading.
     if (found.state === null || !isNewer(found.state, this.#state, boot)) return;
-    this.#use(found.state);
+    await this.#use(found.state);
   }
 
-  #use(state: ReplicaState): void {
+  /** @param state  newer than what is served, or the same with other secrets */
+  async #use(state: ReplicaState): Promise<void> {
     const boot = this.#boot;
     if (boot === null || !isSamePin(state, boot)) return;
-    if (this.#options.use(state, boot)) {
+    const replica = await this.#opener.open(state, boot.groupSecrets);
+    // The same may have happened again while it was opened.
+    if (this.#boot !== boot) return this.#use(state);
+    if (state !== this.#state && !isNewer(state, this.#state, boot)) return;
+    if (this.#options.use(replica, boot)) {
       this.#state = state;
       return;
     }

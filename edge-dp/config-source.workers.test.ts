@@ -86,8 +86,8 @@ describe('an isolate', () => {
       clock: { ...edgeClock, now: () => Date.now() + skippedMs },
       crypto: edgeCrypto,
       logger,
-      use: (state) => {
-        used.push(state.replica.revision);
+      use: (replica) => {
+        used.push(replica.revision);
         return true;
       },
       background: (work) => background.push(work),
@@ -111,7 +111,7 @@ describe('an isolate', () => {
     await isolate.freshen();
 
     expect(isolate.state?.replica.revision).toBe(7);
-    expect(isolate.state?.replica.recordCount).toBe(400);
+    expect(isolate.state?.tree.size).toBe(400);
     expect(used).toEqual([7]);
   });
 
@@ -273,7 +273,7 @@ describe('an isolate', () => {
 
     await isolate.freshen();
 
-    expect(isolate.state?.replica.recordCount).toBe(300);
+    expect(isolate.state?.tree.size).toBe(300);
     expect(hub.nodesAsked).toBe(1);
   });
 

@@ -6,7 +6,9 @@
  */
 import { HEADGATE_VERSION } from '#shared/base/product.ts';
 import { hex } from '#shared/base/bytes.ts';
+import { SecretOpener } from '#shared/config/opening.ts';
 import type { ReplicaState } from '#shared/config/replica.ts';
+import { pepperFor } from '#shared/config/secrets.ts';
 import { HANDLERS } from '#shared/plugins/handlers.ts';
 import type { ConfigStore, Logger } from '#shared/platform/platform.ts';
 import type { JsonObject } from '#shared/schema/field.ts';
@@ -17,7 +19,6 @@ import { buildTables } from '#shared/tables/build.ts';
 import type { Tables } from '#shared/tables/tables.ts';
 import type { SignedManifest } from '#shared/wire/frames.ts';
 import type { EdgeSettings } from '#shared/settings/edge.ts';
-import { pepperOf } from './boot-record.ts';
 import { FetchConnector, fetchJson } from './connector.ts';
 import { edgeCrypto } from './crypto.ts';
 import type { HubStore } from './hub-store.ts';
@@ -38,6 +39,7 @@ export class HubSession {
   readonly #client: SyncClient;
   /** Of the last build, for the next one to share. */
   #tables: Tables | null = null;
+  readonly #opener = new SecretOpener(edgeCrypto);
   #head: { readonly signed: SignedManifest; readonly hash: string } | null = null;
   #isToldIdle = false;
 
@@ -67,7 +69,7 @@ export class HubSession {
         write: async (text) => store.setMeta('identity', text),
       }),
       configs: this.#configs(),
-      onReplica: async (state, identity) => this.#build(state, identity),
+      onReplica: (state, identity) => this.#build(state, identity),
       onIdentity,
     });
   }
@@ -126,10 +128,12 @@ export class HubSession {
     this.#head = signed === null ? null : { signed, hash: hex(edgeCrypto.sha256(signed.manifest)) };
   }
 
-  #build(state: ReplicaState, identity: NodeIdentity): BuildOutcome {
-    const pepper = pepperOf(identity, edgeCrypto);
+  async #build(state: ReplicaState, identity: NodeIdentity): Promise<BuildOutcome> {
+    const { groupSecrets } = identity;
+    const pepper = pepperFor(groupSecrets, state.replica.secretGeneration, edgeCrypto);
     const deps = { handlers: HANDLERS, runtime: 'edge', crypto: edgeCrypto, pepper } as const;
-    const built = buildTables(state.replica, deps, this.#tables);
+    const replica = await this.#opener.open(state, groupSecrets);
+    const built = buildTables(replica, deps, this.#tables);
     if (built.ok) this.#tables = built.tables;
     return built;
   }

@@ -1,5 +1,6 @@
 /** One isolate of the Worker: the request path, its configuration, and the status endpoints. */
-import type { ReplicaState } from '#shared/config/replica.ts';
+import type { Replica } from '#shared/config/record.ts';
+import { pepperFor } from '#shared/config/secrets.ts';
 import { isPromise, type MaybePromise } from '#shared/base/maybe-promise.ts';
 import type { GatewayResponse } from '#shared/http/message.ts';
 import type { Platform } from '#shared/platform/platform.ts';
@@ -8,7 +9,7 @@ import { Gateway } from '#shared/proxy/gateway.ts';
 import type { JsonObject } from '#shared/schema/field.ts';
 import { buildTables } from '#shared/tables/build.ts';
 import { hubOf, type Bindings } from './bindings.ts';
-import { parseBootKey, pepperOf, type BootRecord } from './boot-record.ts';
+import { parseBootKey, type BootRecord } from './boot-record.ts';
 import { ConfigSource } from './config-source.ts';
 import { KvConfig } from './kv-config.ts';
 import { createPlatform, edgeLogger } from './platform.ts';
@@ -71,20 +72,20 @@ export class Isolate {
       crypto,
       logger,
       background,
-      use: (state, boot) => this.#use(state, boot),
+      use: (replica, boot) => this.#use(replica, boot),
     });
   }
 
-  #use(state: ReplicaState, boot: BootRecord): boolean {
+  #use(replica: Replica, boot: BootRecord): boolean {
     const { crypto, logger } = this.#platform;
     const deps = {
       handlers: HANDLERS,
       runtime: 'edge',
       crypto,
-      pepper: pepperOf(boot, crypto),
+      pepper: pepperFor(boot.groupSecrets, replica.secretGeneration, crypto),
     } as const;
-    const built = buildTables(state.replica, deps, this.#gateway.tables);
-    const { epoch, revision } = state.replica;
+    const built = buildTables(replica, deps, this.#gateway.tables);
+    const { epoch, revision } = replica;
     if (!built.ok) {
       logger.log('error', 'a configuration could not be built', {
         epoch,

@@ -111,6 +111,7 @@ export class TestCluster {
         root: tree.hash,
         records: tree.size,
         workspaces: { [WORKSPACE]: revision },
+        secret_generation: null,
         created_at: NOW_SECONDS,
         control_planes: [],
         features: [],

@@ -57,7 +57,7 @@ function configuration(more: (config: TestConfig) => void = () => {}): TestConfi
 }
 
 async function furnish(config: TestConfig): Promise<void> {
-  await (await TestCluster.create()).furnish(folder, config.replica().records());
+  await (await TestCluster.create()).furnish(folder, config.replica().tree.records());
 }
 
 function proxyUrl(dataPlane: Running): string {
@@ -131,7 +131,7 @@ describe('a data plane without a control plane', () => {
 
   it('serves no cache older than what it has served before', async () => {
     const cluster = await TestCluster.create();
-    const records = configuration().replica().records();
+    const records = configuration().replica().tree.records();
     await cluster.furnish(folder, records, { epoch: 1, revision: 2 });
 
     const dataPlane = await start();

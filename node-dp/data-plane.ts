@@ -147,7 +147,7 @@ class DataPlane implements Running {
     if (compareRevisions(loaded.state.replica, identity.highWater) < 0) {
       return this.#noCache('older than what this node has served before');
     }
-    const served = this.#serving.take(loaded.state, identity.groupSecrets);
+    const served = await this.#serving.take(loaded.state, identity.groupSecrets);
     return served.ok ? loaded.state : null;
   }
 

@@ -1,6 +1,7 @@
 /** From a verified configuration to one that is served: build off to the side, then swap. */
 import type { ReplicaState } from '#shared/config/replica.ts';
-import { groupPepper } from '#shared/config/secrets.ts';
+import { SecretOpener } from '#shared/config/opening.ts';
+import { pepperFor } from '#shared/config/secrets.ts';
 import { HANDLERS } from '#shared/plugins/handlers.ts';
 import type { Crypto, Logger } from '#shared/platform/platform.ts';
 import type { Gateway } from '#shared/proxy/gateway.ts';
@@ -21,17 +22,22 @@ export class Serving {
   readonly #gateway: Gateway;
   readonly #crypto: Crypto;
   readonly #logger: Logger;
+  readonly #opener: SecretOpener;
 
   constructor(gateway: Gateway, crypto: Crypto, logger: Logger) {
     this.#gateway = gateway;
     this.#crypto = crypto;
     this.#logger = logger;
+    this.#opener = new SecretOpener(crypto);
   }
 
-  /** Serves it from now on, or goes on with what was served before and says why. */
-  take(state: ReplicaState, groupSecrets: NodeIdentity['groupSecrets']): Served {
+  /**
+   * Serves it from now on, or goes on with what was served before and says why. One at a time: the
+   * caller waits before the next.
+   */
+  async take(state: ReplicaState, groupSecrets: NodeIdentity['groupSecrets']): Promise<Served> {
     const startedMs = performance.now();
-    const result = this.#build(state, groupSecrets);
+    const result = await this.#build(state, groupSecrets);
     const { epoch, revision } = state.replica;
     const durationMs = Math.round(performance.now() - startedMs);
     if (!result.ok) {
@@ -44,22 +50,21 @@ export class Serving {
     this.#logger.log(quarantined > 0 ? 'warn' : 'info', 'configuration live', {
       epoch,
       revision,
-      records: state.replica.recordCount,
+      records: state.tree.size,
       quarantined,
       durationMs,
     });
     return result;
   }
 
-  #build(state: ReplicaState, groupSecrets: NodeIdentity['groupSecrets']): Served {
-    const [newest] = groupSecrets;
+  async #build(state: ReplicaState, groupSecrets: NodeIdentity['groupSecrets']): Promise<Served> {
     const crypto = this.#crypto;
-    const pepper =
-      newest === undefined ? null : groupPepper(newest.secret, newest.generation, crypto);
+    const pepper = pepperFor(groupSecrets, state.replica.secretGeneration, crypto);
     const deps = { handlers: HANDLERS, runtime: 'node', crypto, pepper } as const;
     let built: ReturnType<typeof buildTables>;
     try {
-      built = buildTables(state.replica, deps, this.#gateway.tables);
+      const replica = await this.#opener.open(state, groupSecrets);
+      built = buildTables(replica, deps, this.#gateway.tables);
     } catch (error) {
       // A bug in the building must not take the traffic with it: what is served stays.
       return { ok: false, entity: null, detail: String(error) };

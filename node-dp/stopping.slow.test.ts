@@ -20,7 +20,7 @@ beforeEach(async () => {
   upstream = await started.upstream((socket) => void socket.write(`${HEAD}half`));
   folder = await mkdtemp(join(tmpdir(), 'headgate-stop-'));
   const cluster = await TestCluster.create();
-  await cluster.furnish(folder, proxyTo(upstream.port).replica().records());
+  await cluster.furnish(folder, proxyTo(upstream.port).replica().tree.records());
 });
 afterEach(async () => {
   await program.kill('SIGKILL');

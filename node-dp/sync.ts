@@ -64,7 +64,7 @@ export async function startSync(options: SyncOptions): Promise<Sync> {
     logger: options.logger,
     identities: options.identities,
     configs: options.store,
-    onReplica: async (state, identity) => serving.take(state, identity.groupSecrets),
+    onReplica: (state, identity) => serving.take(state, identity.groupSecrets),
   });
   await client.boot(options.cached);
   client.start();

@@ -13,7 +13,11 @@ const WS = '00000000-0000-4000-8000-000000000001';
 const ID = '10000000-0000-4000-8000-000000000001';
 const OTHER = '20000000-0000-4000-8000-000000000001';
 const SECRET = new Uint8Array(32);
-const KEYS = groupKeys({ secret: SECRET, generation: 1, placement: SECRET }, crypto);
+const KEYS = await groupKeys(
+  { cluster: WS, groupId: WS, generation: 1 },
+  { secret: SECRET, placement: SECRET },
+  crypto,
+);
 
 const wired = [...REGISTRY.entities.values()].filter((definition) => isWired(definition));
 
@@ -57,11 +61,11 @@ describe('what data planes are sent', () => {
 
   it.each(wired.map((definition) => [definition.name, definition] as const))(
     'holds no secret of %s in the clear',
-    (_, definition) => {
+    async (_, definition) => {
       const entity = Object.fromEntries(
         Object.entries(definition.fields).map(([name, field]) => [name, canary(field)]),
       );
-      expect(wire(definition, entity).text).not.toContain('canary');
+      for (const { text } of await wire(definition, entity)) expect(text).not.toContain('canary');
     },
   );
 
@@ -89,7 +93,7 @@ describe('what data planes are sent', () => {
         randomText: (length) => 'r'.repeat(length),
       });
       const entity = must(processed.ok ? processed.entity : null, definition.name);
-      const { body } = wire(definition, entity);
+      const [{ body }] = await wire(definition, entity);
       config.put(definition.name, { ...body, id: entity.id });
     }
     expect(config.build()).toMatchObject({ ok: true, quarantined: [] });

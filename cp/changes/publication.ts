@@ -78,20 +78,23 @@ export async function publish(
   if (group === null) return { type: 'busy' };
   const versions = await readVersions(tx, subscribed(group));
   const before = await readHead(tx, groupId);
-  const isNewEpoch = before !== null && before.epoch !== group.epoch;
-  if (before !== null && !isNewEpoch && isSame(group.published, versions)) {
+  const isNewEpoch = before !== null && before.position.epoch !== group.epoch;
+  // Every record with a secret in it is another one under another secret of the group.
+  const isSameSecret = before?.secretGeneration === group.secret_generation;
+  if (before !== null && !isNewEpoch && isSameSecret && isSame(group.published, versions)) {
     return { type: 'unchanged' };
   }
-  const { upserts, removals } = await readSlices(sliceContext(tx, reader, group, deps), {
+  const { upserts, removals } = await readSlices(await sliceContext(tx, reader, group, deps), {
     published: group.published,
     versions,
+    isSameSecret,
   });
   const older = await treeOf(tx, group, known, deps.crypto);
   const tree = older.apply(upserts, removals);
   const revision = group.revision + 1;
   await saveRecords(tx, groupId, upserts, removals);
   await saveNodes(tx, groupId, revision, tree, before === null ? null : older, deps.crypto);
-  const base = before === null || isNewEpoch ? null : before;
+  const base = before === null || isNewEpoch ? null : before.position;
   const signed = await signManifest(deps, {
     format: MANIFEST_FORMAT,
     cluster: deps.keyring.clusterId,
@@ -100,10 +103,11 @@ export async function publish(
     epoch: group.epoch,
     revision,
     level: LEVEL,
-    previous: before?.hash ?? '',
+    previous: before?.position.hash ?? '',
     root: tree.hash,
     records: tree.size,
     workspaces: versions,
+    secret_generation: group.secret_generation,
     created_at: group.now,
     control_planes: deps.controlPlanes,
     features: [],
@@ -142,13 +146,23 @@ async function readVersions(
   return Object.fromEntries(rows.map((row) => [row.ws_id, row.version]));
 }
 
-async function readHead(tx: Db, groupId: string): Promise<Position | null> {
-  const { rows } = await tx.query<{ epoch: number; revision: number; hash: string }>(
-    `SELECT epoch, revision, hash FROM manifests WHERE group_id = $1 AND level = $2
+interface PublishedHead {
+  readonly position: Position;
+  /** Null when it was published by a release that sealed nothing. */
+  readonly secretGeneration: number | null;
+}
+
+async function readHead(tx: Db, groupId: string): Promise<PublishedHead | null> {
+  const { rows } = await tx.query<Position & { readonly generation: number | null }>(
+    `SELECT epoch, revision, hash, (manifest::jsonb ->> 'secret_generation')::integer AS generation
+     FROM manifests WHERE group_id = $1 AND level = $2
      ORDER BY epoch DESC, revision DESC LIMIT 1`,
     [groupId, LEVEL],
   );
-  return rows[0] ?? null;
+  const [row] = rows;
+  if (row === undefined) return null;
+  const { generation, ...position } = row;
+  return { position, secretGeneration: generation };
 }
 
 function isOfSame(a: object, b: object): boolean {
@@ -161,20 +175,22 @@ function isSame(a: Readonly<Record<string, number>>, b: Readonly<Record<string, 
   return names.length === Object.keys(b).length && names.every((name) => a[name] === b[name]);
 }
 
-function sliceContext(
+async function sliceContext(
   tx: Db,
   reader: Reader,
   group: GroupRow,
   { keyring, registry, crypto }: PublicationDeps,
-): SliceContext {
-  const generation = group.secret_generation;
+): Promise<SliceContext> {
+  const { id: groupId, workspaces, secret_generation: generation } = group;
   const secrets = {
-    secret: keyring.groupSecret(group.id, generation),
-    generation,
-    placement: keyring.groupSecret(group.id, PLACEMENT_GENERATION),
+    secret: keyring.groupSecret(groupId, generation),
+    placement: keyring.groupSecret(groupId, PLACEMENT_GENERATION),
   };
-  const keys = groupKeys(secrets, crypto);
-  const { id: groupId, workspaces } = group;
+  const keys = await groupKeys(
+    { cluster: keyring.clusterId, groupId, generation },
+    secrets,
+    crypto,
+  );
   return { tx, reader, groupId, workspaces, registry, keys, level: LEVEL, crypto };
 }
 
@@ -183,13 +199,14 @@ async function readSlices(
   at: {
     readonly published: Readonly<Record<string, number>>;
     readonly versions: Readonly<Record<string, number>>;
+    readonly isSameSecret: boolean;
   },
 ): Promise<{ upserts: ConfigRecord[]; removals: RecordKey[] }> {
   const changes: SliceChange[] = [];
   for (const [ws, version] of Object.entries(at.versions)) {
     // Other workspaces, so other records that say which there are.
     const isOther = ws === SYSTEM_WORKSPACE && !isOfSame(at.published, at.versions);
-    const from = isOther ? null : (at.published[ws] ?? null);
+    const from = isOther || !at.isSameSecret ? null : (at.published[ws] ?? null);
     if (from === version) continue;
     changes.push(await readWorkspace(context, ws, from, version));
   }

@@ -124,6 +124,108 @@ async function replay(from: ConfigTree = ConfigTree.empty(nodeCrypto)): Promise<
   return tree;
 }
 
+/** Rows of what is published, by kind. */
+async function published(): Promise<Map<string, string>> {
+  const { rows } = await db.store.db.query<{ kind: string; text: string }>(
+    'SELECT kind, text FROM group_records WHERE group_id = $1',
+    [group],
+  );
+  return new Map(rows.map(({ kind, text }) => [kind, text]));
+}
+
+describe('secrets that data planes need as they are', () => {
+  const limits = (password: string | null): AnyEntity => ({
+    ...make('plugins', { name: 'rate-limiting', config: { minute: 5 } }),
+    id: 'aaaaaaaa-0000-4000-8000-000000000001',
+    config: { minute: 5, redis: { host: 'r', password } },
+  });
+  const write = (entity: AnyEntity, how: 'insert' | 'update') =>
+    db.store.write(ws, ACTOR, (tx) =>
+      tx[how](must(REGISTRY.entities.get('plugins'), 'p'), ws, entity),
+    );
+
+  it('are published sealed beside their entity, and gone when it has none any more', async () => {
+    const it_ = publisher();
+    await it_.flush();
+    await write(limits('hidden'), 'insert');
+    await it_.flush();
+    const first = await published();
+    expect([...first.keys()].toSorted()).toEqual(['plugins', 'sealed:plugins']);
+    expect([...first.values()].join()).not.toContain('hidden');
+
+    await write(limits('other'), 'update');
+    await it_.flush();
+    const second = await published();
+    expect(second.get('plugins')).toBe(first.get('plugins'));
+    expect(second.get('sealed:plugins')).not.toBe(first.get('sealed:plugins'));
+
+    await write(limits(null), 'update');
+    await it_.flush();
+    expect([...(await published()).keys()]).toEqual(['plugins']);
+    await replay();
+    await it_.close();
+  });
+
+  it('keep their bytes when everything is read anew, whoever publishes', async () => {
+    const one = publisher();
+    await write(limits('hidden'), 'insert');
+    await one.flush();
+    await one.close();
+    const before = await published();
+    await db.store.db.query('UPDATE groups SET published = $2::jsonb WHERE id = $1', [group, '{}']);
+    const other = publisher();
+    await other.flush();
+    await other.close();
+    expect(await published()).toEqual(before);
+    const delta = must((await manifests()).at(-1)?.delta ?? null, 'a delta');
+    expect(JSON.parse(delta)).toMatchObject({ upserts: [], removals: [] });
+  });
+
+  it('are sealed again, and look-ups hashed again, when the group has a new secret', async () => {
+    const it_ = publisher();
+    await it_.flush();
+    const owner = make('consumers', { username: 'u' });
+    await insert(
+      ['consumers', owner],
+      [
+        'keyauth_credentials',
+        make('keyauth_credentials', { key: 'k', consumer: { id: owner.id } }),
+      ],
+    );
+    await write(limits('hidden'), 'insert');
+    await it_.flush();
+    const before = await published();
+    await db.store.db.query('UPDATE groups SET secret_generation = 2 WHERE id = $1', [group]);
+    await it_.flush();
+    const after = await published();
+    for (const kind of ['plugins', 'consumers']) expect(after.get(kind)).toBe(before.get(kind));
+    for (const kind of ['sealed:plugins', 'keyauth_credentials']) {
+      expect(after.get(kind)).not.toBe(before.get(kind));
+    }
+    const generations = (await manifests()).map(({ manifest }) => JSON.parse(manifest));
+    expect(generations.map((each) => each.secret_generation)).toEqual([1, 1, 2]);
+    await replay();
+    await it_.flush();
+    expect(await manifests()).toHaveLength(3);
+    await it_.close();
+  });
+
+  it('are published for groups that an older release published without them', async () => {
+    const it_ = publisher();
+    await write(limits('hidden'), 'insert');
+    await it_.flush();
+    await db.store.db.query(
+      "UPDATE manifests SET manifest = (manifest::jsonb - 'secret_generation')::text WHERE group_id = $1",
+      [group],
+    );
+    await db.store.db.query("DELETE FROM group_records WHERE kind = 'sealed:plugins'");
+    const other = publisher();
+    await other.flush();
+    expect([...(await published()).keys()].toSorted()).toEqual(['plugins', 'sealed:plugins']);
+    await Promise.all([it_.close(), other.close()]);
+  });
+});
+
 describe('publishing', () => {
   it('publishes revision 1 of an empty workspace, verifiable from the root key', async () => {
     const it_ = publisher();

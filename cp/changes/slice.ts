@@ -3,6 +3,7 @@
  * published (`group_records`). Everything is read in one transaction (repeatable read).
  */
 import type { ConfigRecord, RecordKey } from '#shared/config/record.ts';
+import { sealedKind } from '#shared/config/sealed-secrets.ts';
 import type { Crypto } from '#shared/platform/platform.ts';
 import type { EntityDefinition } from '#shared/schema/field.ts';
 import type { Registry } from '#shared/schema/plugin-definition.ts';
@@ -56,17 +57,20 @@ export async function readWorkspace(
   const ids = [...new Set(changed.map(({ entity_id: id }) => id))];
   const known = await readKnown(context, ws, ids);
   const records: ConfigRecord[] = [];
-  const gone: KnownRow[] = [];
+  const gone = new Map<string, KnownRow>();
   for (const { kind, entity_id: id } of changed) {
     const def = context.registry.entities.get(kind);
     if (def === undefined || !isWired(def)) continue;
+    // Itself and what it has sealed: that is gone as well when it has no secrets any more.
+    for (const name of [keyOf(kind, id), keyOf(sealedKind(kind), id)]) {
+      const before = known.get(name);
+      if (before !== undefined) gone.set(name, before);
+    }
     const isWanted = isInSlice(context, def, id);
     const entity = isWanted ? await context.reader.get(def, ws, id) : null;
-    const before = known.get(keyOf(kind, id));
-    if (entity !== null) records.push(wire(context, def, ws, entity));
-    else if (before !== undefined) gone.push(before);
+    if (entity !== null) await wire(context, def, ws, entity, { records, gone });
   }
-  return compare(ws, records, known, gone);
+  return compare(ws, records, known, [...gone.values()]);
 }
 
 /** Everything of a workspace that the group does not subscribe to any more. */
@@ -108,8 +112,7 @@ async function readAll(context: SliceContext, ws: string): Promise<SliceChange> 
       const page = await context.reader.list(def, ws, { size: PAGE_SIZE, after });
       for (const entity of page.rows) {
         if (!isInSlice(context, def, entity.id)) continue;
-        records.push(wire(context, def, ws, entity));
-        gone.delete(keyOf(def.name, entity.id));
+        await wire(context, def, ws, entity, { records, gone });
       }
       after = page.next;
     }
@@ -122,13 +125,18 @@ function isInSlice({ workspaces }: SliceContext, def: EntityDefinition, id: stri
   return def.name !== 'workspaces' || workspaces.includes(id);
 }
 
-function wire(
+/** Adds its records to those that there are, and takes them off those that are gone. */
+async function wire(
   { keys, level, crypto, registry }: SliceContext,
   def: EntityDefinition,
   ws: string,
   entity: Parameters<typeof toWire>[1],
-): ConfigRecord {
-  return toWire(def, entity, { ws, keys, level, registry }, crypto);
+  to: { readonly records: ConfigRecord[]; readonly gone: Map<string, KnownRow> },
+): Promise<void> {
+  for (const record of await toWire(def, entity, { ws, keys, level, registry }, crypto)) {
+    to.records.push(record);
+    to.gone.delete(keyOf(record.kind, record.id));
+  }
 }
 
 async function readKnown(

@@ -4,12 +4,18 @@
  */
 import { assert } from '#shared/base/assert.ts';
 import { makeRecord, type ConfigRecord } from '#shared/config/record.ts';
+import {
+  sealingKey,
+  sealSecrets,
+  type SealingGroup,
+  type SealingKey,
+} from '#shared/config/sealed-secrets.ts';
 import { groupPepper, lookupHash } from '#shared/config/secrets.ts';
 import type { Crypto } from '#shared/platform/platform.ts';
 import type { EntityDefinition, JsonObject, JsonValue } from '#shared/schema/field.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
 import type { Registry } from '#shared/schema/plugin-definition.ts';
-import { replaceSecrets } from '#shared/schema/secret-leaves.ts';
+import { replaceSecrets, type ReplaceSecret } from '#shared/schema/secret-leaves.ts';
 import { shapeOf } from '#shared/schema/subschema.ts';
 import { fieldOf, type RecordShape } from '#shared/schema/validate.ts';
 
@@ -21,6 +27,8 @@ const GLOBAL_PLACEMENT = 'global';
 
 /** A group's keys as records need them. */
 export interface GroupKeys {
+  /** Seals what data planes need as it is; rotates with the group's secret. */
+  readonly sealing: SealingKey;
   /** Hashes look-up secrets; rotates with the group's secret. */
   readonly pepper: Uint8Array;
   /** Decides where a credential lies in the tree; never rotates, so the tree keeps its shape. */
@@ -31,18 +39,16 @@ export interface GroupKeys {
 export const PLACEMENT_GENERATION = 0;
 
 /**
- * @param secrets  the group's secret of `generation`, and that of `PLACEMENT_GENERATION`
+ * @param secrets  the group's secret of its generation, and that of `PLACEMENT_GENERATION`
  */
-export function groupKeys(
-  secrets: {
-    readonly secret: Uint8Array;
-    readonly generation: number;
-    readonly placement: Uint8Array;
-  },
+export async function groupKeys(
+  group: SealingGroup,
+  secrets: { readonly secret: Uint8Array; readonly placement: Uint8Array },
   crypto: Crypto,
-): GroupKeys {
+): Promise<GroupKeys> {
   return {
-    pepper: groupPepper(secrets.secret, secrets.generation, crypto),
+    sealing: await sealingKey(secrets.secret, group, crypto),
+    pepper: groupPepper(secrets.secret, group.generation, crypto),
     placementKey: crypto.hmac(secrets.placement, 'headgate-placement-v1'),
   };
 }
@@ -63,51 +69,60 @@ export interface WirePlace {
 }
 
 /**
+ * The entity's record and, when it has secrets that data planes need as they are, the one in which
+ * they are sealed.
+ *
  * @throws CanonicalError when the entity has no canonical text (refused when written)
  */
-export function toWire(
+export async function toWire(
   def: EntityDefinition,
   entity: AnyEntity,
   place: WirePlace,
   crypto: Crypto,
-): ConfigRecord {
+): Promise<readonly [ConfigRecord] | readonly [ConfigRecord, ConfigRecord]> {
   assert(isWired(def), `${def.name} is never sent`);
   assert(place.level === LEVEL, `unknown schema level ${place.level}`);
   const { ws, keys, registry } = place;
   const hash: Hash = (key, value) => lookupHash(key, { kind: def.name, ws, value }, crypto);
-  const body = hideSecrets(shapeOf(def, entity, registry), entity, (value) =>
+  const { body, sealed } = splitSecrets(shapeOf(def, entity, registry), entity, (value) =>
     hash(keys.pepper, value),
   );
   const placement = placementOf(def, entity, (value) => hash(keys.placementKey, value));
-  return makeRecord(
+  const record = makeRecord(
     { kind: def.name, ws, id: entity.id, placement },
     { ...body, id: entity.id },
     crypto,
   );
+  if (Object.keys(sealed).length === 0) return [record];
+  return [record, await sealSecrets(record, sealed, keys.sealing, crypto)];
 }
 
 type Hash = (key: Uint8Array, value: string) => string;
 
 /**
- * Look-up secrets become their hash; what is to be sealed is null until sealing exists, at any depth,
- * and so is what no shape describes.
+ * Look-up secrets become their hash; what is to be sealed is taken out, at any depth, and so is what
+ * no shape describes.
  */
-function hideSecrets(
+function splitSecrets(
   shape: RecordShape,
   entity: JsonObject,
   hash: (value: string) => string,
-): JsonObject {
+): { readonly body: JsonObject; readonly sealed: JsonObject } {
   const shown: Record<string, JsonValue> = {};
+  const sealed: Record<string, JsonValue> = {};
+  const replace: ReplaceSecret = (value, kind, pointer) => {
+    if (kind === 'lookup' && typeof value === 'string') return hash(value);
+    sealed[pointer] = value;
+    return null;
+  };
   for (const name of Object.keys(shape.fields)) {
     const field = fieldOf(shape, name);
     if (field?.transient === true || !Object.hasOwn(entity, name)) continue;
-    shown[name] = replaceSecrets(field, entity[name] ?? null, (value, kind) =>
-      kind === 'lookup' && typeof value === 'string' ? hash(value) : null,
-    );
+    shown[name] = replaceSecrets(field, entity[name] ?? null, replace, `/${name}`);
   }
   // `ttl` of credentials is no field of the definition: it travels as the time of expiry.
   if (Object.hasOwn(entity, 'expires_at')) shown['expires_at'] = entity['expires_at'] ?? null;
-  return shown;
+  return { body: shown, sealed };
 }
 
 /** Where the record lies: with what it is looked up by, or looked up with (decision 6). */

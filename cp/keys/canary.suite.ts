@@ -1,10 +1,14 @@
 /** Secrets of every kind that can be stored, each with a canary in it, and where a dump would show them. */
 import { randomUUID } from 'node:crypto';
+import { nodeClock } from '#shared/platform/node/clock.ts';
+import { nodeCrypto } from '#shared/platform/node/crypto.ts';
+import { nodeRandom } from '#shared/platform/node/random.ts';
 import type { EntityDefinition, Field, JsonValue } from '#shared/schema/field.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
 import { REGISTRY } from '#shared/registry.ts';
 import { holdsSecrets, secretKind } from '#shared/schema/secret-leaves.ts';
-import { ACTOR, entityOf } from '../store/context.suite.ts';
+import { Publisher } from '../changes/publisher.ts';
+import { ACTOR, entityOf, silent } from '../store/context.suite.ts';
 import type { ControlPlane } from './rotation.suite.ts';
 
 /** No part of it is likely in anything else. */
@@ -61,12 +65,31 @@ function plantedIn(field: Field): JsonValue {
   }
 }
 
-export async function plant({ store }: ControlPlane, { entities }: Planted): Promise<void> {
+/** Writes them twice, so that history has them too, and publishes them to the default group. */
+export async function plant(plane: ControlPlane, { entities }: Planted): Promise<void> {
+  const { store } = plane;
   const ws = store.defaultWorkspace();
   for (const [definition, entity] of entities) {
     await store.write(ws, ACTOR, (tx) => tx.insert(definition, ws, entity));
     await store.write(ws, ACTOR, (tx) => tx.update(definition, ws, entity));
   }
+  await publishTo(plane);
+}
+
+async function publishTo({ store, keyring }: ControlPlane): Promise<void> {
+  const publisher = new Publisher({
+    store,
+    keyring,
+    registry: REGISTRY,
+    crypto: nodeCrypto,
+    clock: nodeClock,
+    random: nodeRandom,
+    logger: silent,
+    controlPlanes: [],
+    pollMs: 60_000,
+  });
+  await publisher.flush();
+  await publisher.close();
 }
 
 /** The canary as a dump may spell it: plain, hex, and base64 at each of its three alignments. */

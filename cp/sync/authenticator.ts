@@ -292,7 +292,7 @@ export class Authenticator {
       join_seq: joinPending,
       level: LEVEL,
       ping_interval_ms: PING_INTERVAL_MS,
-      group_secrets: [await this.#sealedSecret(node)],
+      group_secrets: await this.#sealedSecrets(node),
       control_planes: controlPlanes,
     };
     const member = {
@@ -306,18 +306,25 @@ export class Authenticator {
     return { ok: true, member, welcome, position };
   }
 
-  async #sealedSecret(node: NodeRow): Promise<{ generation: number; sealed: string }> {
+  /** The newest, and the one before it: what is published may have been made with that. */
+  #sealedSecrets(node: NodeRow): Promise<{ generation: number; sealed: string }[]> {
+    const { secret_generation: newest } = node;
+    const generations = newest > 1 ? [newest, newest - 1] : [newest];
+    return Promise.all(
+      generations.map(async (generation) => ({
+        generation,
+        sealed: await this.#sealedSecret(node, generation),
+      })),
+    );
+  }
+
+  async #sealedSecret({ id, group_id: groupId, sealing_key }: NodeRow, generation: number) {
     const { keyring, crypto } = this.#options;
-    const { secret_generation: generation, group_id: groupId } = node;
     const secret = keyring.groupSecret(groupId, generation);
-    const info = groupSecretInfo({
-      cluster: keyring.clusterId,
-      groupId,
-      node: node.id,
-      generation,
-    });
-    const recipient = keyOf(node.sealing_key) ?? new Uint8Array(KEY_BYTES);
-    return { generation, sealed: await seal(recipient, secret, info, crypto) };
+    const { clusterId: cluster } = keyring;
+    const info = groupSecretInfo({ cluster, groupId, node: id, generation });
+    const recipient = keyOf(sealing_key) ?? new Uint8Array(KEY_BYTES);
+    return seal(recipient, secret, info, crypto);
   }
 }
 

@@ -1,6 +1,8 @@
 /** Reads what was published: the bytes as they were stored, never made again (design 4.2). */
 import { utf8 } from '#shared/base/bytes.ts';
 import { must } from '#shared/base/assert.ts';
+import { manifestFields, type Manifest } from '#shared/config/manifest.ts';
+import { parseRecord } from '#shared/schema/parse.ts';
 import type { FrameOf, Position } from '#shared/wire/frames.ts';
 import { LEVEL } from '../changes/to-wire.ts';
 import type { Db } from '../store/db.ts';
@@ -38,21 +40,22 @@ export async function loadPublished(
 
 function toPublished(row: ManifestRow): Published {
   const position = { epoch: row.epoch, revision: row.revision, hash: row.hash };
+  const { previous, secret_generation: generation } = readManifest(row.manifest);
   return {
     position,
+    secretGeneration: generation ?? 0,
     manifest: manifestFrame(row),
     delta: row.delta === null ? null : utf8(row.delta),
     // A delta is only ever stored against the revision before it, in the same epoch.
     base:
-      row.delta === null
-        ? null
-        : { epoch: row.epoch, revision: row.revision - 1, hash: previousOf(row.manifest) },
+      row.delta === null ? null : { epoch: row.epoch, revision: row.revision - 1, hash: previous },
   };
 }
 
-function previousOf(manifest: string): string {
-  const { previous } = JSON.parse(manifest) as { previous?: unknown };
-  return must(typeof previous === 'string' ? previous : null, 'a manifest names its predecessor');
+/** What a publisher of ours wrote. */
+function readManifest(text: string): Pick<Manifest, 'previous' | 'secret_generation'> {
+  const parsed = parseRecord(manifestFields, JSON.parse(text));
+  return must(parsed.ok ? parsed.value : null, 'a manifest of format 1');
 }
 
 function manifestFrame(row: ManifestRow): Uint8Array {

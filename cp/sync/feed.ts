@@ -16,6 +16,8 @@ export type FrameBytes = Uint8Array;
 /** One published version of a group. */
 export interface Published {
   readonly position: Position;
+  /** Generation of the group's secret that its records were made with; 0 when it does not say. */
+  readonly secretGeneration: number;
   /** The `manifest` frame. */
   readonly manifest: FrameBytes;
   /** The `delta` frame from `base`; null for a first or an oversized version. */

@@ -38,10 +38,11 @@ function at(revision: number, epoch = 1): Position {
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const text = (frame: Uint8Array): string => new TextDecoder().decode(frame);
 
-function published(revision: number, delta = `delta ${revision}`): Published {
+function published(revision: number, delta = `delta ${revision}`, generation = 1): Published {
   const isFirst = revision === 1;
   return {
     position: at(revision),
+    secretGeneration: generation,
     manifest: bytes(`manifest ${revision}`),
     delta: isFirst ? null : bytes(delta),
     base: isFirst ? null : at(revision - 1),
@@ -149,7 +150,7 @@ function admitted(position: Position): Admission {
       join_seq: 1,
       level: 1,
       ping_interval_ms: 10_000,
-      group_secrets: [],
+      group_secrets: [{ generation: 1, sealed: 's' }],
       control_planes: [],
     },
   };
@@ -279,6 +280,17 @@ describe('updates', () => {
     expect(sent(it_.live(feed, at(9)))).toEqual(['welcome', `manifest ${CHAIN_COUNT_MAX + 10}`]);
     const near = new Driver().live(feed, at(10));
     expect(sent(near)).toHaveLength(1 + CHAIN_COUNT_MAX);
+  });
+
+  it('sends a node for the new secret before what was made with it', () => {
+    const it_ = new Driver();
+    it_.live(feedUpTo(1), at(1));
+    const feed = extendFeed(feedUpTo(1), [published(2, 'delta 2', 2)]);
+    const effects = it_.head(feed);
+    expect(sent(effects)).toEqual(['goaway']);
+    expect(closeCode(effects)).toBe(CLOSE.goAway);
+    // It may come back to a control plane that has the news before its database does.
+    expect(sent(new Driver().live(feed, at(1)))).toEqual(['welcome', 'goaway']);
   });
 
   it('tells when a node is ahead, and does not push it back', () => {

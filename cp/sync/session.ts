@@ -23,6 +23,8 @@ export const ANSWER_MAX_MS = 60_000;
 export const WANTED_COUNT_MAX = 4_096;
 /** Tree nodes loaded for one `shards` frame: about half a megabyte. */
 export const SHARD_BATCH_COUNT = 8;
+/** After it a node comes back for the group's new secret. */
+export const NEW_SECRET_RETRY_MS = 500;
 /** Frames a node may send in a burst, and per second after it. */
 export const FRAMES_BURST_MAX = 200;
 export const FRAMES_PER_SECOND_MAX = 50;
@@ -133,6 +135,8 @@ export interface Live {
   readonly tag: 'live';
   readonly member: Member;
   readonly feed: Feed;
+  /** Newest generation of the group's secret that the node was given in this session. */
+  readonly secretGeneration: number;
   /** Where the node stands by its own word. */
   readonly served: Position;
   readonly target: Target | null;
@@ -232,6 +236,7 @@ function admitted(state: SessionState, event: Extract<SessionEvent, { type: 'adm
     tag: 'live',
     member,
     feed: event.feed,
+    secretGeneration: welcome.group_secrets[0]?.generation ?? 0,
     served: position,
     target: null,
     refused: null,
@@ -253,6 +258,10 @@ function admitted(state: SessionState, event: Extract<SessionEvent, { type: 'adm
 
 /** Sends what leads to the head, unless something is under way or the socket is full. */
 function advance(state: Live, nowMs: number): Step {
+  // What was made with a newer secret is of no use without it, and a welcome brings it.
+  if ((state.feed.head?.secretGeneration ?? 0) > state.secretGeneration) {
+    return drained({ retryAfterMs: NEW_SECRET_RETRY_MS, controlPlanes: [] });
+  }
   const head = state.feed.head?.position;
   if (head === undefined || state.target !== null || state.blockedSinceMs !== null)
     return [state, []];
@@ -402,8 +411,10 @@ function ticked(state: SessionState, nowMs: number, bufferedBytes: number): Step
   return [next, [...first, ...rest]];
 }
 
-function drained(event: Extract<SessionEvent, { type: 'drain' }>): Step {
-  const { retryAfterMs, controlPlanes } = event;
+function drained({
+  retryAfterMs,
+  controlPlanes,
+}: Omit<Extract<SessionEvent, { type: 'drain' }>, 'type'>): Step {
   return [
     CLOSED,
     [

@@ -41,6 +41,8 @@ export const manifestFields = defineFields({
   records: count,
   /** Workspace id → its version that this revision contains. */
   workspaces: { type: 'map', required: true, keys: { type: 'string' }, values: count },
+  /** Generation of the group's secret that the records were made with; older releases say nothing. */
+  secret_generation: { ...count, required: false },
   /** Epoch seconds, by the control plane's database. */
   created_at: count,
   control_planes: { type: 'array', required: true, elements: { type: 'string' } },

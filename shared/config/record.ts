@@ -6,6 +6,7 @@ import { hex } from '../base/bytes.ts';
 import type { Crypto } from '../platform/platform.ts';
 import type { AnyEntity } from '../schema/infer.ts';
 import { canonicalJson } from './canonical.ts';
+import type { ConfigTree } from './tree.ts';
 
 export interface RecordKey {
   /** The definition's name: `routes`. */
@@ -24,6 +25,11 @@ export interface ConfigRecord extends RecordKey {
   readonly hash: string;
   /** The entity as sent: Kong's JSON, lookup secrets replaced by their keyed hash (hex). */
   readonly body: AnyEntity;
+  /**
+   * Why its secrets could not be opened (see `opening.ts`); absent when all is well. Such an entity
+   * must not be used as if it had none: what needs it is closed.
+   */
+  readonly fault?: string;
 }
 
 /** A data plane's configuration: verified, complete, immutable. */
@@ -34,9 +40,9 @@ export interface Replica {
   readonly revision: number;
   /** Hash of the manifest's text, hex. */
   readonly hash: string;
-  /** All records, in tree order. */
-  records(): Iterable<ConfigRecord>;
-  readonly recordCount: number;
+  /** Generation of the group's secret that its records were made with; null: not said, the newest. */
+  readonly secretGeneration: number | null;
+  readonly tree: ConfigTree;
 }
 
 /**

@@ -66,7 +66,7 @@ describe('a delta', () => {
 
     expect(applied.ok && applied.state.tree.hash).toBe(second.tree.hash);
     expect(applied.ok && positionOf(applied.state)).toEqual(second.position);
-    expect(applied.ok && applied.state.replica.recordCount).toBe(300);
+    expect(applied.ok && applied.state.tree.size).toBe(300);
   });
 
   it('is refused with anything added, left out, altered, or of another base', async () => {

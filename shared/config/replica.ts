@@ -83,8 +83,8 @@ export function makeState(head: Head, tree: ConfigTree): Loaded {
     cluster: manifest.cluster,
     group: manifest.group,
     ...position,
-    records: () => tree.records(),
-    recordCount: tree.size,
+    secretGeneration: manifest.secret_generation,
+    tree,
   };
   return { ok: true, state: { replica, tree, signed, manifest, keySequence } };
 }

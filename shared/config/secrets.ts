@@ -5,6 +5,28 @@
 import { hex } from '../base/bytes.ts';
 import type { Crypto } from '../platform/platform.ts';
 
+export interface GroupSecret {
+  readonly generation: number;
+  /** 32 bytes. */
+  readonly secret: Uint8Array;
+}
+
+/**
+ * The pepper of the generation that a configuration was made with, or of the newest when it does not
+ * say; null when that secret is not held: what looks up credentials stays closed.
+ *
+ * @param secrets  newest first
+ */
+export function pepperFor(
+  secrets: readonly GroupSecret[],
+  generation: number | null,
+  crypto: Crypto,
+): Uint8Array | null {
+  const found =
+    generation === null ? secrets[0] : secrets.find((held) => held.generation === generation);
+  return found === undefined ? null : groupPepper(found.secret, found.generation, crypto);
+}
+
 /**
  * The key under which look-up secrets of a group are hashed (decision 12).
  *

@@ -43,6 +43,14 @@ export interface TreeDiff {
   readonly droppedNodeIds: readonly string[];
 }
 
+/** What leads from one set of records to another. A changed record stands on both lists. */
+export interface RecordChanges {
+  /** As they were in the older tree. */
+  readonly removed: readonly ConfigRecord[];
+  /** As they are in the newer. */
+  readonly added: readonly ConfigRecord[];
+}
+
 /** An immutable set of records with the hash of its content. */
 export class ConfigTree {
   /** For `Assembly`, which shares nodes; nobody else looks inside. */
@@ -106,9 +114,18 @@ export class ConfigTree {
     return new NodeMap(nodesOf(this.root), this.#crypto);
   }
 
+  /** The records that this tree and `older` do not share; null for no tree. O(what changed). */
+  changes(older: ConfigTree | null): RecordChanges {
+    const found = nothingFound();
+    compareNodes(this.root, older === null ? null : older.root, found, this.#crypto);
+    const removed = found.replaced;
+    for (const record of found.removals) removed.push(record);
+    return { removed, added: found.upserts };
+  }
+
   /** What leads from `older` to this tree. O(what changed): subtrees of equal ids are not entered. */
   diff(older: ConfigTree): TreeDiff {
-    const found: Found = { upserts: [], removals: [], added: new Map(), dropped: new Set() };
+    const found = nothingFound();
     compareNodes(this.root, older.root, found, this.#crypto);
     // A leaf may have moved one level up or down without change: then it is on both lists.
     const addedNodes = [...found.added.values()].filter(
@@ -116,7 +133,7 @@ export class ConfigTree {
     );
     return {
       upserts: found.upserts,
-      removals: found.removals,
+      removals: found.removals.map(keyOf),
       addedNodes: addedNodes.map((node) => this.#blob(node)),
       droppedNodeIds: [...found.dropped].filter((id) => !found.added.has(id)),
     };
@@ -260,9 +277,15 @@ export function* nodesOf(node: TreeNode): Iterable<TreeNode> {
 
 interface Found {
   readonly upserts: ConfigRecord[];
-  readonly removals: RecordKey[];
+  readonly removals: ConfigRecord[];
+  /** What stood where a changed record stands now. */
+  readonly replaced: ConfigRecord[];
   readonly added: Map<string, TreeNode>;
   readonly dropped: Set<string>;
+}
+
+function nothingFound(): Found {
+  return { upserts: [], removals: [], replaced: [], added: new Map(), dropped: new Set() };
 }
 
 function compareNodes(
@@ -292,14 +315,16 @@ function compareEntryLists(newer: readonly Entry[], older: readonly Entry[], fou
   for (const entry of newer) {
     let other = older[at];
     while (other !== undefined && compareEntries(other, entry) < 0) {
-      found.removals.push(keyOf(other.record));
+      found.removals.push(other.record);
       other = older[++at];
     }
     const isThere = other !== undefined && compareEntries(other, entry) === 0;
     if (isThere) at++;
-    if (!isThere || other?.record.hash !== entry.record.hash) found.upserts.push(entry.record);
+    if (isThere && other?.record.hash === entry.record.hash) continue;
+    found.upserts.push(entry.record);
+    if (isThere && other !== undefined) found.replaced.push(other.record);
   }
-  for (const entry of older.slice(at)) found.removals.push(keyOf(entry.record));
+  for (const entry of older.slice(at)) found.removals.push(entry.record);
 }
 
 function keyOf({ kind, ws, id, placement }: RecordKey): RecordKey {

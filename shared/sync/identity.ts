@@ -1,17 +1,12 @@
 /** Who a node is, and how that is kept. */
 import { base64url, fromBase64url } from '../base/bytes.ts';
 import { canonicalJson } from '../config/canonical.ts';
+import type { GroupSecret } from '../config/secrets.ts';
 import { parseJson } from '../config/signed-text.ts';
 import type { RawKeyPair } from '../platform/platform.ts';
 import type { JsonObject } from '../schema/field.ts';
 import { defineFields, type RecordOf } from '../schema/infer.ts';
 import { parseRecord } from '../schema/parse.ts';
-
-export interface GroupSecret {
-  readonly generation: number;
-  /** 32 bytes. */
-  readonly secret: Uint8Array;
-}
 
 /** A node that has joined. Its private keys were made here and never leave. */
 export interface NodeIdentity {

@@ -6,17 +6,11 @@ import { base64url, fromBase64url } from '../base/bytes.ts';
 import { verifyKeyList } from '../config/key-list.ts';
 import { positionOf, type ReplicaState } from '../config/replica.ts';
 import { open } from '../config/seal.ts';
-import { groupSecretInfo } from '../config/secrets.ts';
+import { groupSecretInfo, type GroupSecret } from '../config/secrets.ts';
 import type { Crypto, Logger } from '../platform/platform.ts';
 import type { About, FrameOf, Position } from '../wire/frames.ts';
 import { PROTOCOL_VERSION, PROTOCOL_VERSION_MIN } from '../wire/protocol.ts';
-import type {
-  GroupSecret,
-  IdentityStore,
-  NodeIdentity,
-  PendingIdentity,
-  StoredIdentity,
-} from './identity.ts';
+import type { IdentityStore, NodeIdentity, PendingIdentity, StoredIdentity } from './identity.ts';
 import { parseJoinToken, type JoinToken } from './join-token.ts';
 import { signEnrol, signHello } from './proof.ts';
 
@@ -24,6 +18,8 @@ import { signEnrol, signHello } from './proof.ts';
 export const SCHEMA_LEVEL = 1;
 
 const SECRET_BYTES = 32;
+/** Generations of the group's secret that a node keeps. */
+const SECRETS_HELD_MAX = 4;
 
 export interface MembershipOptions {
   readonly identities: IdentityStore;
@@ -113,7 +109,7 @@ export class Membership {
     }
     const opened = await this.#openSecrets(welcome, known);
     const previous = known.tag === 'joined' ? known.groupSecrets : [];
-    const groupSecrets = opened.length > 0 ? opened : previous;
+    const groupSecrets = mergeSecrets(opened, previous);
     const before = known.tag === 'joined' ? known : null;
     const joined: NodeIdentity = {
       tag: 'joined',
@@ -275,6 +271,18 @@ export class Membership {
       return false;
     }
   }
+}
+
+/** Earlier ones stay for a while: what is served now was made with one of them. */
+function mergeSecrets(
+  told: readonly GroupSecret[],
+  held: readonly GroupSecret[],
+): readonly GroupSecret[] {
+  const isTold = ({ generation }: GroupSecret): boolean =>
+    told.some((secret) => secret.generation === generation);
+  return [...told, ...held.filter((secret) => !isTold(secret))]
+    .toSorted((a, b) => b.generation - a.generation)
+    .slice(0, SECRETS_HELD_MAX);
 }
 
 function unproven(detail: string): Unproven {

@@ -47,7 +47,8 @@ export function buildPlugins(
     const instance = takeOver(previous.get(record.hash), deps) ?? makeInstance(record, deps);
     if (instance.state !== 'ready') {
       const reason = instance.fault ?? '';
-      if (isGlobal(instance) && reason !== NO_SECRET) return { ok: false, id: record.id, reason };
+      const lacksSecret = reason === NO_SECRET || record.fault !== undefined;
+      if (isGlobal(instance) && !lacksSecret) return { ok: false, id: record.id, reason };
       out.quarantined.push({ kind: 'plugins', id: record.id, reason });
     }
     out.kept.set(record.hash, instance);
@@ -78,7 +79,7 @@ function makeInstance(record: ConfigRecord, deps: PluginDeps): PluginInstance {
     service: foreignId(record, 'service'),
     consumer: foreignId(record, 'consumer'),
   };
-  const fault = faultOf(definition, handler, deps);
+  const fault = faultOf(definition, handler, deps) ?? record.fault ?? null;
   // What an unknown plugin would have done is not known, so it is taken to protect. One that no data
   // plane has was stored at the operator's own risk: its scope closes whatever it does (decision 28).
   const isInert = definition?.protects === false && definition.runtimes.length > 0;

@@ -74,6 +74,9 @@ function build(replica: Replica, deps: BuildDeps, previous: Tables | null): Buil
   const definitions = deps.definitions ?? PLUGIN_DEFINITIONS;
   const groups = groupRecords(replica);
   const quarantined: Quarantined[] = [];
+  for (const { kind, id, fault } of groups.faulty) {
+    quarantined.push({ kind, id, reason: fault ?? '' });
+  }
 
   const instances = new Map<string, PluginInstance>();
   const plugins = buildPlugins(

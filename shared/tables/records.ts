@@ -7,6 +7,8 @@ export interface RecordGroups {
   readonly plugins: readonly ConfigRecord[];
   readonly upstreams: readonly ConfigRecord[];
   readonly workspaces: readonly ConfigRecord[];
+  /** Entities without their secrets, plugins aside: as good as missing, and named. */
+  readonly faulty: readonly ConfigRecord[];
   /** By `scopedKey(ws, id)`. */
   readonly services: ReadonlyMap<string, ConfigRecord>;
   /** By `scopedKey(ws, id of the Upstream)`, in tree order. */
@@ -23,17 +25,22 @@ export function groupRecords(replica: Replica): RecordGroups {
     plugins: [] as ConfigRecord[],
     upstreams: [] as ConfigRecord[],
     workspaces: [] as ConfigRecord[],
+    faulty: [] as ConfigRecord[],
     services: new Map<string, ConfigRecord>(),
     targets: new Map<string, ConfigRecord[]>(),
     indexed: new Map<string, ConfigRecord[]>(),
     workspaceIds: new Set<string>(),
   };
-  for (const record of replica.records()) {
+  for (const record of replica.tree.records()) {
     if (record.kind === 'workspaces') {
       groups.workspaces.push(record);
       continue;
     }
     groups.workspaceIds.add(record.ws);
+    if (record.fault !== undefined && record.kind !== 'plugins') {
+      groups.faulty.push(record);
+      continue;
+    }
     if (record.kind === 'routes') groups.routes.push(record);
     else if (record.kind === 'plugins') groups.plugins.push(record);
     else if (record.kind === 'upstreams') groups.upstreams.push(record);

@@ -15,7 +15,7 @@ export function plain(upstreamPort: number): ConfigRecord[] {
   const config = new TestConfig();
   const service = config.service({ host: '127.0.0.1', port: upstreamPort });
   config.route({ paths: ['/'], strip_path: false, service: { id: service.id } });
-  return [...config.replica().records()];
+  return [...config.replica().tree.records()];
 }
 
 /** So many routes without plugins, over a thousand hosts, by host and path. */
@@ -30,7 +30,7 @@ export function routes(upstreamPort: number, count: number): ConfigRecord[] {
       service,
     });
   }
-  return [...config.replica().records()];
+  return [...config.replica().tree.records()];
 }
 
 /** For wrk: spreads requests over the routes of `routes`. */
@@ -67,7 +67,7 @@ export function full(cluster: TestCluster, upstreamPort: number): ConfigRecord[]
     if (!processed.ok) throw new Error('a credential of the bench is not valid');
     credentials.push(cluster.credential(config.ws, processed.entity, `key-${i}`));
   }
-  return [...config.replica().records(), ...credentials];
+  return [...config.replica().tree.records(), ...credentials];
 }
 
 /** For wrk: spreads requests over routes and consumers, in an order that does not repeat soon. */

@@ -2,6 +2,7 @@
 import { must } from '#shared/base/assert.ts';
 import { type ConfigRecord, makeRecord, type Replica } from '#shared/config/record.ts';
 import { lookupHash } from '#shared/config/secrets.ts';
+import { ConfigTree } from '#shared/config/tree.ts';
 import { nodeCrypto } from '#shared/platform/node/crypto.ts';
 import { HANDLERS } from '#shared/plugins/handlers.ts';
 import type { PluginDefinition, PluginHandler } from '#shared/plugins/plugin.ts';
@@ -127,8 +128,8 @@ export class TestConfig {
       epoch: 1,
       revision: this.#revision,
       hash: '0'.repeat(64),
-      records: () => records,
-      recordCount: records.length,
+      secretGeneration: null,
+      tree: ConfigTree.empty(nodeCrypto).apply(records, []),
     };
   }
 

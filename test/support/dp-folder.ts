@@ -94,6 +94,7 @@ export class TestCluster {
       root: tree.hash,
       records: tree.size,
       workspaces: {},
+      secret_generation: GENERATION,
       created_at: FROM_SECONDS + 1,
       control_planes: [],
       features: [],

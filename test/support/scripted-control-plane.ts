@@ -133,6 +133,7 @@ export class ScriptedControlPlane {
       root: tree.hash,
       records: tree.size,
       workspaces: { [TEST_WS]: 1 },
+      secret_generation: null,
       created_at: 1_800_000_000,
       control_planes: this.controlPlanes,
       features: [],
