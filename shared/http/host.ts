@@ -13,11 +13,21 @@ export interface HostParts {
  * Source: Kong `router/transform.lua`, split_host_port
  */
 export function splitHost(host: string): HostParts {
-  const colon = host.startsWith('[') ? host.indexOf(':', host.indexOf(']')) : host.indexOf(':');
+  const colon = portColon(host);
   if (colon < 0) return { name: host, port: null };
-  const digits = host.slice(colon + 1);
-  if (!/^\d{1,5}$/.test(digits)) return { name: host, port: null };
-  return { name: host.slice(0, colon), port: Number(digits) };
+  return { name: host.slice(0, colon), port: Number(host.slice(colon + 1)) };
+}
+
+/** Index of the colon before the port; -1 when there is no port. */
+export function portColon(host: string): number {
+  const colon = host.startsWith('[') ? host.indexOf(':', host.indexOf(']')) : host.indexOf(':');
+  const digits = host.length - colon - 1;
+  if (colon < 0 || digits < 1 || digits > 5) return -1;
+  for (let i = colon + 1; i < host.length; i += 1) {
+    const code = host.charCodeAt(i);
+    if (code < 0x30 || code > 0x39) return -1;
+  }
+  return colon;
 }
 
 /** `name:port`, without the port where the scheme implies it; IPv6 addresses in brackets. */

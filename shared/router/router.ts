@@ -1,21 +1,27 @@
 /**
- * From a request to its route, by the rules of Kong's `traditional_compatible` router: every
- * attribute that a route names must match, one value of it suffices, and of the routes that match
- * the one with the highest rank is taken.
+ * From a request or a connection to its route, by Kong's rules: every attribute that a route names
+ * must match, one value of it suffices, and of the routes that match the one with the highest rank is
+ * taken (`rank.ts`).
  *
- * Routes lie in buckets by host; within a bucket, by path prefix. A search asks at most one exact
- * host, the wildcards that can fit, and the routes without host; what decides between finds from
- * different buckets is the same rank that orders each of them.
+ * A router never changes. `update` makes another one that shares all but what the changed routes
+ * touch, so that one route among 100,000 costs as much as one among ten.
  */
-import type { RegexMatch } from '../regex/regex.ts';
 import type { Route } from '../entities/route.ts';
-import { splitHost } from '../http/host.ts';
-import { Bucket, Search } from './bucket.ts';
-import type { Candidate } from './bucket.ts';
-import type { RequestFacts } from './facts.ts';
-import { compileRoute, isStreamRoute } from './rule.ts';
-import type { HostTest, PathTest, Rule } from './rule.ts';
+import type { RequestFacts, StreamFacts } from './facts.ts';
+import { explainRequest, explainStream } from './explain.ts';
+import type { Explanation } from './explain.ts';
+import { EMPTY_INDEX, IndexEdit } from './route-index.ts';
+import type { RouteIndex } from './route-index.ts';
+import { compileRoute, indexKeysOf } from './rule.ts';
+import type { NameTest, PathTest, Rule } from './rule.ts';
+import { matchOf, RequestSearch, StreamSearch } from './search.ts';
+import type { RequestCandidate, StreamCandidate } from './search.ts';
+import { compileStreamRoute, isStreamRoute, streamIndexKeysOf } from './stream-rule.ts';
 
+/** Kong's `router_flavor`. */
+export type RouterFlavor = 'traditional_compatible' | 'traditional' | 'expressions';
+
+/** Routers know routes by this object: the one that was added is the one that is answered and removed. */
 export interface RouteEntry {
   /** Workspace id. */
   readonly ws: string;
@@ -33,13 +39,9 @@ export interface RouteMatch {
   } | null;
 }
 
-export interface Router {
-  match(facts: RequestFacts): RouteMatch | null;
-}
-
 /** A route that does not compile. */
 export interface RouteFailure {
-  readonly id: string;
+  readonly entry: RouteEntry;
   readonly reason: string;
   /**
    * True: the router still answers with its entry for every request that could be its own (and maybe
@@ -51,133 +53,199 @@ export interface RouteFailure {
 
 export interface RouterBuild {
   readonly router: Router;
+  /** Of all routes that are in the router or should be. */
   readonly failures: readonly RouteFailure[];
 }
 
-/** Longer names exist in no DNS; they match no route by host. */
-const HOST_LENGTH_MAX = 255;
-const ANY_PATH: readonly (PathTest | null)[] = [null];
-
-/**
- * Builds the router.
- *
- * @param entries  routes of enabled services, and routes without service; ids are unique
- */
-export function buildRouter(entries: readonly RouteEntry[]): RouterBuild {
-  const failures: RouteFailure[] = [];
-  const hosts = new HostIndexBuilder();
-  for (const entry of entries) {
-    if (isStreamRoute(entry.route)) continue;
-    const { rules, fault, isCovered } = compileRoute(entry);
-    if (fault !== null) failures.push({ id: entry.route.id, reason: fault, isCovered });
-    if (fault !== null && !isCovered) continue;
-    for (const rule of rules) hosts.add(rule);
-  }
-  return { router: hosts.build(), failures };
+/** @param entries  routes of enabled services, and routes without service; ids are unique */
+export function buildRouter(
+  entries: readonly RouteEntry[],
+  flavor: RouterFlavor = 'traditional_compatible',
+): RouterBuild {
+  return Router.empty(flavor).update([], entries);
 }
 
-class HostIndexBuilder {
-  readonly #exact = new Map<string, Candidate[]>();
-  readonly #suffixes = new Map<string, Candidate[]>();
-  readonly #prefixes = new Map<string, Candidate[]>();
-  readonly #hostless: Candidate[] = [];
+interface RouterParts {
+  readonly flavor: RouterFlavor;
+  readonly requests: RouteIndex<RequestCandidate>;
+  readonly streams: RouteIndex<StreamCandidate>;
+  readonly failures: ReadonlyMap<RouteEntry, RouteFailure>;
+}
 
-  add(rule: Rule): void {
+export class Router {
+  readonly #parts: RouterParts;
+  readonly #isTraditional: boolean;
+  // Matching is synchronous, so one of each is enough.
+  readonly #request = new RequestSearch();
+  readonly #stream = new StreamSearch();
+
+  private constructor(parts: RouterParts) {
+    this.#parts = parts;
+    this.#isTraditional = parts.flavor === 'traditional';
+  }
+
+  static empty(flavor: RouterFlavor): Router {
+    return new Router({
+      flavor,
+      requests: EMPTY_INDEX,
+      streams: EMPTY_INDEX,
+      failures: new Map(),
+    });
+  }
+
+  get flavor(): RouterFlavor {
+    return this.#parts.flavor;
+  }
+
+  /** Routes in it or missing from it that do not compile. */
+  get failures(): readonly RouteFailure[] {
+    return [...this.#parts.failures.values()];
+  }
+
+  /**
+   * Another router, without some entries and with others. Costs what changes, not what stays.
+   *
+   * @param removed  entries that are in this router, the same objects
+   * @param added  entries that are not in it, or are removed as well
+   */
+  update(removed: readonly RouteEntry[], added: readonly RouteEntry[]): RouterBuild {
+    const update = new Update(this.#parts, removed);
+    for (const entry of removed) update.remove(entry);
+    for (const entry of added) update.add(entry);
+    const router = new Router(update.finish());
+    return { router, failures: router.failures };
+  }
+
+  match(facts: RequestFacts): RouteMatch | null {
+    const search = this.#request;
+    search.set(facts, this.#isTraditional);
+    search.find(this.#parts.requests);
+    const best = search.best();
+    const match = best === null ? null : matchOf(best, search);
+    search.clear();
+    return match;
+  }
+
+  /** For a TCP connection or a UDP session; nothing of it has a path. */
+  matchStream(facts: StreamFacts): RouteEntry | null {
+    const search = this.#stream;
+    search.set(facts);
+    search.find(this.#parts.streams);
+    const best = search.best();
+    search.clear();
+    return best === null ? null : best.rule.entry;
+  }
+
+  /**
+   * What `match` decides, and why: routes that match, best first, and of those that lie where the
+   * search looks and do not match, what fails. At most `limit` of each.
+   */
+  explain(facts: RequestFacts, limit: number): Explanation {
+    const search = this.#request;
+    search.set(facts, this.#isTraditional);
+    search.find(this.#parts.requests);
+    const explanation = explainRequest(search, this.#parts.flavor, limit);
+    search.clear();
+    return explanation;
+  }
+
+  /** The same of `matchStream`. */
+  explainStream(facts: StreamFacts, limit: number): Explanation {
+    const search = this.#stream;
+    search.set(facts);
+    search.find(this.#parts.streams);
+    const explanation = explainStream(search, this.#parts.flavor, limit);
+    search.clear();
+    return explanation;
+  }
+}
+
+const ANY_HOST: readonly (NameTest | null)[] = [null];
+const ANY_PATH: readonly (PathTest | null)[] = [null];
+const ANY_KEY = { kind: 'any', text: '' } as const;
+
+class Update {
+  readonly #flavor: RouterFlavor;
+  readonly #requests: IndexEdit<RequestCandidate>;
+  readonly #streams: IndexEdit<StreamCandidate>;
+  #failures: ReadonlyMap<RouteEntry, RouteFailure>;
+  /** The same, once it is a copy of our own. */
+  #changed: Map<RouteEntry, RouteFailure> | null = null;
+
+  constructor(parts: RouterParts, removed: readonly RouteEntry[]) {
+    this.#flavor = parts.flavor;
+    const entries = new Set(removed);
+    this.#requests = new IndexEdit(parts.requests, entries);
+    this.#streams = new IndexEdit(parts.streams, entries);
+    this.#failures = parts.failures;
+  }
+
+  remove(entry: RouteEntry): void {
+    const failure = this.#failures.get(entry);
+    if (failure !== undefined) {
+      this.#changedFailures().delete(entry);
+      if (!failure.isCovered) return;
+    }
+    const isStream = isStreamRoute(entry.route);
+    const edit = isStream ? this.#streams : this.#requests;
+    const { names, texts } = isStream
+      ? streamIndexKeysOf(entry.route, this.#flavor)
+      : indexKeysOf(entry, this.#flavor);
+    for (const name of names) for (const text of texts) edit.remove(name, text);
+  }
+
+  add(entry: RouteEntry): void {
+    if (isStreamRoute(entry.route)) this.#addStream(entry);
+    else this.#addRequest(entry);
+  }
+
+  finish(): RouterParts {
+    return {
+      flavor: this.#flavor,
+      requests: this.#requests.finish(),
+      streams: this.#streams.finish(),
+      failures: this.#failures,
+    };
+  }
+
+  #addRequest(entry: RouteEntry): void {
+    const { rules, fault, isCovered } = compileRoute(entry, this.#flavor);
+    if (this.#isLeftOut(entry, fault, isCovered)) return;
+    for (const rule of rules) this.#addRule(rule);
+  }
+
+  #addRule(rule: Rule): void {
+    const hosts = rule.hosts.length === 0 ? ANY_HOST : rule.hosts;
     const paths = rule.paths.length === 0 ? ANY_PATH : rule.paths;
     for (const [ordinal, path] of paths.entries()) {
-      if (rule.hosts.length === 0) this.#hostless.push({ rule, port: null, path, ordinal });
-      for (const host of rule.hosts) {
-        const list = this.#listFor(host);
-        list.push({ rule, port: host.port, path, ordinal });
+      const text = path === null ? '' : path.prefix;
+      for (const host of hosts) {
+        this.#requests.add(host ?? ANY_KEY, text, { rule, ordinal, host, path });
       }
     }
   }
 
-  build(): Router {
-    return new HostRouter(
-      toBuckets(this.#exact),
-      toBuckets(this.#suffixes),
-      toBuckets(this.#prefixes),
-      new Bucket(this.#hostless),
-    );
-  }
-
-  #listFor(host: HostTest): Candidate[] {
-    const lists = { exact: this.#exact, suffix: this.#suffixes, prefix: this.#prefixes }[host.type];
-    let list = lists.get(host.text);
-    if (list === undefined) {
-      list = [];
-      lists.set(host.text, list);
-    }
-    return list;
-  }
-}
-
-function toBuckets(lists: ReadonlyMap<string, Candidate[]>): ReadonlyMap<string, Bucket> {
-  return new Map([...lists].map(([host, candidates]) => [host, new Bucket(candidates)]));
-}
-
-class HostRouter implements Router {
-  readonly #exact: ReadonlyMap<string, Bucket>;
-  /** By what comes after `*`: begins with a dot. */
-  readonly #suffixes: ReadonlyMap<string, Bucket>;
-  /** By what comes before `*`: ends with a dot. */
-  readonly #prefixes: ReadonlyMap<string, Bucket>;
-  readonly #hostless: Bucket;
-  /** Matching is synchronous, so one is enough. */
-  readonly #search = new Search();
-
-  constructor(
-    exact: ReadonlyMap<string, Bucket>,
-    suffixes: ReadonlyMap<string, Bucket>,
-    prefixes: ReadonlyMap<string, Bucket>,
-    hostless: Bucket,
-  ) {
-    this.#exact = exact;
-    this.#suffixes = suffixes;
-    this.#prefixes = prefixes;
-    this.#hostless = hostless;
-  }
-
-  match(facts: RequestFacts): RouteMatch | null {
-    const search = this.#search;
-    search.method = facts.method;
-    search.path = facts.path;
-    search.port = facts.port;
-    search.headers = facts.headers;
-    search.isTls = facts.scheme === 'https';
-    search.sni = facts.sni === null ? null : normalizeSni(facts.sni);
-    search.best = null;
-    search.bestMatch = null;
-    const { host } = facts;
-    if (host !== null && host.length <= HOST_LENGTH_MAX) this.#searchHost(search, host);
-    this.#hostless.search(search);
-    const { best, bestMatch } = search;
-    // Nothing of a request stays behind.
-    search.headers = null;
-    return best === null ? null : toMatch(best, bestMatch);
-  }
-
-  #searchHost(search: Search, host: string): void {
-    // Host names have no case (RFC 9110 section 4.2.3); another spelling must not reach other routes.
-    const { name, port } = splitHost(host.toLowerCase());
-    if (port !== null) search.port = port;
-    this.#exact.get(name)?.search(search);
-    if (this.#suffixes.size === 0 && this.#prefixes.size === 0) return;
-    for (let dot = name.indexOf('.'); dot >= 0; dot = name.indexOf('.', dot + 1)) {
-      this.#suffixes.get(name.slice(dot))?.search(search);
-      this.#prefixes.get(name.slice(0, dot + 1))?.search(search);
+  #addStream(entry: RouteEntry): void {
+    const { rules, fault, isCovered } = compileStreamRoute(entry, this.#flavor);
+    if (this.#isLeftOut(entry, fault, isCovered)) return;
+    const { names, texts } = streamIndexKeysOf(entry.route, this.#flavor);
+    for (const rule of rules) {
+      for (const name of names) {
+        for (const text of texts) this.#streams.add(name, text, { rule, ordinal: 0 });
+      }
     }
   }
-}
 
-function normalizeSni(sni: string): string {
-  const lower = sni.toLowerCase();
-  return lower.length > 1 && lower.endsWith('.') ? lower.slice(0, -1) : lower;
-}
+  #isLeftOut(entry: RouteEntry, reason: string | null, isCovered: boolean): boolean {
+    if (reason === null) return false;
+    this.#changedFailures().set(entry, { entry, reason, isCovered });
+    return !isCovered;
+  }
 
-function toMatch({ rule, path }: Candidate, match: RegexMatch | null): RouteMatch {
-  const { entry } = rule;
-  if (match !== null) return { entry, matchedPath: match.matched, captures: match };
-  return { entry, matchedPath: path === null ? null : path.prefix, captures: null };
+  /** A fault that comes or goes costs as much as there are faults: they are few. */
+  #changedFailures(): Map<RouteEntry, RouteFailure> {
+    this.#changed ??= new Map(this.#failures);
+    this.#failures = this.#changed;
+    return this.#changed;
+  }
 }

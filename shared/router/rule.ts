@@ -2,49 +2,55 @@
  * A route as the router sees it: conditions compiled, rank settled. Everything here happens when
  * tables are built, nothing per request.
  *
- * Source: Kong `router/transform.lua` (get_expression, get_priority, group_by_regex_or_length).
+ * Source: Kong `router/transform.lua` (get_expression, group_by_regex_or_length) and, for the
+ * traditional flavour, `router/traditional.lua` (marshall_route).
  */
 import { utf8 } from '../base/bytes.ts';
 import { compileHeaderRegex, compileRouteRegex } from '../regex/regex.ts';
 import type { LinearRegex } from '../regex/regex.ts';
 import type { Route } from '../entities/route.ts';
 import { splitHost } from '../http/host.ts';
-import type { RouteEntry } from './router.ts';
-import { uuid5 } from './uuid5.ts';
+import { compileAddresses } from './address.ts';
+import type { AddressTest } from './address.ts';
+import { compileExpression } from './expression/compile.ts';
+import type { Expression } from './expression/compile.ts';
+import type { HostHint } from './expression/hints.ts';
+import { bitRank, expressionRank, isGiven, isSet, Rank, traditionalRank } from './rank.ts';
+import type { RankKeys } from './rank.ts';
+import type { NameKey } from './route-index.ts';
+import type { RouteEntry, RouterFlavor } from './router.ts';
 
-/** A route or one part of it: the parts differ in their paths only. */
-export interface Rule extends Rank {
+/** A route or one part of it. */
+export interface Rule {
   readonly entry: RouteEntry;
+  readonly rank: Rank;
   /** Null for any. */
-  readonly methods: ReadonlySet<string> | null;
+  readonly methods: readonly string[] | null;
   readonly headers: readonly HeaderTest[];
   /** Null for any. */
-  readonly snis: readonly HostTest[] | null;
+  readonly snis: readonly NameTest[] | null;
   /** Empty for any. */
-  readonly hosts: readonly HostTest[];
+  readonly hosts: readonly NameTest[];
   /** Empty for any. */
   readonly paths: readonly PathTest[];
+  /** Null for any. */
+  readonly scheme: 'http' | 'https' | null;
+  /** Null for none. `hosts` and `paths` are then what its matches have in common, for the index. */
+  readonly expression: Expression | null;
+  /** Null for any. */
+  readonly sources: readonly AddressTest[] | null;
+  /** Null for any. */
+  readonly destinations: readonly AddressTest[] | null;
 }
 
-/** What decides between two rules that both match; see `isBefore`. */
-export interface Rank {
-  /** Number of attribute kinds, all hosts plain, number of header names, path is a regex. */
-  readonly weight: number;
-  /** Of a regex; 0 otherwise. */
-  readonly regexPriority: number;
-  /** Bytes; 0 for a regex. */
-  readonly prefixLength: number;
-  /** The route's, or derived from it for a part of a split route. */
-  readonly id: string;
-  readonly ws: string;
-}
-
-export interface HostTest {
-  readonly type: 'exact' | 'suffix' | 'prefix';
+export interface NameTest {
+  readonly kind: 'exact' | 'suffix' | 'prefix';
   /** Lower case, without `*`. */
   readonly text: string;
   /** Null for any. */
   readonly port: number | null;
+  /** The request itself has to name the port: no default stands for it. */
+  readonly isPortNamed: boolean;
 }
 
 export interface PathTest {
@@ -52,6 +58,8 @@ export interface PathTest {
   readonly prefix: string;
   /** Null when the prefix is all there is. */
   readonly regex: LinearRegex | null;
+  /** As written. */
+  readonly text: string;
 }
 
 /** One header name; any of its values may match. */
@@ -59,12 +67,14 @@ export interface HeaderTest {
   /** Lower case, underscores as dashes. */
   readonly name: string;
   /** Lower case. */
-  readonly values: ReadonlySet<string>;
+  readonly values: readonly string[];
   readonly regexes: readonly LinearRegex[];
+  /** As written. */
+  readonly text: readonly string[];
 }
 
-export interface CompiledRoute {
-  readonly rules: readonly Rule[];
+export interface Compiled<R> {
+  readonly rules: readonly R[];
   /**
    * Why something of it does not compile; null when all is well. The rules then match more than the
    * route would, never less, so that its requests are not served by another (decision 22).
@@ -74,103 +84,154 @@ export interface CompiledRoute {
   readonly isCovered: boolean;
 }
 
-/** Kong's namespace for the ids of split routes. */
-const SPLIT_NAMESPACE = '7f145bf9-0dce-4f91-98eb-debbce4b9f6b';
-const HEADER_COUNT_MAX = 255;
-const STREAM_PROTOCOLS: ReadonlySet<string> = new Set(['tcp', 'udp', 'tls', 'tls_passthrough']);
-
-/** Whether the route is for TCP or UDP: no concern of an HTTP router. */
-export function isStreamRoute(route: Route): boolean {
-  const [first] = route.protocols;
-  return first !== undefined && STREAM_PROTOCOLS.has(first);
+/** A part of a route: what of its hosts and paths ranks alike. */
+interface Part {
+  readonly hosts: readonly string[];
+  readonly paths: readonly string[];
 }
 
-export function compileRoute(entry: RouteEntry): CompiledRoute {
+export function compileRoute(entry: RouteEntry, flavor: RouterFlavor): Compiled<Rule> {
   const { route } = entry;
+  const source = expressionOf(route);
+  if (source !== null) return compileExpressionRoute(entry, source, flavor);
   const faults: string[] = [];
-  const headers = compileHeaders(route.headers ?? {}, faults);
-  const hosts = (route.hosts ?? []).map((host) => hostTest(host));
-  const snis = (route.snis ?? []).map((sni) => sniTest(sni));
-  const methods = route.methods ?? [];
-  const groups = groupPaths(route.paths ?? []);
+  const isTraditional = flavor === 'traditional';
+  const shared = {
+    entry,
+    methods: isSet(route.methods) ? route.methods : null,
+    headers: compileHeaders(route.headers ?? {}, isTraditional, faults),
+    snis: isSet(route.snis) ? route.snis.map((sni) => sniTest(sni, isTraditional)) : null,
+    scheme: flavor === 'expressions' ? schemeOf(route) : null,
+    expression: null,
+    ...compileSides(route, flavor, faults),
+  };
+  const parts = partsOf(route, flavor);
+  const isSplit = !isTraditional && parts.length > 1;
   const rules: Rule[] = [];
-  for (const [index, group] of groups.entries()) {
-    const id = groups.length === 1 ? route.id : uuid5(SPLIT_NAMESPACE, `${route.id}#${index + 1}`);
+  for (const [index, part] of parts.entries()) {
     rules.push({
-      entry,
-      ...rankOf(entry, group, id),
-      methods: methods.length === 0 ? null : new Set(methods),
-      headers,
-      snis: snis.length === 0 ? null : snis,
-      hosts,
-      paths: group.map((path) => pathTest(path, faults)),
+      ...shared,
+      rank: new Rank(rankOf(route, part, flavor), entry, isSplit ? index + 1 : 0),
+      hosts: part.hosts.map((host) => hostTest(host, isTraditional)),
+      paths: part.paths.map((path) => pathTest(path, faults)),
     });
   }
-  const kinds = methods.length + hosts.length + snis.length + headers.length;
-  for (const name of ['expression', 'sources', 'destinations']) {
-    // Without it the route would match more than it says.
-    if (isMatcher(route, name)) faults.push(`routes cannot match by '${name}' yet`);
-  }
-  if (kinds === 0 && (route.paths ?? []).length === 0) faults.push('nothing to match by');
+  if (isUnconditional(route)) faults.push('nothing to match by');
   const isLiteral = rules.every((rule) => rule.paths.length > 0 && rule.paths.every(hasLiteral));
-  return { rules, fault: faults[0] ?? null, isCovered: hosts.length > 0 || isLiteral };
+  return { rules, fault: faults[0] ?? null, isCovered: isSet(route.hosts) || isLiteral };
 }
 
-function isMatcher(route: Readonly<Record<string, unknown>>, name: string): boolean {
-  const value = route[name] ?? null;
-  return Array.isArray(value) ? value.length > 0 : value !== null;
+/** Where the candidates of a route lie in the index: each name with each text. */
+export interface IndexKeys {
+  readonly names: readonly NameKey[];
+  readonly texts: readonly string[];
 }
 
-/**
- * Whether `a` is asked before `b`: more kinds of attributes, plain hosts, more header names, regex
- * before prefix, regex_priority, longer prefix, larger id.
- *
- * Kong packs the same into 64 bits, where a regex_priority below 0 or above 2^32 spills over.
- */
-export function isBefore(a: Rank, b: Rank): boolean {
-  if (a.weight !== b.weight) return a.weight > b.weight;
-  if (a.regexPriority !== b.regexPriority) return a.regexPriority > b.regexPriority;
-  if (a.prefixLength !== b.prefixLength) return a.prefixLength > b.prefixLength;
-  if (a.id !== b.id) return a.id > b.id;
-  // Ids are unique within a workspace only.
-  return a.ws > b.ws;
-}
-
-function rankOf(entry: RouteEntry, group: readonly string[], id: string): Rank {
+/** The same as the rules would say; lists are not compiled for it. */
+export function indexKeysOf(entry: RouteEntry, flavor: RouterFlavor): IndexKeys {
   const { route } = entry;
-  const { hosts, methods, snis } = route;
-  const headerCount = Math.min(Object.keys(route.headers ?? {}).length, HEADER_COUNT_MAX);
-  const kinds =
-    Number(isSet(methods)) +
-    Number(isSet(hosts)) +
-    Number(headerCount > 0) +
-    Number(isSet(snis)) +
-    Number(group.length > 0);
-  // An empty list counts as plain hosts, as in Kong; null does not.
-  const isPlain = hosts !== null && hosts.every((host) => !host.includes('*'));
-  const [first] = group;
-  const isRegex = first !== undefined && isRegexPath(first);
+  const source = expressionOf(route);
+  if (source !== null) {
+    const [rule] = compileExpressionRoute(entry, source, flavor).rules;
+    return rule === undefined ? NO_KEYS : keysOf(rule);
+  }
+  const isTraditional = flavor === 'traditional';
+  const names = isSet(route.hosts)
+    ? route.hosts.map((host) => hostTest(host, isTraditional))
+    : ANY_NAME;
+  const texts = isSet(route.paths) ? route.paths.map((path) => prefixOf(path)) : [''];
+  return { names, texts };
+}
+
+export const ANY_NAME: readonly NameKey[] = [{ kind: 'any', text: '' }];
+const NO_KEYS: IndexKeys = { names: [], texts: [] };
+
+function keysOf({ hosts, paths }: Rule): IndexKeys {
   return {
-    // Bits 61–63, 60, 52–59 and 51 of Kong's number.
-    weight: (kinds << 10) | (Number(isPlain) << 9) | (headerCount << 1) | Number(isRegex),
-    regexPriority: isRegex ? (route.regex_priority ?? 0) : 0,
-    prefixLength: isRegex || first === undefined ? 0 : utf8(first).length,
-    id,
-    ws: entry.ws,
+    names: hosts.length === 0 ? ANY_NAME : hosts,
+    texts: paths.length === 0 ? [''] : paths.map(({ prefix }) => prefix),
   };
 }
 
-function isSet(list: readonly unknown[] | null): boolean {
-  return list !== null && list.length > 0;
+/** A route of the expressions flavour has fields that the others do not know. */
+interface ExpressionFields {
+  readonly expression?: string | null;
+  readonly priority?: number | null;
 }
 
-function isRegexPath(path: string): boolean {
-  return path.startsWith('~');
+/** Null for a route of lists. */
+export function expressionOf(route: Route & ExpressionFields): string | null {
+  return route.expression ?? null;
 }
 
-/** All regexes together, one group per prefix length, in order of appearance. */
+export function expressionPriorityOf(route: Route & ExpressionFields): number {
+  return route.priority ?? 0;
+}
+
+/** Why an expression does not count; null when it does. */
+export function flavorFault(flavor: RouterFlavor): string | null {
+  if (flavor === 'expressions') return null;
+  return `an expression needs the router flavor 'expressions', and this is '${flavor}'`;
+}
+
+/** One that does not parse says nothing of whose requests are its own. */
+function compileExpressionRoute(
+  entry: RouteEntry,
+  source: string,
+  flavor: RouterFlavor,
+): Compiled<Rule> {
+  const { route } = entry;
+  const compiled = compileExpression(source, 'http');
+  if (!compiled.ok) return { rules: [], fault: `expression: ${compiled.reason}`, isCovered: false };
+  const { expression } = compiled;
+  const rule: Rule = {
+    entry,
+    rank: new Rank(expressionRank(expressionPriorityOf(route)), entry, 0),
+    methods: null,
+    headers: [],
+    snis: null,
+    hosts: (expression.hosts ?? []).map(hintTest),
+    paths: (expression.prefixes ?? []).map((prefix) => ({ prefix, regex: null, text: prefix })),
+    scheme: flavor === 'expressions' ? schemeOf(route) : null,
+    expression,
+    sources: null,
+    destinations: null,
+  };
+  return { rules: [rule], fault: flavorFault(flavor), isCovered: true };
+}
+
+function hintTest({ type, text }: HostHint): NameTest {
+  return { kind: type, text, port: null, isPortNamed: false };
+}
+
+function isUnconditional(route: Route): boolean {
+  const { methods, hosts, snis, paths, sources, destinations } = route;
+  if (Object.keys(route.headers ?? {}).length > 0) return false;
+  return ![methods, hosts, snis, paths, sources, destinations].some((list) => isSet<unknown>(list));
+}
+
+/**
+ * The parts that rank apart: all regexes together and one per prefix length, in order of appearance;
+ * in the traditional flavour each path for itself, and plain hosts with a port from the others.
+ */
+function partsOf(route: Route, flavor: RouterFlavor): readonly Part[] {
+  const hosts = route.hosts ?? [];
+  const paths = route.paths ?? [];
+  if (flavor !== 'traditional') {
+    return groupPaths(paths).map((group) => ({ hosts, paths: group }));
+  }
+  const ported = hosts.filter((host) => !host.includes('*') && splitHost(host).port !== null);
+  const others = hosts.filter((host) => !ported.includes(host));
+  const groups = [ported, others].filter((group) => group.length > 0);
+  return (groups.length === 0 ? [hosts] : groups).flatMap((group) =>
+    paths.length === 0
+      ? [{ hosts: group, paths }]
+      : paths.map((path) => ({ hosts: group, paths: [path] })),
+  );
+}
+
 function groupPaths(paths: readonly string[]): readonly (readonly string[])[] {
-  if (paths.length === 0) return [[]];
+  if (paths.length < 2) return [paths];
   const groups = new Map<number, string[]>();
   for (const path of paths) {
     const key = isRegexPath(path) ? 0 : utf8(path).length;
@@ -181,26 +242,102 @@ function groupPaths(paths: readonly string[]): readonly (readonly string[])[] {
   return [...groups.values()];
 }
 
-function hostTest(host: string): HostTest {
-  const { name, port } = splitHost(host.toLowerCase());
-  if (name.startsWith('*')) return { type: 'suffix', text: name.slice(1), port };
-  if (name.endsWith('*')) return { type: 'prefix', text: name.slice(0, -1), port };
-  return { type: 'exact', text: name, port };
+function rankOf(route: Route, part: Part, flavor: RouterFlavor): RankKeys {
+  const [first] = part.paths;
+  const isRegex = first !== undefined && isRegexPath(first);
+  const parts = {
+    route,
+    hasPath: first !== undefined,
+    isRegex,
+    prefixLength: isRegex || first === undefined ? 0 : utf8(first).length,
+  };
+  if (flavor !== 'traditional') return bitRank(parts);
+  const wildcards = (route.hosts ?? []).filter((host) => host.includes('*'));
+  return traditionalRank(parts, {
+    isPlainWithPort: part.hosts.some(
+      (host) => !host.includes('*') && splitHost(host).port !== null,
+    ),
+    isPlain: isGiven(route.hosts) && wildcards.length === 0,
+    hasWildcardWithPort: wildcards.some((host) => splitHost(host).port !== null),
+  });
 }
 
-function sniTest(sni: string): HostTest {
-  const test = hostTest(sni.length > 1 && sni.endsWith('.') ? sni.slice(0, -1) : sni);
-  return { ...test, port: null };
+/** Addresses count where Kong gives an HTTP router them; elsewhere their route is closed. */
+function compileSides(
+  route: Route,
+  flavor: RouterFlavor,
+  faults: string[],
+): Pick<Rule, 'sources' | 'destinations'> {
+  const isKnown = flavor === 'expressions';
+  for (const name of ['sources', 'destinations'] as const) {
+    if (isKnown || !isSet(route[name])) continue;
+    // Without it the route would match more than it says.
+    faults.push(`'${name}' of an HTTP route need the router flavor 'expressions'`);
+  }
+  return {
+    sources: isKnown ? compileAddresses(route.sources, faults) : null,
+    destinations: isKnown ? compileAddresses(route.destinations, faults) : null,
+  };
+}
+
+/**
+ * The protocol that the route insists on. An https-only route also takes http, so that it can be
+ * redirected.
+ *
+ * Source: Kong `router/expressions.lua`, get_expression
+ */
+export function schemeOf(route: Route): 'http' | 'https' | null {
+  const protocols: readonly string[] = route.protocols;
+  if (protocols.length === 1 && protocols[0] === 'https') return null;
+  const takesHttp = protocols.includes('http') || protocols.includes('grpc');
+  const takesHttps = protocols.includes('https') || protocols.includes('grpcs');
+  if (takesHttp === takesHttps) return null;
+  return takesHttp ? 'http' : 'https';
+}
+
+function isRegexPath(path: string): boolean {
+  return path.startsWith('~');
+}
+
+function hostTest(host: string, isTraditional: boolean): NameTest {
+  const { name, port } = splitHost(host.toLowerCase());
+  return nameTest(isTraditional ? withoutBrackets(name) : name, port, isTraditional);
+}
+
+function nameTest(name: string, port: number | null, isTraditional: boolean): NameTest {
+  if (name.startsWith('*')) {
+    return { kind: 'suffix', text: name.slice(1), port, isPortNamed: false };
+  }
+  if (name.endsWith('*')) {
+    return { kind: 'prefix', text: name.slice(0, -1), port, isPortNamed: false };
+  }
+  return { kind: 'exact', text: name, port, isPortNamed: isTraditional };
+}
+
+/** `[::1]` is `::1` to the traditional flavour. Source: `router/traditional.lua`, split_port */
+export function withoutBrackets(name: string): string {
+  return name.startsWith('[') && name.endsWith(']') ? name.slice(1, -1) : name;
+}
+
+/** @param isPlain  a wildcard is nothing special: the traditional flavour knows none in SNIs */
+export function sniTest(sni: string, isPlain: boolean): NameTest {
+  const lower = sni.toLowerCase();
+  const name = lower.length > 1 && lower.endsWith('.') ? lower.slice(0, -1) : lower;
+  if (isPlain) return { kind: 'exact', text: name, port: null, isPortNamed: false };
+  return nameTest(name, null, false);
 }
 
 function pathTest(path: string, faults: string[]): PathTest {
-  if (!isRegexPath(path)) return { prefix: path, regex: null };
-  const source = path.slice(1);
-  const prefix = literalPrefix(source);
-  const compiled = compileRouteRegex(source);
-  if (compiled.ok) return { prefix, regex: compiled.regex };
+  const prefix = prefixOf(path);
+  if (!isRegexPath(path)) return { prefix, regex: null, text: path };
+  const compiled = compileRouteRegex(path.slice(1));
+  if (compiled.ok) return { prefix, regex: compiled.regex, text: path };
   faults.push(`path ${path}: ${compiled.reason}`);
-  return { prefix, regex: null };
+  return { prefix, regex: null, text: path };
+}
+
+function prefixOf(path: string): string {
+  return isRegexPath(path) ? literalPrefix(path.slice(1)) : path;
 }
 
 function hasLiteral(test: PathTest): boolean {
@@ -209,16 +346,18 @@ function hasLiteral(test: PathTest): boolean {
 
 function compileHeaders(
   headers: Readonly<Record<string, readonly string[]>>,
+  isTraditional: boolean,
   faults: string[],
 ): HeaderTest[] {
   const tests: HeaderTest[] = [];
   for (const [name, values] of Object.entries(headers)) {
-    const exact = new Set<string>();
+    const exact: string[] = [];
     const regexes: LinearRegex[] = [];
     let isWhole = values.length > 0;
     for (const value of values) {
-      if (!value.startsWith('~*')) {
-        exact.add(value.toLowerCase());
+      // The traditional flavour reads a regex only where it stands alone.
+      if (!value.startsWith('~*') || (isTraditional && values.length > 1)) {
+        exact.push(value.toLowerCase());
         continue;
       }
       const compiled = compileHeaderRegex(value.slice(2));
@@ -226,7 +365,12 @@ function compileHeaders(
       else isWhole = false;
     }
     if (isWhole) {
-      tests.push({ name: name.toLowerCase().replaceAll('_', '-'), values: exact, regexes });
+      tests.push({
+        name: name.toLowerCase().replaceAll('_', '-'),
+        values: exact,
+        regexes,
+        text: values,
+      });
     } else {
       // Left out: without its condition the route matches more, never less.
       faults.push(`header ${name}: ${values.length === 0 ? 'no values' : 'invalid regex'}`);

@@ -15,7 +15,7 @@ import type { Upstream } from '../entities/upstream.ts';
 import type { Crypto } from '../platform/platform.ts';
 import { PLUGIN_DEFINITIONS } from '../plugins/definitions.ts';
 import type { PluginDefinition, PluginHandler, Runtime } from '../plugins/plugin.ts';
-import type { RouteEntry } from '../router/router.ts';
+import type { RouteEntry, RouterFlavor } from '../router/router.ts';
 import { buildPlugins } from './build-plugins.ts';
 import { entryFor, routerFor } from './build-router.ts';
 import { indexFor, planIndex } from './entity-index.ts';
@@ -40,6 +40,8 @@ export interface BuildDeps {
   readonly crypto: Crypto;
   /** `groupPepper`; null without the group's secret: what looks up credentials stays closed. */
   readonly pepper: Uint8Array | null;
+  /** Default: traditional_compatible. */
+  readonly routerFlavor?: RouterFlavor;
   /** Default: all that ship. */
   readonly definitions?: ReadonlyMap<string, PluginDefinition>;
 }
@@ -109,7 +111,8 @@ function build(replica: Replica, deps: BuildDeps, previous: Tables | null): Buil
   const upstreams = buildUpstreams(groups, previous, quarantined);
   const compiler = new RouteCompiler({ groups, upstreams, scopes, workspaces, quarantined });
   const entries = compiler.entries(previous);
-  const routing = routerFor(entries, previous, quarantined);
+  const flavor = deps.routerFlavor ?? 'traditional_compatible';
+  const routing = routerFor(entries, flavor, previous, quarantined);
   if (!routing.ok) return refuse('routes', routing.id, routing.reason);
 
   const tables: Tables = {
