@@ -2,6 +2,7 @@
 import type { Body } from '#shared/http/body.ts';
 import { HeaderList } from '#shared/http/headers.ts';
 import type { GatewayRequest } from '#shared/http/message.ts';
+import { isHandshake } from '#shared/http/websocket.ts';
 import type { Abort } from '#shared/platform/platform.ts';
 import { contentLength, WebBody } from './web-body.ts';
 
@@ -17,10 +18,11 @@ export function fromRequest(request: Request): GatewayRequest {
   const authority = request.url.slice(authorityStart, targetStart);
   const headers = headersOf(request.headers);
   const cf = request.cf;
+  const httpVersion = versionOf(cf?.httpProtocol);
   return {
     method: request.method,
     target: request.url.slice(targetStart),
-    httpVersion: versionOf(cf?.httpProtocol),
+    httpVersion,
     scheme,
     headers,
     body: bodyOf(request, headers),
@@ -34,7 +36,7 @@ export function fromRequest(request: Request): GatewayRequest {
         : null,
     abort: new SignalAbort(request.signal),
     sendInterim: null,
-    upgrade: null,
+    upgrade: isHandshake(request.method, httpVersion, headers) ? 'websocket' : null,
   };
 }
 

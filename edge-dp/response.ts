@@ -3,6 +3,7 @@ import type { Body, BodyFilter } from '#shared/http/body.ts';
 import type { GatewayResponse, Outcome } from '#shared/http/message.ts';
 import { runFilters } from '#shared/proxy/body-filter.ts';
 import { filtered, toReadable } from './web-body.ts';
+import { WebTunnel } from './web-tunnel.ts';
 
 const EMPTY = new Uint8Array(0);
 
@@ -14,7 +15,8 @@ const WITHOUT_BODY: ReadonlySet<number> = new Set([204, 205, 304]);
  * is known only for a body that filters run over.
  */
 export function toResponse(response: GatewayResponse): Response {
-  const { body, status, filters } = response;
+  const { body, status, filters, tunnel } = response;
+  if (tunnel instanceof WebTunnel) return switched(response, tunnel);
   if (WITHOUT_BODY.has(status)) {
     discard(body);
     return finished(response, null, 0);
@@ -29,6 +31,13 @@ export function toResponse(response: GatewayResponse): Response {
     status,
     headers: webHeaders(response, true),
   });
+}
+
+/** The runtime joins the two ends, and tells nobody when they part. */
+function switched(response: GatewayResponse, { webSocket }: WebTunnel): Response {
+  const headers = webHeaders(response, true);
+  response.onFinish({ complete: true, bytesSent: 0 });
+  return new Response(null, { status: response.status, headers, webSocket });
 }
 
 function finished(

@@ -16,6 +16,7 @@ import {
 } from '#shared/platform/platform.ts';
 import { headersOf } from './request.ts';
 import { contentLength, toReadable, WebBody } from './web-body.ts';
+import { WebTunnel } from './web-tunnel.ts';
 
 /** A request body up to here is kept, so that another target can be tried with it. */
 export const BODY_KEPT_BYTES_MAX = 64 * 1024;
@@ -47,7 +48,7 @@ export class FetchTransport implements Transport {
     try {
       const message = await toMessage(request, watch);
       const response = await fetch(message);
-      return fromResponse(response);
+      return fromResponse(response, request.upgrade !== null);
     } catch (error) {
       throw watch.explain(error);
     } finally {
@@ -186,8 +187,17 @@ function webHeaders(list: HeaderList): Headers {
   return headers;
 }
 
-function fromResponse(response: Response): UpstreamResponse {
+function fromResponse(response: Response, maySwitch: boolean): UpstreamResponse {
   const headers = headersOf(response.headers);
+  if (maySwitch) {
+    const { status, webSocket } = response;
+    if (webSocket !== null)
+      return { status, headers, body: null, tunnel: new WebTunnel(webSocket) };
+    if (isFailedHandshake(response, headers)) {
+      void response.body?.cancel();
+      throw new UpstreamError('invalid_response', true);
+    }
+  }
   const known = PLATFORM_FAILURES.get(response.status);
   if (known !== undefined && headers.get('server')?.toLowerCase() === 'cloudflare') {
     void response.body?.cancel();
@@ -200,4 +210,9 @@ function fromResponse(response: Response): UpstreamResponse {
   const body =
     response.body === null ? null : new WebBody(response.body, contentLength(headers), null);
   return { status: response.status, headers, body, tunnel: null };
+}
+
+/** A wrong 101 comes as a 502 of the runtime's own, and nothing but its text says so. */
+function isFailedHandshake(response: Response, headers: HeaderList): boolean {
+  return response.status === 502 && headers.size === 0;
 }
