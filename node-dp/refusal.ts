@@ -2,7 +2,14 @@
 import { STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { SERVER_TOKEN } from '#shared/base/product.ts';
+import type { Random } from '#shared/platform/platform.ts';
 import { CONTENT_TYPES, errorFormat, errorText } from '#shared/http/error-response.ts';
+
+/** Why a request is not let in. */
+export interface Refusal {
+  readonly status: 400 | 405 | 408 | 414 | 417 | 500 | 501 | 505;
+  readonly reason: string;
+}
 
 /** nginx' own statuses and their texts as Kong words them; 494 is sent as 400. */
 const TEXTS: Readonly<Record<number, string>> = {
@@ -26,6 +33,11 @@ export function refusalText(
   const format = accept === null ? 'plain' : errorFormat([accept]);
   const message = TEXTS[status] ?? 'Bad request';
   return { type: CONTENT_TYPES[format], text: errorText(format, message, requestId) };
+}
+
+/** For what the gateway never sees. */
+export function requestIdOf(random: Random): string {
+  return random.uuid().replaceAll('-', '');
 }
 
 /** Straight to the socket, for want of a response object. */

@@ -1,9 +1,9 @@
 import { connect, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { eventually } from '../test/support/eventually.ts';
+import { eventually } from '../../test/support/eventually.ts';
 import { PIPELINED_MAX } from './client-connection.ts';
-import { proxyTo, Started, type RawUpstream } from './gateway.suite.ts';
-import { sendRaw } from './raw-client.suite.ts';
+import { proxyTo, Started, type RawUpstream } from '../gateway.suite.ts';
+import { sendRaw } from '../raw-client.suite.ts';
 
 const started = new Started();
 afterEach(() => started.close());

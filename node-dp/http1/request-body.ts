@@ -3,8 +3,6 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { assert } from '#shared/base/assert.ts';
 import type { BodySink, BodyStream } from '#shared/http/body.ts';
 
-/** Longest silence of a client that owes us bytes, unless a listener is told otherwise. */
-export const BODY_IDLE_MS = 30_000;
 /** Bodies of a known length up to this are read before the gateway starts: they can be replayed. */
 export const BUFFERED_BODY_BYTES_MAX = 64 * 1024;
 /** What is read and thrown away after an early answer, so that the client gets to see it. */

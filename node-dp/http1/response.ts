@@ -2,14 +2,14 @@
 import type { ServerResponse } from 'node:http';
 import type { Body, BodySink, BodyStream } from '#shared/http/body.ts';
 import type { HeaderList } from '#shared/http/headers.ts';
-import type { GatewayResponse } from '#shared/http/message.ts';
+import type { GatewayRequest, GatewayResponse } from '#shared/http/message.ts';
 import { runFilters } from '#shared/proxy/body-filter.ts';
-import { fieldValue } from './field-value.ts';
+import { fieldValue } from '../field-value.ts';
 
 /** What the writer must know of the request. */
 export interface WriteOptions {
   readonly method: string;
-  readonly httpVersion: '1.0' | '1.1';
+  readonly httpVersion: GatewayRequest['httpVersion'];
   /** The connection must not carry another request. */
   readonly mustClose: boolean;
   readonly requestHeaders: HeaderList;

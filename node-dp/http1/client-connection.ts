@@ -5,9 +5,9 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { TLSSocket } from 'node:tls';
-import type { DownstreamTls } from '#shared/http/message.ts';
-import type { NodeRequest } from './request.ts';
+import { assert } from '#shared/base/assert.ts';
+import type { ConnectionFacts } from '../connection-facts.ts';
+import type { NodeRequest } from '../request.ts';
 import type { ResponseWriter } from './response.ts';
 
 /** Requests that may wait behind the one that is being answered. */
@@ -29,26 +29,15 @@ export class Turn {
 }
 
 export class ClientConnection {
-  readonly scheme: 'http' | 'https';
-  readonly peerAddress: string;
-  readonly peerPort: number;
-  readonly localAddress: string;
-  readonly localPort: number;
-  readonly tls: DownstreamTls | null;
+  readonly facts: ConnectionFacts;
   /** What is being carried out. */
   current: Turn | null = null;
   readonly waiting: Turn[] = [];
   /** Nothing more is read as a request: what came was refused, or was no request. */
   isClosing = false;
 
-  constructor(socket: Socket) {
-    const isTls = socket instanceof TLSSocket;
-    this.scheme = isTls ? 'https' : 'http';
-    this.peerAddress = unmapped(socket.remoteAddress ?? '');
-    this.peerPort = socket.remotePort ?? 0;
-    this.localAddress = unmapped(socket.localAddress ?? '');
-    this.localPort = socket.localPort ?? 0;
-    this.tls = isTls ? readTls(socket) : null;
+  constructor(facts: ConnectionFacts) {
+    this.facts = facts;
   }
 
   /** True: the response that is being written is the last one. */
@@ -71,24 +60,12 @@ export class ClientConnection {
 
 const connections = new WeakMap<Socket, ClientConnection>();
 
+export function beginConnection(socket: Socket, facts: ConnectionFacts): void {
+  connections.set(socket, new ClientConnection(facts));
+}
+
 export function connectionOf(socket: Socket): ClientConnection {
-  const known = connections.get(socket);
-  if (known !== undefined) return known;
-  const connection = new ClientConnection(socket);
-  connections.set(socket, connection);
+  const connection = connections.get(socket);
+  assert(connection !== undefined, 'a connection that was not begun');
   return connection;
-}
-
-function readTls(socket: TLSSocket): DownstreamTls {
-  // Node's type leaves out the name that the client asked for; `false` means none.
-  const name = (socket as { servername?: string | false | null }).servername;
-  return {
-    serverName: typeof name === 'string' && name !== '' ? name : null,
-    version: socket.getProtocol() ?? 'unknown',
-  };
-}
-
-/** `::ffff:10.0.0.1` is 10.0.0.1 as a dual-stack socket reports it. */
-function unmapped(address: string): string {
-  return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
 }

@@ -9,12 +9,14 @@ import { isPromise, type MaybePromise } from '#shared/base/maybe-promise.ts';
 import { HeaderList } from '#shared/http/headers.ts';
 import { isHandshake } from '#shared/http/websocket.ts';
 import type { GatewayRequest, GatewayResponse } from '#shared/http/message.ts';
+import { fieldValue } from '../field-value.ts';
+import { join } from '../join.ts';
+import type { Refusal } from '../refusal.ts';
+import { NodeRequest } from '../request.ts';
+import { SocketTunnel } from '../tunnel.ts';
 import { connectionOf } from './client-connection.ts';
-import { fieldValue } from './field-value.ts';
-import { join } from './join.ts';
-import { NodeRequest, originTarget, refusalOf, type Refusal } from './request.ts';
+import { originTarget, refusalOf, requestHead } from './head.ts';
 import { ResponseWriter } from './response.ts';
-import { SocketTunnel } from './tunnel.ts';
 
 /** What a client may send before it knows whether there is anybody to send it to. */
 export const EARLY_BYTES_MAX = 64 * 1024;
@@ -74,7 +76,9 @@ export class Upgrade {
       this.#linger();
       return;
     }
-    const request = new NodeRequest(this.#message, target, headers, null, 'websocket');
+    const head = requestHead(this.#message, target, headers);
+    const { facts } = connectionOf(this.#socket);
+    const request = new NodeRequest(facts, head, null, 'websocket');
     this.#request = request;
     const write = (answer: GatewayResponse): void => this.#answer(request, answer);
     const answer = this.#deps.handle(request);
