@@ -7,6 +7,7 @@ import { resolveClient, type TrustedProxies } from '../http/forwarded.ts';
 import { HeaderList } from '../http/headers.ts';
 import type { GatewayResponse } from '../http/message.ts';
 import { normalizeTarget } from '../http/path.ts';
+import { bindRoute } from '../tables/bind-route.ts';
 import type { PluginPlan } from '../tables/plugin-plan.ts';
 import type { RouteTable, Tables } from '../tables/tables.ts';
 import { CLOSED_MESSAGE, runAccess, runRewrite } from './phases.ts';
@@ -98,7 +99,8 @@ function route(
 ): MaybePromise<GatewayResponse> {
   const routed = matchRoute(ctx, tables);
   // Until the route's own plugins begin, those of its workspace answer for it.
-  usePlan(ctx, routed.workspace.globalPlan);
+  const governing = ctx.governing;
+  usePlan(ctx, governing === null ? null : governing.globalPlan);
   if (routed.fault !== null)
     throw new GatewayError('upstream_unavailable', { message: CLOSED_MESSAGE });
   const refusal = checkProtocol(ctx, routed);
@@ -125,8 +127,8 @@ function matchRoute(ctx: Exchange, tables: Tables): RouteTable {
     port: request.localPort,
   };
   const match = tables.router.match(facts);
-  const routed = match === null ? undefined : tables.routes.get(match.entry);
-  if (match === null || routed === undefined || client === null) throw new GatewayError('no_route');
+  const routed = match === null ? null : bindRoute(match.entry, tables);
+  if (match === null || routed === null || client === null) throw new GatewayError('no_route');
   for (const path of ctx.lenientPaths) {
     const other = tables.router.match({ ...facts, path });
     // Let in by this route's plugins, it would be served as what another route guards.

@@ -121,8 +121,9 @@ export class Exchange implements RequestContext {
 
   /** The workspace whose global plugins apply before a route's own do. */
   get governing(): WorkspaceTable | null {
-    if (this.routed !== null) return this.routed.workspace;
-    return this.tables === null ? null : this.tables.fallback;
+    const { tables, routed } = this;
+    if (tables === null) return null;
+    return routed === null ? tables.fallback : (tables.workspaces.get(routed.ws) ?? null);
   }
 
   find(kind: string, field: string, value: string): MaybePromise<AnyEntity | null> {

@@ -150,7 +150,7 @@ function requestTo(ctx: Exchange, to: ServiceTable, peer: Peer, target: string):
     host: peer.host,
     address: null,
     port: peer.port,
-    httpVersion: '1.1',
+    httpVersion: to.httpVersion,
     upgrade: ctx.request.upgrade,
     method: ctx.request.method,
     target,

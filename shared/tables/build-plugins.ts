@@ -1,20 +1,35 @@
 /** Plugin rows to instances that can run, or that keep their scope closed. */
+import { PersistentMap } from '../base/persistent-map.ts';
 import type { ConfigRecord } from '../config/record.ts';
-import type { PluginDefinition, PluginHandler, Runtime } from '../plugins/plugin.ts';
+import type { PluginDefinition, PluginHandler } from '../plugins/plugin.ts';
+import type { BuildEnv } from './build-env.ts';
+import { type Changes, foreignId } from './changes.ts';
 import type { InstanceState, PluginInstance } from './plugin-plan.ts';
-import { foreignId } from './records.ts';
-import type { Quarantined } from './tables.ts';
+import { PluginScopes } from './plugin-scopes.ts';
+import type { QuarantineEdit } from './quarantine.ts';
+import { scopedKey } from './tables.ts';
 
-export interface PluginDeps {
-  readonly handlers: ReadonlyMap<string, PluginHandler<unknown>>;
-  readonly definitions: ReadonlyMap<string, PluginDefinition>;
-  readonly runtime: Runtime;
-  /** Whether look-up secrets can be hashed. */
-  readonly hasPepper: boolean;
+interface Held {
+  readonly record: ConfigRecord;
+  readonly instance: PluginInstance;
 }
 
+/** Kept from tables to tables. */
+export interface PluginsPart {
+  readonly scopes: PluginScopes;
+  /** All instances with the record each was made of, by `scopedKey(ws, id)`. */
+  readonly held: PersistentMap<Held>;
+  readonly env: BuildEnv | null;
+}
+
+export const NO_PLUGINS: PluginsPart = {
+  scopes: PluginScopes.EMPTY,
+  held: PersistentMap.empty(),
+  env: null,
+};
+
 export type PluginsResult =
-  | { readonly ok: true; readonly byWorkspace: ReadonlyMap<string, PluginInstance[]> }
+  | { readonly ok: true; readonly part: PluginsPart }
   /** A global plugin cannot be built: nothing may be served with it missing. */
   | { readonly ok: false; readonly id: string; readonly reason: string };
 
@@ -31,47 +46,80 @@ const HTTP_PROTOCOLS: ReadonlySet<string> = new Set([
 ]);
 const NO_SECRET = 'the group secret is missing, so its credentials cannot be looked up';
 
-/**
- * @param previous  instances by record hash; those still valid are taken over as they are
- * @param kept  receives the instances of this build by record hash
- */
-export function buildPlugins(
-  records: readonly ConfigRecord[],
-  deps: PluginDeps,
-  previous: ReadonlyMap<string, PluginInstance>,
-  out: { readonly kept: Map<string, PluginInstance>; readonly quarantined: Quarantined[] },
+/** Takes in what changed, and what came out otherwise than this process would make it now. */
+export function applyPlugins(
+  before: PluginsPart,
+  changes: Changes,
+  env: BuildEnv,
+  quarantine: QuarantineEdit,
 ): PluginsResult {
-  const byWorkspace = new Map<string, PluginInstance[]>();
-  for (const record of records) {
-    if (record.body['enabled'] === false || !isForHttp(record)) continue;
-    const instance = takeOver(previous.get(record.hash), deps) ?? makeInstance(record, deps);
+  const held = before.held.edit();
+  const gone: PluginInstance[] = [];
+  const made: PluginInstance[] = [];
+  const drop = (record: ConfigRecord): void => {
+    const key = scopedKey(record.ws, record.id);
+    const old = held.get(key);
+    if (old === undefined) return;
+    gone.push(old.instance);
+    held.delete(key);
+    quarantine.set(record, null);
+  };
+  const outdated = outdatedRecords(before, env);
+  for (const record of outdated) drop(record);
+  for (const record of changes.removed('plugins')) drop(record);
+
+  const take = (record: ConfigRecord): PluginsResult | null => {
+    if (record.body['enabled'] === false || !isForHttp(record)) return null;
+    const instance = makeInstance(record, env);
     if (instance.state !== 'ready') {
       const reason = instance.fault ?? '';
       const lacksSecret = reason === NO_SECRET || record.fault !== undefined;
       if (isGlobal(instance) && !lacksSecret) return { ok: false, id: record.id, reason };
-      out.quarantined.push({ kind: 'plugins', id: record.id, reason });
+      quarantine.set(record, reason);
     }
-    out.kept.set(record.hash, instance);
-    const list = byWorkspace.get(record.ws);
-    if (list === undefined) byWorkspace.set(record.ws, [instance]);
-    else list.push(instance);
+    made.push(instance);
+    held.set(scopedKey(record.ws, record.id), { record, instance });
+    return null;
+  };
+  const removed = new Set(changes.removed('plugins'));
+  for (const record of outdated) {
+    const refusal = removed.has(record) ? null : take(record);
+    if (refusal !== null) return refusal;
   }
-  return { ok: true, byWorkspace };
+  for (const record of changes.added('plugins')) {
+    const refusal = take(record);
+    if (refusal !== null) return refusal;
+  }
+  const scopes = before.scopes.with(gone, made);
+  return { ok: true, part: { scopes, held: held.done(), env } };
+}
+
+/** Records whose instance this process would no longer make as it is. None while all is as before. */
+function outdatedRecords({ held, env: before }: PluginsPart, env: BuildEnv): ConfigRecord[] {
+  if (before === null) return [];
+  const isSame = before.handlers === env.handlers && before.hasPepper === env.hasPepper;
+  if (isSame) return [];
+  const outdated: ConfigRecord[] = [];
+  for (const { record, instance } of held.values()) {
+    if (!isCurrent(instance, env)) outdated.push(record);
+  }
+  return outdated;
 }
 
 /** Only what is well, and still what this process would build. */
-function takeOver(instance: PluginInstance | undefined, deps: PluginDeps): PluginInstance | null {
-  if (instance === undefined || instance.state !== 'ready') return null;
-  if (deps.handlers.get(instance.name) !== instance.handler) return null;
-  return deps.hasPepper || !needsPepper(deps.definitions.get(instance.name)) ? instance : null;
+function isCurrent(instance: PluginInstance, env: BuildEnv): boolean {
+  if (instance.state !== 'ready') return false;
+  if (env.handlers.get(instance.name) !== instance.handler) return false;
+  return env.hasPepper || !needsPepper(env.definitions.get(instance.name));
 }
 
-function makeInstance(record: ConfigRecord, deps: PluginDeps): PluginInstance {
+function makeInstance(record: ConfigRecord, deps: BuildEnv): PluginInstance {
   const name = String(record.body['name']);
   const definition = deps.definitions.get(name);
   const handler = deps.handlers.get(name);
   const base = {
     id: record.id,
+    ws: record.ws,
     name,
     priority: definition?.priority ?? UNKNOWN_PRIORITY,
     handler: handler ?? NO_HANDLER,
@@ -97,7 +145,7 @@ function makeInstance(record: ConfigRecord, deps: PluginDeps): PluginInstance {
 function faultOf(
   definition: PluginDefinition | undefined,
   handler: PluginHandler<unknown> | undefined,
-  deps: PluginDeps,
+  deps: BuildEnv,
 ): string | null {
   if (definition === undefined) return 'unknown plugin';
   if (handler === undefined || !definition.runtimes.includes(deps.runtime)) {

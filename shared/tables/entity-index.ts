@@ -4,12 +4,13 @@ import { consumer } from '../entities/consumer.ts';
 import type { PluginDefinition } from '../plugins/plugin.ts';
 import type { EntityDefinition } from '../schema/field.ts';
 import type { AnyEntity } from '../schema/infer.ts';
-import type { EntityIndex, IndexedRecords } from './tables.ts';
+import type { EntityIndex, FieldIndex } from './tables.ts';
+import { UniqueMap } from './unique-map.ts';
 
 /** Which fields of which kinds are looked up: kind → field → whether its wire form is a hash. */
 export type IndexPlan = ReadonlyMap<string, ReadonlyMap<string, boolean>>;
 
-/** Made once per build. */
+/** Made once per set of definitions. */
 export function planIndex(plugins: ReadonlyMap<string, PluginDefinition>): IndexPlan {
   const plan = new Map<string, ReadonlyMap<string, boolean>>();
   const definitions: EntityDefinition[] = [consumer];
@@ -25,38 +26,38 @@ export function planIndex(plugins: ReadonlyMap<string, PluginDefinition>): Index
   return plan;
 }
 
-/** The index of before, when the records are those of before; else a new one. */
-export function indexFor(
-  records: readonly ConfigRecord[],
-  plan: IndexPlan,
-  previous: IndexedRecords | undefined,
-): IndexedRecords {
-  if (previous !== undefined && haveSameHashes(records, previous.records)) return previous;
-  return { records, index: buildIndex(records, plan) };
-}
-
-function haveSameHashes(a: readonly ConfigRecord[], b: readonly ConfigRecord[]): boolean {
-  return a.length === b.length && a.every((record, i) => record.hash === b[i]?.hash);
-}
-
-/** Indexes a workspace's records. Kinds that nothing looks up are left out. */
-function buildIndex(records: readonly ConfigRecord[], plan: IndexPlan): EntityIndex {
-  const index = new Map<string, Map<string, GrowingIndex>>();
+/** A workspace without anything to look up. */
+export function emptyIndex(plan: IndexPlan): EntityIndex {
+  const index = new Map<string, ReadonlyMap<string, FieldIndex>>();
   for (const [kind, fields] of plan) {
-    const indexes = new Map<string, GrowingIndex>();
-    for (const [field, isSecret] of fields) indexes.set(field, { isSecret, byValue: new Map() });
-    index.set(kind, indexes);
-  }
-  for (const { kind, body } of records) {
-    for (const [field, { byValue }] of index.get(kind) ?? []) {
-      const value = body[field];
-      if (typeof value === 'string') byValue.set(value, body);
+    const indexes = new Map<string, FieldIndex>();
+    for (const [field, isSecret] of fields) {
+      indexes.set(field, { isSecret, byValue: UniqueMap.empty() });
     }
+    index.set(kind, indexes);
   }
   return index;
 }
 
-interface GrowingIndex {
-  readonly isSecret: boolean;
-  readonly byValue: Map<string, AnyEntity>;
+/** The index after some of a kind's records went and came. */
+export function updateIndex(
+  before: EntityIndex,
+  kind: string,
+  records: { readonly removed: readonly ConfigRecord[]; readonly added: readonly ConfigRecord[] },
+): EntityIndex {
+  const fields = new Map(before.get(kind));
+  for (const [field, { isSecret, byValue }] of fields) {
+    const next = byValue.with(valuesOf(records.removed, field), valuesOf(records.added, field));
+    if (next !== byValue) fields.set(field, { isSecret, byValue: next });
+  }
+  return new Map(before).set(kind, fields);
+}
+
+function valuesOf(records: readonly ConfigRecord[], field: string): [string, AnyEntity][] {
+  const values: [string, AnyEntity][] = [];
+  for (const { body } of records) {
+    const value = body[field];
+    if (typeof value === 'string') values.push([value, body]);
+  }
+  return values;
 }

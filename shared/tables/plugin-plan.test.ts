@@ -1,5 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { type PluginInstance, PluginScopes, resolveStep } from './plugin-plan.ts';
+import { type PluginInstance, type PluginPlan, resolveStep } from './plugin-plan.ts';
+import { PluginScopes } from './plugin-scopes.ts';
+
+const WS = 'w';
 
 type Scope = Partial<Pick<PluginInstance, 'route' | 'service' | 'consumer'>>;
 
@@ -10,6 +13,7 @@ function instance(
 ): PluginInstance {
   return {
     id,
+    ws: WS,
     name: 'test',
     priority: 1,
     state: 'ready',
@@ -36,11 +40,19 @@ const LEVELS: readonly PluginInstance[] = [
   instance('g'),
 ];
 
+function planOf(
+  instances: readonly PluginInstance[],
+  route: string | null = null,
+  service: string | null = null,
+): PluginPlan {
+  return PluginScopes.EMPTY.with([], instances).plan(WS, route, service);
+}
+
 function chosen(
   instances: readonly PluginInstance[],
   request: { route: string | null; service: string | null; consumer: string | null },
 ): string | null {
-  const plan = new PluginScopes(instances).plan(request.route, request.service);
+  const plan = planOf(instances, request.route, request.service);
   const [step] = plan.steps;
   return step === undefined ? null : (resolveStep(step, request.consumer)?.id ?? null);
 }
@@ -90,29 +102,29 @@ describe('the configuration of a plugin for a request', () => {
 
 describe('a plan', () => {
   it('runs by priority, then by name, both downward', () => {
-    const scopes = new PluginScopes([
+    const plan = planOf([
       instance('1', {}, { name: 'a', priority: 5 }),
       instance('2', {}, { name: 'c', priority: 5 }),
       instance('3', {}, { name: 'b', priority: 9 }),
     ]);
-    expect(scopes.plan(null, null).steps.map(({ name }) => name)).toEqual(['b', 'c', 'a']);
+    expect(plan.steps.map(({ name }) => name)).toEqual(['b', 'c', 'a']);
   });
 
   it('is shared by routes that no row tells apart', () => {
-    const scopes = new PluginScopes([instance('r', { route: 'r' }), instance('g')]);
-    expect(scopes.plan('x', 'y')).toBe(scopes.plan('z', null));
-    expect(scopes.plan('r', 'y')).not.toBe(scopes.plan('z', 'y'));
+    const scopes = PluginScopes.EMPTY.with([], [instance('r', { route: 'r' }), instance('g')]);
+    expect(scopes.plan(WS, 'x', 'y')).toBe(scopes.plan(WS, 'z', null));
+    expect(scopes.plan(WS, 'r', 'y')).not.toBe(scopes.plan(WS, 'z', 'y'));
   });
 
   it('knows in which phases there is something to do', () => {
     const handler = { headerFilter: () => {}, log: () => {} };
-    const plan = new PluginScopes([instance('g', {}, { handler })]).plan(null, null);
+    const plan = planOf([instance('g', {}, { handler })]);
     const lengths = [plan.rewrite, plan.access, plan.headerFilter, plan.bodyFilter, plan.log];
     expect(lengths.map((steps) => steps.length)).toEqual([0, 0, 1, 0, 1]);
   });
 
   it('gives a closed plugin its turn even where it has no code', () => {
-    const plan = new PluginScopes([instance('g', {}, { handler: {}, state: 'closed' })]);
-    expect(plan.plan(null, null).access).toHaveLength(1);
+    const plan = planOf([instance('g', {}, { handler: {}, state: 'closed' })]);
+    expect(plan.access).toHaveLength(1);
   });
 });

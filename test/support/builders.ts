@@ -1,6 +1,11 @@
 /** Configurations for tests: entities through the real schemas, a replica of them, tables of that. */
 import { must } from '#shared/base/assert.ts';
-import { type ConfigRecord, makeRecord, type Replica } from '#shared/config/record.ts';
+import {
+  type ConfigRecord,
+  makeRecord,
+  type RecordKey,
+  type Replica,
+} from '#shared/config/record.ts';
 import { lookupHash } from '#shared/config/secrets.ts';
 import { ConfigTree } from '#shared/config/tree.ts';
 import { nodeCrypto } from '#shared/platform/node/crypto.ts';
@@ -54,9 +59,12 @@ export function testPlugin(
 /** A configuration under construction. Methods add an entity and answer with it, complete. */
 export class TestConfig {
   readonly ws: string;
-  readonly #records = new Map<string, ConfigRecord>();
-  readonly #definitions = new Map(REGISTRY.plugins);
-  readonly #handlers = new Map(HANDLERS);
+  #tree = ConfigTree.empty(nodeCrypto);
+  /** Since the last replica. */
+  readonly #changed = new Map<string, ConfigRecord>();
+  readonly #gone = new Map<string, RecordKey>();
+  #definitions: ReadonlyMap<string, PluginDefinition> = REGISTRY.plugins;
+  #handlers: ReadonlyMap<string, PluginHandler<unknown>> = HANDLERS;
   #revision = 0;
 
   constructor(ws: string = DEFAULT_WS) {
@@ -86,11 +94,15 @@ export class TestConfig {
         ? { ...entity, key: lookupHash(TEST_PEPPER, { kind, ws, value: key }, nodeCrypto) }
         : entity;
     const record = makeRecord({ kind, ws, id: entity.id, placement: entity.id }, body, nodeCrypto);
-    this.#records.set(`${kind} ${ws} ${entity.id}`, record);
+    const name = `${kind} ${ws} ${entity.id}`;
+    this.#changed.set(name, record);
+    this.#gone.delete(name);
   }
 
   remove(kind: string, id: string, ws: string = this.ws): void {
-    this.#records.delete(`${kind} ${ws} ${id}`);
+    const name = `${kind} ${ws} ${id}`;
+    this.#changed.delete(name);
+    this.#gone.set(name, { kind, ws, id, placement: id });
   }
 
   service(input: JsonObject = {}): AnyEntity {
@@ -115,12 +127,14 @@ export class TestConfig {
 
   /** Makes a plugin known; without a handler it is one that this data plane lacks. */
   provide({ definition, handler }: TestPlugin): void {
-    this.#definitions.set(definition.name, definition);
-    if (handler !== null) this.#handlers.set(definition.name, handler);
+    this.#definitions = new Map(this.#definitions).set(definition.name, definition);
+    if (handler !== null) this.#handlers = new Map(this.#handlers).set(definition.name, handler);
   }
 
   replica(): Replica {
-    const records = [...this.#records.values()];
+    this.#tree = this.#tree.apply([...this.#changed.values()], [...this.#gone.values()]);
+    this.#changed.clear();
+    this.#gone.clear();
     this.#revision += 1;
     return {
       cluster: '00000000-0000-4000-8000-00000000000c',
@@ -129,7 +143,7 @@ export class TestConfig {
       revision: this.#revision,
       hash: '0'.repeat(64),
       secretGeneration: null,
-      tree: ConfigTree.empty(nodeCrypto).apply(records, []),
+      tree: this.#tree,
     };
   }
 

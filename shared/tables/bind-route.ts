@@ -1,0 +1,50 @@
+/**
+ * From a route to all that its requests need, as one version of the configuration has it.
+ *
+ * A route's own part never changes because another entity did; what leads from it to its service,
+ * its upstream and its plugins is looked up at its first request after a change in its workspace, and
+ * kept until the next one. So a swap costs nothing per route, and a request one comparison.
+ */
+import type { RouteEntry } from '../router/router.ts';
+import { mismatchOf, RouteSource } from './routes.ts';
+import type { RouteTable, ServiceTable, Tables } from './tables.ts';
+
+/** @param entry  what the router of these tables answered with */
+export function bindRoute(entry: RouteEntry, tables: Tables): RouteTable | null {
+  if (!(entry instanceof RouteSource)) return null;
+  const workspace = tables.workspaces.get(entry.ws);
+  if (workspace === undefined) return null;
+  // A request that began before a swap may bind its route back to what it began with.
+  if (entry.table === null || entry.boundTo !== workspace.binding) {
+    entry.table = rebind(entry, tables);
+    entry.boundTo = workspace.binding;
+  }
+  return entry.table;
+}
+
+/** The table of before where nothing in it changed. */
+function rebind(source: RouteSource, { parts }: Tables): RouteTable {
+  const { ws, route, serviceKey } = source;
+  const service = serviceKey === null ? undefined : parts.services.get(serviceKey);
+  const serviceId = serviceKey === null ? null : serviceKey.slice(ws.length + 1);
+  let target: ServiceTable | null = null;
+  let fault = source.fault;
+  if (service !== undefined) {
+    target = service.bind(parts.upstreams.byName.get(service.upstreamKey) ?? null);
+    fault ??= service.fault ?? mismatchOf(source, parts.services);
+  } else if (serviceKey !== null) {
+    fault ??= 'the service is missing';
+  }
+  const plan = parts.plugins.scopes.plan(ws, route.id, serviceId);
+  const before = source.table;
+  if (
+    before !== null &&
+    before.target === target &&
+    before.plan === plan &&
+    before.fault === fault
+  ) {
+    return before;
+  }
+  const { isHttpsOnly, isGrpc, isGrpcsOnly } = source;
+  return { ws, route, target, plan, fault, isHttpsOnly, isGrpc, isGrpcsOnly };
+}

@@ -1,0 +1,112 @@
+/** Upstreams with their targets: what a service's host name may stand for. */
+import { buildBalancer } from '../balancer/balancer.ts';
+import { PersistentMap } from '../base/persistent-map.ts';
+import type { ConfigRecord } from '../config/record.ts';
+import type { Target } from '../entities/target.ts';
+import type { Upstream } from '../entities/upstream.ts';
+import { type Changes, foreignId } from './changes.ts';
+import { messageOf, type QuarantineEdit } from './quarantine.ts';
+import { scopedKey, type UpstreamTable } from './tables.ts';
+import { UniqueMap } from './unique-map.ts';
+
+/** One upstream's records; `record` null while only targets name it. */
+interface Held {
+  readonly record: ConfigRecord | null;
+  /** By id. */
+  readonly targets: PersistentMap<ConfigRecord>;
+  readonly table: UpstreamTable | null;
+}
+
+/** Kept from tables to tables. */
+export interface UpstreamsPart {
+  /** By `scopedKey(ws, name)`. */
+  readonly byName: UniqueMap<UpstreamTable>;
+  /** By `scopedKey(ws, id of the upstream)`. */
+  readonly held: PersistentMap<Held>;
+}
+
+export const NO_UPSTREAMS: UpstreamsPart = {
+  byName: UniqueMap.empty(),
+  held: PersistentMap.empty(),
+};
+
+/** Builds the balancers of the upstreams that something changed of; all others stay as they are. */
+export function applyUpstreams(
+  before: UpstreamsPart,
+  changes: Changes,
+  quarantine: QuarantineEdit,
+): UpstreamsPart {
+  const touched = touchedUpstreams(before, changes);
+  if (touched.size === 0) return before;
+  const held = before.held.edit();
+  const gone: [string, UpstreamTable][] = [];
+  const made: [string, UpstreamTable][] = [];
+  for (const [key, { record, targets }] of touched) {
+    const { record: oldRecord, table: old } = before.held.get(key) ?? NOTHING;
+    if (oldRecord !== null) quarantine.set(oldRecord, null);
+    if (old !== null) gone.push([scopedKey(old.ws, old.upstream.name), old]);
+    const table = record === null ? null : makeTable(record, targets, old, quarantine);
+    if (table !== null) made.push([scopedKey(table.ws, table.upstream.name), table]);
+    if (record === null && targets.size === 0) held.delete(key);
+    else held.set(key, { record, targets, table });
+  }
+  return { byName: before.byName.with(gone, made), held: held.done() };
+}
+
+interface Touched {
+  record: ConfigRecord | null;
+  targets: PersistentMap<ConfigRecord>;
+}
+
+/** The records of each upstream concerned, as they are now. */
+function touchedUpstreams(before: UpstreamsPart, changes: Changes): Map<string, Touched> {
+  const touched = new Map<string, Touched>();
+  const at = (key: string): Touched => {
+    let now = touched.get(key);
+    if (now === undefined) {
+      const { record, targets } = before.held.get(key) ?? NOTHING;
+      now = { record, targets };
+      touched.set(key, now);
+    }
+    return now;
+  };
+  const keyOf = (target: ConfigRecord): string =>
+    scopedKey(target.ws, foreignId(target, 'upstream') ?? '');
+  for (const { ws, id } of changes.removed('upstreams')) at(scopedKey(ws, id)).record = null;
+  for (const record of changes.added('upstreams')) {
+    at(scopedKey(record.ws, record.id)).record = record;
+  }
+  for (const target of changes.removed('targets')) {
+    const now = at(keyOf(target));
+    now.targets = now.targets.delete(target.id);
+  }
+  for (const target of changes.added('targets')) {
+    const now = at(keyOf(target));
+    now.targets = now.targets.set(target.id, target);
+  }
+  return touched;
+}
+
+const NOTHING: Held = { record: null, targets: PersistentMap.empty(), table: null };
+
+function makeTable(
+  record: ConfigRecord,
+  targets: PersistentMap<ConfigRecord>,
+  before: UpstreamTable | null,
+  quarantine: QuarantineEdit,
+): UpstreamTable {
+  // Validated and signed by the control plane; a wrong shape throws below.
+  const upstream = record.body as unknown as Upstream;
+  const base = { id: record.id, ws: record.ws, upstream };
+  try {
+    const entities = [...targets.values()].map(({ body }) => body as unknown as Target);
+    const balancer = buildBalancer(upstream, entities, before?.balancer ?? null);
+    return { ...base, balancer };
+  } catch (error) {
+    quarantine.set(record, messageOf(error));
+    return { ...base, balancer: NOTHING_LEFT };
+  }
+}
+
+/** An upstream that could not be built must not be taken for a host name: it has no peer. */
+const NOTHING_LEFT: UpstreamTable['balancer'] = { targets: [], pick: () => null };
