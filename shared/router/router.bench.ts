@@ -1,84 +1,67 @@
-/** Nanoseconds per match. Run: node shared/router/router.bench.ts */
-import { HeaderList } from '../http/headers.ts';
+/** What building, matching and updating cost as routes grow. Run: node shared/router/router.bench.ts */
+import { entriesOf, MIXES, requestsOf } from './mixes.suite.ts';
+import type { Mix } from './mixes.suite.ts';
 import { buildRouter } from './router.ts';
-import type { RequestFacts } from './facts.ts';
-import { routeEntry } from './route-entry.suite.ts';
+import type { Router } from './router.ts';
 import { Seeded } from './seeded.suite.ts';
+import { routeEntry } from './route-entry.suite.ts';
+import type { RequestFacts } from './facts.ts';
 
-const MATCHES = 200_000;
-const HEADERS = new HeaderList([
-  'Host',
-  'x',
-  'User-Agent',
-  'curl/8',
-  'Accept',
-  '*/*',
-  'Cookie',
-  'a=b',
-]);
+const BATCH = 100;
+const BATCHES = 400;
+const UPDATES = 200;
 
-interface Shape {
-  readonly name: string;
-  readonly route: (index: number) => Parameters<typeof routeEntry>[0];
-  readonly request: (index: number) => { host: string; path: string };
+for (const mix of MIXES) {
+  for (const count of [1_000, 10_000, 100_000]) measure(mix, count);
 }
 
-const SHAPES: readonly Shape[] = [
-  {
-    name: 'one prefix each, no host',
-    route: (i) => ({ paths: [`/service-${i}/v1`] }),
-    request: (i) => ({ host: 'api.example.com', path: `/service-${i}/v1/users/42` }),
-  },
-  {
-    name: 'one host each',
-    route: (i) => ({ hosts: [`h${i}.example.com`], paths: ['/'] }),
-    request: (i) => ({ host: `h${i}.example.com`, path: '/users/42' }),
-  },
-  {
-    name: 'one regex each, no host',
-    route: (i) => ({ paths: [`~/service-${i}/(?<id>\\d+)$`] }),
-    request: (i) => ({ host: 'api.example.com', path: `/service-${i}/42` }),
-  },
-  {
-    name: 'no match',
-    route: (i) => ({ hosts: [`h${i}.example.com`, `*.w${i}.example`], paths: [`/service-${i}`] }),
-    request: () => ({ host: 'www.other.example.org', path: '/nothing/here' }),
-  },
-];
-
-for (const shape of SHAPES) {
-  for (const count of [10, 1_000, 10_000]) {
-    const startedAt = performance.now();
-    const random = new Seeded(1);
-    const entries = Array.from({ length: count }, (_, i) => routeEntry(shape.route(i), random));
-    const { router } = buildRouter(entries);
-    const buildMs = performance.now() - startedAt;
-    const requests: RequestFacts[] = Array.from({ length: 1_000 }, () => ({
-      method: 'GET',
-      ...shape.request(random.below(count)),
-      scheme: 'http',
-      query: null,
-      sourceAddress: '192.0.2.1',
-      sourcePort: 50_000,
-      address: '192.0.2.2',
-      port: 8000,
-      headers: HEADERS,
-      sni: null,
-    }));
-    let matched = 0;
-    const run = (times: number): void => {
-      for (let i = 0; i < times; i += 1) {
-        const facts = requests[i % requests.length];
-        if (facts !== undefined && router.match(facts) !== null) matched += 1;
-      }
-    };
-    run(MATCHES / 10);
+function measure(mix: Mix, count: number): void {
+  const random = new Seeded(1);
+  const entries = entriesOf(mix, count, random);
+  const startedAt = performance.now();
+  const { router } = buildRouter(entries, mix.flavor);
+  const buildMs = performance.now() - startedAt;
+  const requests = requestsOf(mix, count, random);
+  const { medianNs, matched } = matchCost(router, requests);
+  const updateUs: number[] = [];
+  let changing = router;
+  for (let i = 0; i < UPDATES; i += 1) {
+    const index = random.below(count);
+    const old = entries[index];
+    if (old === undefined) continue;
+    const fresh = routeEntry(mix.route(index), random);
     const beganAt = performance.now();
-    run(MATCHES);
-    const ns = ((performance.now() - beganAt) * 1e6) / MATCHES;
-    console.log(
-      `${shape.name.padEnd(26)} ${String(count).padStart(6)} routes: ${ns.toFixed(0).padStart(5)} ns` +
-        `, built in ${buildMs.toFixed(0)} ms, ${matched > 0 ? 'hits' : 'misses'}`,
-    );
+    changing = changing.update([old], [fresh]).router;
+    updateUs.push((performance.now() - beganAt) * 1e3);
+    entries[index] = fresh;
   }
+  updateUs.sort((a, b) => a - b);
+  const columns = [
+    mix.name.padEnd(34),
+    `${count}`.padStart(7),
+    `build ${buildMs.toFixed(0)} ms`.padStart(14),
+    `match ${medianNs.toFixed(0)} ns`.padStart(15),
+    `replace one ${updateUs[UPDATES >> 1]?.toFixed(1)} us`.padStart(22),
+    `p99 ${updateUs[Math.floor(UPDATES * 0.99)]?.toFixed(0)} us`.padStart(12),
+    matched === 0 ? 'misses' : '',
+  ];
+  console.log(columns.join(' '));
+}
+
+/** Median over batches: a collection of garbage falls into few of them. */
+function matchCost(router: Router, requests: readonly RequestFacts[]) {
+  let matched = 0;
+  let at = 0;
+  const batch = (): number => {
+    const beganAt = performance.now();
+    for (let i = 0; i < BATCH; i += 1) {
+      const facts = requests[at];
+      at = (at + 1) % requests.length;
+      if (facts !== undefined && router.match(facts) !== null) matched += 1;
+    }
+    return ((performance.now() - beganAt) * 1e6) / BATCH;
+  };
+  for (let i = 0; i < 100; i += 1) batch();
+  const costs = Array.from({ length: BATCHES }, batch).toSorted((a, b) => a - b);
+  return { medianNs: costs[BATCHES >> 1] ?? 0, matched };
 }
