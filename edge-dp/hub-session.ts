@@ -131,7 +131,13 @@ export class HubSession {
   async #build(state: ReplicaState, identity: NodeIdentity): Promise<BuildOutcome> {
     const { groupSecrets } = identity;
     const pepper = pepperFor(groupSecrets, state.replica.secretGeneration, edgeCrypto);
-    const deps = { handlers: HANDLERS, runtime: 'edge', crypto: edgeCrypto, pepper } as const;
+    const deps = {
+      handlers: HANDLERS,
+      runtime: 'edge',
+      crypto: edgeCrypto,
+      pepper,
+      routerFlavor: this.#options.settings.HEADGATE_ROUTER_FLAVOR,
+    } as const;
     const replica = await this.#opener.open(state, groupSecrets);
     const built = buildTables(replica, deps, this.#tables);
     if (built.ok) this.#tables = built.tables;

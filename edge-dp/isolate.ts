@@ -83,6 +83,7 @@ export class Isolate {
       runtime: 'edge',
       crypto,
       pepper: pepperFor(boot.groupSecrets, replica.secretGeneration, crypto),
+      routerFlavor: this.#bindings.settings.HEADGATE_ROUTER_FLAVOR,
     } as const;
     const built = buildTables(replica, deps, this.#gateway.tables);
     const { epoch, revision } = replica;

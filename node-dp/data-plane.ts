@@ -75,7 +75,8 @@ class DataPlane implements Running {
       settings: readProxySettings(settings),
       accessLog: accessLog === null ? null : (entry) => accessLog.write(entry),
     });
-    this.#serving = new Serving(this.#gateway, this.#platform.crypto, logger);
+    const flavor = settings.HEADGATE_ROUTER_FLAVOR;
+    this.#serving = new Serving(this.#gateway, this.#platform.crypto, logger, flavor);
   }
 
   get addresses(): Running['addresses'] {

@@ -5,6 +5,7 @@ import { pepperFor } from '#shared/config/secrets.ts';
 import { HANDLERS } from '#shared/plugins/handlers.ts';
 import type { Crypto, Logger } from '#shared/platform/platform.ts';
 import type { Gateway } from '#shared/proxy/gateway.ts';
+import type { RouterFlavor } from '#shared/settings/common.ts';
 import type { NodeIdentity } from '#shared/sync/identity.ts';
 import { buildTables } from '#shared/tables/build.ts';
 import type { Quarantined } from '#shared/tables/tables.ts';
@@ -23,9 +24,11 @@ export class Serving {
   readonly #crypto: Crypto;
   readonly #logger: Logger;
   readonly #opener: SecretOpener;
+  readonly #routerFlavor: RouterFlavor;
 
-  constructor(gateway: Gateway, crypto: Crypto, logger: Logger) {
+  constructor(gateway: Gateway, crypto: Crypto, logger: Logger, routerFlavor: RouterFlavor) {
     this.#gateway = gateway;
+    this.#routerFlavor = routerFlavor;
     this.#crypto = crypto;
     this.#logger = logger;
     this.#opener = new SecretOpener(crypto);
@@ -60,7 +63,8 @@ export class Serving {
   async #build(state: ReplicaState, groupSecrets: NodeIdentity['groupSecrets']): Promise<Served> {
     const crypto = this.#crypto;
     const pepper = pepperFor(groupSecrets, state.replica.secretGeneration, crypto);
-    const deps = { handlers: HANDLERS, runtime: 'node', crypto, pepper } as const;
+    const routerFlavor = this.#routerFlavor;
+    const deps = { handlers: HANDLERS, runtime: 'node', crypto, pepper, routerFlavor } as const;
     let built: ReturnType<typeof buildTables>;
     try {
       const replica = await this.#opener.open(state, groupSecrets);

@@ -3,7 +3,7 @@ import { ENTITIES } from './entities/index.ts';
 import { expressionsRoute } from './entities/route-expressions.ts';
 import { PLUGIN_DEFINITIONS } from './plugins/definitions.ts';
 import type { Registry } from './schema/plugin-definition.ts';
-import type { RouterFlavor } from './settings/control-plane.ts';
+import type { RouterFlavor } from './settings/common.ts';
 
 export const REGISTRY: Registry = { entities: ENTITIES, plugins: PLUGIN_DEFINITIONS };
 

@@ -9,18 +9,27 @@ export interface UpstreamPathParts {
   /** What the route's path matched; null when the route has no paths. */
   readonly matchedPath: string | null;
   readonly stripPath: boolean;
+  /** v1 joins without a look at slashes. */
+  readonly pathHandling: 'v0' | 'v1';
 }
 
 /**
- * Joins them by `path_handling` v0, escaped for the request line. v1 exists in Kong's `traditional`
- * router only; the others behave as v0 whatever the field says.
+ * Joins them by the route's `path_handling`, escaped for the request line. v1 exists in Kong's
+ * `traditional` router only; in the others a route is v0 whatever the field says.
  *
- * Source: Kong `router/utils.lua`, get_upstream_uri_v0
+ * Source: Kong `router/utils.lua`, get_upstream_uri_v0; `router/traditional.lua`, find_match
  */
 export function upstreamPath(parts: UpstreamPathParts): string {
   const base = parts.servicePath ?? '/';
+  if (parts.pathHandling === 'v1') return escapePath(plainlyJoined(parts, base));
   const path = parts.stripPath ? stripped(parts, base) : unstripped(parts.requestPath, base);
   return escapePath(path);
+}
+
+function plainlyJoined(parts: UpstreamPathParts, base: string): string {
+  if (!parts.stripPath) return base + parts.requestPath.slice(1);
+  const rest = restOf(parts);
+  return base.endsWith('/') && rest.startsWith('/') ? base + rest.slice(1) : base + rest;
 }
 
 function unstripped(path: string, base: string): string {
@@ -30,14 +39,18 @@ function unstripped(path: string, base: string): string {
 }
 
 function stripped(parts: UpstreamPathParts, base: string): string {
-  const { requestPath, matchedPath } = parts;
-  const rest = trimDots(requestPath.slice(matchedPath === null ? 1 : matchedPath.length));
+  const { requestPath } = parts;
+  const rest = restOf(parts);
   const withoutSlash = base.endsWith('/') ? base.slice(0, -1) : base;
   if (rest.startsWith('/')) return withoutSlash + rest;
   if (rest !== '') return `${withoutSlash}/${rest}`;
   if (base === '/') return '/';
   const endsInSlash = requestPath.length > 1 && requestPath.endsWith('/');
   return endsInSlash ? `${withoutSlash}/` : withoutSlash;
+}
+
+function restOf({ requestPath, matchedPath }: UpstreamPathParts): string {
+  return trimDots(requestPath.slice(matchedPath === null ? 1 : matchedPath.length));
 }
 
 /** `/a` matched in `/a../b`: the rest must not climb out of the service's path. */

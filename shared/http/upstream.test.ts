@@ -59,7 +59,43 @@ describe('the upstream path (kong-contract 5.3)', () => {
   ] as const)(
     'of service path %s, request %s, match %s, strip %s is %s',
     (servicePath, requestPath, matchedPath, stripPath, expected) => {
-      expect(upstreamPath({ servicePath, requestPath, matchedPath, stripPath })).toBe(expected);
+      expect(
+        upstreamPath({
+          servicePath,
+          requestPath,
+          matchedPath,
+          stripPath,
+          pathHandling: 'v0',
+        }),
+      ).toBe(expected);
+    },
+  );
+});
+
+describe('the upstream path by path_handling v1 (kong-contract 5.3)', () => {
+  it.each([
+    // service path, request path, matched, strip → sent
+    ['/', '/a/b', '/a', true, '/b'],
+    ['/', '/a', '/a', true, '/'],
+    ['/', '/ab', '/a', true, '/b'],
+    ['/', '/a', '/a', false, '/a'],
+    ['/s', '/a/b', '/a', true, '/s/b'],
+    ['/s', '/ab', '/a', true, '/sb'],
+    ['/s', '/a/', '/a/', true, '/s'],
+    ['/s', '/a', '/a', true, '/s'],
+    ['/s', '/a', '/a', false, '/sa'],
+    ['/s', '/', '/', false, '/s'],
+    ['/s', '/a', null, true, '/sa'],
+    ['/s/', '/a/b', '/a', true, '/s/b'],
+    ['/s/', '/ab', '/a', true, '/s/b'],
+    ['/s/', '/a', '/a', true, '/s/'],
+    ['/s/', '/a', '/a', false, '/s/a'],
+    ['/s', '/a../secret', '/a', true, '/ssecret'],
+  ] as const)(
+    'of service path %s, request %s, match %s, strip %s is %s',
+    (servicePath, requestPath, matchedPath, stripPath, expected) => {
+      const parts = { servicePath, requestPath, matchedPath, stripPath };
+      expect(upstreamPath({ ...parts, pathHandling: 'v1' })).toBe(expected);
     },
   );
 });

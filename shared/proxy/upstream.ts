@@ -109,7 +109,7 @@ function pickPeer(to: ServiceTable, tried: Set<string> | null): Peer {
 /** Path and query of the upstream request; says in the headers what was done to them. */
 function writeTarget(ctx: Exchange, to: ServiceTable, options: ProxyOptions): string {
   const { request } = ctx;
-  const { route } = must(ctx.routed, 'proxying needs a route');
+  const { route, pathHandling } = must(ctx.routed, 'proxying needs a route');
   const matchedPath = must(ctx.match, 'proxying needs a match').matchedPath;
   const path =
     to.path === '/' && !route.strip_path
@@ -119,6 +119,7 @@ function writeTarget(ctx: Exchange, to: ServiceTable, options: ProxyOptions): st
           requestPath: ctx.path,
           matchedPath,
           stripPath: route.strip_path,
+          pathHandling,
         });
   addForwardingHeaders(ctx.upstreamHeaders, {
     client: must(ctx.client, 'proxying needs a client'),

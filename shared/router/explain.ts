@@ -13,7 +13,8 @@ import {
 import type { RankTerm } from './rank-terms.ts';
 import { compareCandidates } from './route-index.ts';
 import type { Candidate, CandidateList } from './route-index.ts';
-import type { RouteEntry, RouteMatch, RouterFlavor } from './router.ts';
+import type { RouterFlavor } from '../settings/common.ts';
+import type { RouteEntry, RouteMatch } from './router.ts';
 import { expressionOf } from './rule.ts';
 import type { NameTest, Rule } from './rule.ts';
 import { CONDITIONS, matchOf } from './search.ts';

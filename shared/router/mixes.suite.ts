@@ -2,7 +2,8 @@
 import { HeaderList } from '../http/headers.ts';
 import type { RequestFacts } from './facts.ts';
 import { routeEntry } from './route-entry.suite.ts';
-import type { RouteEntry, RouterFlavor } from './router.ts';
+import type { RouterFlavor } from '../settings/common.ts';
+import type { RouteEntry } from './router.ts';
 import type { Seeded } from './seeded.suite.ts';
 
 type Fields = Parameters<typeof routeEntry>[0];

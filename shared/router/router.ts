@@ -7,6 +7,7 @@
  * touch, so that one route among 100,000 costs as much as one among ten.
  */
 import type { Route } from '../entities/route.ts';
+import type { RouterFlavor } from '../settings/common.ts';
 import type { RequestFacts, StreamFacts } from './facts.ts';
 import { explainRequest, explainStream } from './explain.ts';
 import type { Explanation } from './explain.ts';
@@ -17,9 +18,6 @@ import type { NameTest, PathTest, Rule } from './rule.ts';
 import { matchOf, RequestSearch, StreamSearch } from './search.ts';
 import type { RequestCandidate, StreamCandidate } from './search.ts';
 import { compileStreamRoute, isStreamRoute, streamIndexKeysOf } from './stream-rule.ts';
-
-/** Kong's `router_flavor`. */
-export type RouterFlavor = 'traditional_compatible' | 'traditional' | 'expressions';
 
 /** Routers know routes by this object: the one that was added is the one that is answered and removed. */
 export interface RouteEntry {

@@ -18,7 +18,8 @@ import type { HostHint } from './expression/hints.ts';
 import { bitRank, expressionRank, isGiven, isSet, Rank, traditionalRank } from './rank.ts';
 import type { RankKeys } from './rank.ts';
 import type { NameKey } from './route-index.ts';
-import type { RouteEntry, RouterFlavor } from './router.ts';
+import type { RouterFlavor } from '../settings/common.ts';
+import type { RouteEntry } from './router.ts';
 
 /** A route or one part of it. */
 export interface Rule {

@@ -18,7 +18,8 @@ import {
   traditionalStreamRank,
 } from './rank.ts';
 import type { NameKey } from './route-index.ts';
-import type { RouteEntry, RouterFlavor } from './router.ts';
+import type { RouterFlavor } from '../settings/common.ts';
+import type { RouteEntry } from './router.ts';
 import { ANY_NAME, expressionOf, expressionPriorityOf, flavorFault, sniTest } from './rule.ts';
 import type { Compiled, IndexKeys, NameTest } from './rule.ts';
 import { portText } from './search.ts';

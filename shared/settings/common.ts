@@ -28,6 +28,11 @@ export const COMMON_SETTINGS = defineFields({
   },
 });
 
+/** Kong's `router_flavor`: how routes are matched and ranked. */
+export const ROUTER_FLAVORS = ['traditional_compatible', 'traditional', 'expressions'] as const;
+
+export type RouterFlavor = (typeof ROUTER_FLAVORS)[number];
+
 /** Settings of the request path, the same on every data plane. */
 export const CORE_SETTINGS = defineFields({
   HEADGATE_TRUSTED_IPS: {
@@ -79,6 +84,14 @@ export const CORE_SETTINGS = defineFields({
     required: true,
     default: false,
     description: 'Take request targets that runtimes read differently (backslash, odd escapes).',
+  },
+  HEADGATE_ROUTER_FLAVOR: {
+    type: 'string',
+    required: true,
+    default: 'traditional_compatible',
+    one_of: ROUTER_FLAVORS,
+    description:
+      "How routes are matched and ranked, as Kong's router_flavor. Routes with an expression need expressions.",
   },
   HEADGATE_PROXY_ACCESS_LOG: {
     type: 'string',

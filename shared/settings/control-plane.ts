@@ -1,6 +1,6 @@
 /** Settings of the control plane. */
 import { defineFields, type RecordOf } from '../schema/infer.ts';
-import { COMMON_SETTINGS } from './common.ts';
+import { COMMON_SETTINGS, ROUTER_FLAVORS } from './common.ts';
 import { listenError } from './listen.ts';
 import { cidrError, keyError } from './validators.ts';
 
@@ -19,11 +19,6 @@ function originError(origin: string): string | null {
 function tokenError(text: string): string | null {
   return /^[\x21-\x7e]{16,256}$/.test(text) ? null : 'expected 16 to 256 printable characters';
 }
-
-/** As Kong calls them; its third, `traditional`, is not here. */
-const ROUTER_FLAVORS = ['traditional_compatible', 'expressions'] as const;
-
-export type RouterFlavor = (typeof ROUTER_FLAVORS)[number];
 
 export const CONTROL_PLANE_SETTINGS = defineFields({
   ...COMMON_SETTINGS,
@@ -142,7 +137,7 @@ export const CONTROL_PLANE_SETTINGS = defineFields({
     default: 'traditional_compatible',
     one_of: ROUTER_FLAVORS,
     description:
-      'Whether routes may also match by an expression (expressions). No data plane can yet: such a route is refused unless HEADGATE_ALLOW_UNSUPPORTED_PLUGINS is on, and then stops updates.',
+      'Whether routes may also match by an expression (expressions). Data planes need the same setting; one without answers 503 on such routes.',
   },
   HEADGATE_SECRETS_WRITE_ONLY: {
     type: 'boolean',

@@ -45,6 +45,6 @@ function rebind(source: RouteSource, { parts }: Tables): RouteTable {
   ) {
     return before;
   }
-  const { isHttpsOnly, isGrpc, isGrpcsOnly } = source;
-  return { ws, route, target, plan, fault, isHttpsOnly, isGrpc, isGrpcsOnly };
+  const { isHttpsOnly, isGrpc, isGrpcsOnly, pathHandling } = source;
+  return { ws, route, target, plan, fault, isHttpsOnly, isGrpc, isGrpcsOnly, pathHandling };
 }

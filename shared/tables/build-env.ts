@@ -1,6 +1,6 @@
 /** What a build goes by besides the configuration: the process that serves it. */
 import type { PluginDefinition, PluginHandler, Runtime } from '../plugins/plugin.ts';
-import type { RouterFlavor } from '../router/router.ts';
+import type { RouterFlavor } from '../settings/common.ts';
 
 export interface BuildEnv {
   readonly handlers: ReadonlyMap<string, PluginHandler<unknown>>;

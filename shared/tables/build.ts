@@ -13,7 +13,7 @@ import { lookupHash } from '../config/secrets.ts';
 import type { Crypto } from '../platform/platform.ts';
 import { PLUGIN_DEFINITIONS } from '../plugins/definitions.ts';
 import type { PluginDefinition, PluginHandler, Runtime } from '../plugins/plugin.ts';
-import type { RouterFlavor } from '../router/router.ts';
+import type { RouterFlavor } from '../settings/common.ts';
 import { type BuildEnv, isSameProcess } from './build-env.ts';
 import { applyPlugins, NO_PLUGINS } from './build-plugins.ts';
 import { Changes } from './changes.ts';

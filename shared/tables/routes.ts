@@ -43,13 +43,14 @@ export class RouteSource implements RouteEntry {
   readonly isHttpsOnly: boolean;
   readonly isGrpc: boolean;
   readonly isGrpcsOnly: boolean;
+  readonly pathHandling: 'v0' | 'v1';
   /** Set while it is built: it does not compile, or cannot be served by this runtime. */
   fault: string | null = null;
   /** What it was last bound to (`bindRoute`); the table holds as long as that is the same. */
   boundTo: object | null = null;
   table: RouteTable | null = null;
 
-  constructor(record: ConfigRecord) {
+  constructor(record: ConfigRecord, { routerFlavor }: BuildEnv) {
     this.ws = record.ws;
     // The control plane validated it and signed it; a wrong shape does not compile.
     this.route = record.body as unknown as Route;
@@ -62,6 +63,8 @@ export class RouteSource implements RouteEntry {
     this.isHttpsOnly = protocols.includes('https') && !protocols.includes('http');
     this.isGrpc = protocols.includes('grpc') || protocols.includes('grpcs');
     this.isGrpcsOnly = protocols.includes('grpcs') && !protocols.includes('grpc');
+    const isTraditional = routerFlavor === 'traditional';
+    this.pathHandling = isTraditional ? (this.route.path_handling ?? 'v0') : 'v0';
   }
 }
 
@@ -92,7 +95,7 @@ export function applyRoutes(
     quarantine.set(record, null);
   }
   for (const record of changes.added('routes')) {
-    const source = new RouteSource(record);
+    const source = new RouteSource(record, env);
     sources.set(scopedKey(record.ws, record.id), source);
     made.add(source);
   }

@@ -56,6 +56,8 @@ export interface RouteTable extends RouteEntry {
   readonly isGrpc: boolean;
   /** Accepts grpcs and not grpc. */
   readonly isGrpcsOnly: boolean;
+  /** v0 unless the router's flavor is `traditional`. */
+  readonly pathHandling: 'v0' | 'v1';
 }
 
 export interface WorkspaceTable {
