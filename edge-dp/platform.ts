@@ -61,6 +61,7 @@ export function createPlatform(logger: Logger): Platform {
     random: edgeRandom,
     crypto: edgeCrypto,
     transport: new FetchTransport(edgeClock),
+    resolver: null,
     counters: new MemoryCounters(edgeClock, COUNTERS_MAX),
     logger,
     // The runtime finds the request in progress by itself.

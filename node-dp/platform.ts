@@ -26,6 +26,7 @@ export function createPlatform(logger: Logger): NodePlatform {
     random: nodeRandom,
     crypto: nodeCrypto,
     transport,
+    resolver: null,
     counters,
     logger,
     background(promise) {

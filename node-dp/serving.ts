@@ -63,8 +63,10 @@ export class Serving {
   async #build(state: ReplicaState, groupSecrets: NodeIdentity['groupSecrets']): Promise<Served> {
     const crypto = this.#crypto;
     const pepper = pepperFor(groupSecrets, state.replica.secretGeneration, crypto);
+    const runtime = 'node';
     const routerFlavor = this.#routerFlavor;
-    const deps = { handlers: HANDLERS, runtime: 'node', crypto, pepper, routerFlavor } as const;
+    const { health } = this.#gateway;
+    const deps = { handlers: HANDLERS, runtime, crypto, pepper, routerFlavor, health } as const;
     let built: ReturnType<typeof buildTables>;
     try {
       const replica = await this.#opener.open(state, groupSecrets);

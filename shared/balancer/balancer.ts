@@ -1,102 +1,178 @@
-/** Which target of an upstream gets the next request: weighted round robin, evenly interleaved. */
+/**
+ * Which address of an Upstream gets the next request. One per version of an Upstream and its targets;
+ * what it learns lies in the `UpstreamState`, which all versions share.
+ */
 import type { Target as TargetEntity } from '../entities/target.ts';
 import type { Upstream } from '../entities/upstream.ts';
+import { type CheckedFields, compileChecks, type HealthChecks } from '../health/checks.ts';
+import type { Clock, Resolver } from '../platform/platform.ts';
+import type { Algorithm, Choice } from './algorithm.ts';
+import { ConsistentHashing } from './consistent-hashing.ts';
+import { Latency } from './latency.ts';
+import { LeastConnections } from './least-connections.ts';
+import type { Peer, Share } from './peer.ts';
+import { RoundRobin } from './round-robin.ts';
+import { readTarget, type Target } from './target.ts';
+import type { TargetAddresses } from './target-addresses.ts';
+import type { UpstreamState } from './upstream-state.ts';
 
-/** Port of a target that names none. */
-export const TARGET_PORT_DEFAULT = 8000;
+/** What of an Upstream the choice depends on. */
+export type BalancerConfig = Pick<Upstream, 'algorithm' | 'slots'> & CheckedFields;
 
-/** Somewhere to send a request. */
-export interface Target {
-  /** `host:port`; names it among those already tried. */
-  readonly key: string;
-  /** Host name or address, IPv6 without brackets. */
-  readonly host: string;
-  readonly port: number;
-  readonly weight: number;
-}
+const NOTHING = { http_statuses: [], successes: 0, http_failures: 0, tcp_failures: 0, timeouts: 0 };
+const NEVER = { ...NOTHING, interval: 0 };
 
-export interface Balancer {
-  /** All targets with a weight above 0, in order of their key. */
-  readonly targets: readonly Target[];
-  /** The next target that is not in `tried` (keys); null when none is left. */
-  pick(tried: ReadonlySet<string>): Target | null;
-}
-
-/** One target and how far behind its share it is. */
-interface Slot {
-  readonly target: Target;
-  credit: number;
-}
+/** In turn, and nothing is checked: for hosts that are no Upstream. */
+export const NOTHING_CHECKED: BalancerConfig = {
+  algorithm: 'round-robin',
+  slots: null,
+  healthchecks: {
+    threshold: 0,
+    passive: { healthy: NOTHING, unhealthy: NOTHING },
+    active: { healthy: NEVER, unhealthy: NEVER },
+  },
+};
 
 /**
- * Builds the balancer of an upstream.
+ * The balancer of an Upstream's version.
  *
- * Targets that were there before with the same weight keep their turn, so that a change to one does
- * not send a burst to another. Equal inputs give equal sequences.
+ * @param state  of this Upstream, from the `HealthRegistry`
+ * @param previous  the version before; null for the first one
  */
 export function buildBalancer(
-  _upstream: Upstream,
-  targets: readonly TargetEntity[],
-  previous: Balancer | null = null,
+  state: UpstreamState,
+  upstream: BalancerConfig,
+  entities: readonly TargetEntity[],
+  previous: Balancer | null,
 ): Balancer {
-  const byKey = new Map<string, Target>();
-  for (const entity of targets) {
+  const targets: Target[] = [];
+  for (const entity of entities) {
     const target = readTarget(entity);
-    if (target === null || target.weight <= 0) continue;
-    byKey.set(target.key, target);
+    if (target !== null) targets.push(target);
   }
-  const ordered = [...byKey.values()].toSorted((a, b) => (a.key < b.key ? -1 : 1));
-  const credits = previous instanceof RoundRobin ? previous.credits() : null;
-  const slots = ordered.map((target) => {
-    const before = credits?.get(target.key);
-    return { target, credit: before?.weight === target.weight ? before.credit : 0 };
-  });
-  return new RoundRobin(slots);
+  return new Balancer(state, upstream, targets, previous);
 }
 
-/** Splits `host:port`; the port is 8000 when absent. Null when there is no host. */
-export function readTarget(entity: TargetEntity): Target | null {
-  const match = /^(?:\[([^\]]+)\]|([^:[\]]+)|([^[\]]*:[^[\]]*:[^[\]]*))(?::(\d{1,5}))?$/.exec(
-    entity.target,
-  );
-  const host = match?.[1] ?? match?.[2] ?? match?.[3];
-  if (match === null || host === undefined) return null;
-  const port = match[4] === undefined ? TARGET_PORT_DEFAULT : Number(match[4]);
-  const key = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
-  return { key, host, port, weight: entity.weight ?? 100 };
+interface Member {
+  readonly target: Target;
+  readonly addresses: TargetAddresses;
 }
 
-/**
- * Smooth weighted round robin: each pick gives every eligible target its weight in credit and takes
- * the sum from the one that had most. Weights 5, 1, 1 give A A B A C A A, not A A A A A B C.
- */
-class RoundRobin implements Balancer {
+export class Balancer {
+  readonly state: UpstreamState;
+  readonly checks: HealthChecks;
+  /** Those of weight 0 included; ordered by key. */
   readonly targets: readonly Target[];
-  readonly #slots: readonly Slot[];
+  readonly #members: readonly Member[];
+  readonly #algorithm: Algorithm;
+  #epoch = -1;
+  #dueAt = Number.NEGATIVE_INFINITY;
+  #isHealthy = false;
+  #totalWeight = 0;
+  #availableWeight = 0;
 
-  constructor(slots: readonly Slot[]) {
-    this.#slots = slots;
-    this.targets = slots.map((slot) => slot.target);
+  /** @param previous  the version before: targets that stay keep their turn */
+  constructor(
+    state: UpstreamState,
+    config: BalancerConfig,
+    targets: readonly Target[],
+    previous: Balancer | null,
+  ) {
+    this.state = state;
+    this.checks = compileChecks(config);
+    const byKey = new Map(targets.map((target) => [target.key, target]));
+    this.targets = [...byKey.values()].toSorted((a, b) => (a.key < b.key ? -1 : 1));
+    this.#members = this.targets.map((target) => ({
+      target,
+      addresses: state.addressesOf(target),
+    }));
+    this.#algorithm = algorithmFor(config, previous === null ? null : previous.#algorithm);
   }
 
-  pick(tried: ReadonlySet<string>): Target | null {
-    let best: Slot | null = null;
-    let sum = 0;
-    for (const slot of this.#slots) {
-      const { target } = slot;
-      if (tried.size > 0 && tried.has(target.key)) continue;
-      slot.credit += target.weight;
-      sum += target.weight;
-      if (best === null || slot.credit > best.credit) best = slot;
+  /** More of the weight is available than the threshold asks for. */
+  isHealthy(nowMs: number): boolean {
+    if (this.#epoch !== this.state.epoch) this.#update(nowMs);
+    return this.#isHealthy;
+  }
+
+  /** Sums of all addresses' weights. */
+  weights(nowMs: number): { readonly total: number; readonly available: number } {
+    if (this.#epoch !== this.state.epoch) this.#update(nowMs);
+    return { total: this.#totalWeight, available: this.#availableWeight };
+  }
+
+  /** Nobody can be picked because no name resolves. */
+  get isUnresolved(): boolean {
+    return this.#members.every(({ addresses }) => addresses.isUnresolved);
+  }
+
+  /**
+   * Sees to it that names are resolved. Those known are looked up again behind the request.
+   *
+   * @returns null: go on; a promise, which never rejects, while there is nobody to pick yet
+   */
+  ready(resolver: Resolver | null, clock: Clock): Promise<void> | null {
+    const nowMs = clock.monotonic();
+    if (nowMs < this.#dueAt) return null;
+    const asking: Promise<void>[] = [];
+    this.#dueAt = Number.POSITIVE_INFINITY;
+    for (const { addresses } of this.#members) {
+      const asked = addresses.refresh(resolver, clock);
+      if (asked === null) this.#dueAt = Math.min(this.#dueAt, addresses.dueAt);
+      else asking.push(asked);
     }
-    if (best === null) return null;
-    best.credit -= sum;
-    return best.target;
+    if (asking.length === 0) return null;
+    // Whoever comes while they are under way joins them.
+    this.#dueAt = nowMs;
+    return this.#members.some(({ addresses }) => addresses.known.length > 0)
+      ? null
+      : Promise.all(asking).then(() => {});
   }
 
-  credits(): ReadonlyMap<string, { weight: number; credit: number }> {
-    return new Map(
-      this.#slots.map(({ target, credit }) => [target.key, { weight: target.weight, credit }]),
-    );
+  /** The next peer that is available, was not tried and is not full; null when there is none. */
+  pick(choice: Choice): Peer | null {
+    if (this.#epoch !== this.state.epoch) this.#update(choice.nowMs);
+    return this.#isHealthy ? this.#algorithm.pick(choice) : null;
+  }
+
+  activeChanged(peer: Peer): void {
+    this.#algorithm.activeChanged?.(peer);
+  }
+
+  #update(nowMs: number): void {
+    this.#epoch = this.state.epoch;
+    const shares: Share[] = [];
+    let total = 0;
+    let available = 0;
+    for (const { target, addresses } of this.#members) {
+      if (target.weight <= 0) continue;
+      for (const { peer, weight: own } of addresses.known) {
+        const weight = own ?? target.weight;
+        total += weight;
+        if (this.checks.isOn && !peer.health.isHealthy) continue;
+        available += weight;
+        shares.push({ peer, weight });
+      }
+    }
+    shares.sort((a, b) => (a.peer.key < b.peer.key ? -1 : 1));
+    this.#totalWeight = total;
+    this.#availableWeight = available;
+    // Source: Kong `runloop/balancer/balancers.lua`, updateStatus and getPeer: for all algorithms.
+    this.#isHealthy = total > 0 && (available / total) * 100 > this.checks.threshold;
+    this.#algorithm.update(shares, nowMs);
+  }
+}
+
+function algorithmFor(config: BalancerConfig, previous: Algorithm | null): Algorithm {
+  switch (config.algorithm) {
+    case 'consistent-hashing':
+      return new ConsistentHashing(config.slots ?? 0);
+    case 'least-connections':
+      return new LeastConnections(previous instanceof LeastConnections ? previous : null);
+    case 'latency':
+      return new Latency();
+    case 'round-robin':
+    case null:
+      return new RoundRobin(previous instanceof RoundRobin ? previous : null);
   }
 }

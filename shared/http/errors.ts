@@ -44,6 +44,8 @@ const CATALOGUE = {
     'An invalid response was received from the upstream server',
     'upstream',
   ),
+  /** More is under way than may be; the text is that of nginx' 503. */
+  overloaded: byServer(503, 'The upstream server is currently unavailable', 'internal'),
   upstream_unavailable: byServer(503, 'The upstream server is currently unavailable', 'upstream'),
   upstream_timeout: byServer(504, 'The upstream server is timing out', 'upstream'),
 } as const satisfies Record<string, ErrorEntry>;
@@ -53,10 +55,14 @@ export type ErrorCode = keyof typeof CATALOGUE;
 /** All codes, for docs and tests. */
 export const ERROR_CODES = Object.keys(CATALOGUE) as readonly ErrorCode[];
 
+const NO_HEADERS: readonly (readonly [string, string])[] = [];
+
 export interface GatewayErrorOptions {
   readonly cause?: unknown;
   /** Instead of the catalogue's text. */
   readonly message?: string;
+  /** Added to the response. */
+  readonly headers?: readonly (readonly [string, string])[];
 }
 
 /** An exchange that ends with an error of ours. */
@@ -66,6 +72,7 @@ export class GatewayError extends Error {
   readonly status: number;
   readonly source: ErrorSource;
   readonly isByServer: boolean;
+  readonly headers: readonly (readonly [string, string])[];
 
   constructor(code: ErrorCode, options: GatewayErrorOptions = {}) {
     const { status, message, source, isByServer } = CATALOGUE[code];
@@ -74,6 +81,7 @@ export class GatewayError extends Error {
     this.status = status;
     this.source = source;
     this.isByServer = isByServer;
+    this.headers = options.headers ?? NO_HEADERS;
   }
 }
 

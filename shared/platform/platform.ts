@@ -254,6 +254,8 @@ export interface Platform {
   readonly random: Random;
   readonly crypto: Crypto;
   readonly transport: Transport;
+  /** Null: the transport finds the addresses of names. */
+  readonly resolver: Resolver | null;
   readonly counters: CounterStore;
   readonly logger: Logger;
   /** Work that outlives the response: awaited on drain (Node), `waitUntil` (edge). */

@@ -2,6 +2,7 @@
 import type { MaybePromise } from '../base/maybe-promise.ts';
 import { hex } from '../base/bytes.ts';
 import type { GatewayRequest, GatewayResponse } from '../http/message.ts';
+import { HealthRegistry } from '../health/registry.ts';
 import type { Platform, Random } from '../platform/platform.ts';
 import type { Tables } from '../tables/tables.ts';
 import { handle, type HandleOptions } from './handle.ts';
@@ -19,6 +20,8 @@ export interface GatewayOptions {
 }
 
 export class Gateway {
+  /** What is known of the Upstreams' targets, whatever the version. For `BuildDeps.health`. */
+  readonly health = new HealthRegistry();
   readonly #platform: Platform;
   readonly #options: HandleOptions;
   readonly #ids: RequestIds;
@@ -38,6 +41,9 @@ export class Gateway {
   /** One assignment: requests in flight end with what they began with. */
   swap(tables: Tables): void {
     this.#tables = tables;
+    const { env, upstreams } = tables.parts;
+    const nowMs = this.#platform.clock.monotonic();
+    env.health.adopt(upstreams.byName.winners, upstreams.step, nowMs);
   }
 
   /** Never throws and never rejects. A promise only where something had to be waited for. */

@@ -23,6 +23,7 @@ const platform: Platform = {
   crypto: nodeCrypto,
   counters: new MemoryCounters(nodeClock),
   logger: { log: () => {} },
+  resolver: null,
   background: () => {},
   transport: {
     send: () =>

@@ -13,16 +13,16 @@ import type { RouteTable, Tables } from '../tables/tables.ts';
 import { CLOSED_MESSAGE, runAccess, runRewrite } from './phases.ts';
 import { type Exchange, NO_FINISH } from './request-context.ts';
 import { respond, type RespondOptions } from './respond.ts';
-import { proxy } from './upstream.ts';
+import { proxy, type ProxyOptions } from './upstream.ts';
 
-export interface HandleOptions extends RespondOptions {
+export interface HandleOptions extends RespondOptions, ProxyOptions {
   readonly trustedIps: TrustedProxies;
   /** Take targets that runtimes read differently. */
   readonly allowOddTargets: boolean;
   /** Of errors that are the server's own, where the request names no format. */
   readonly errorDefaultFormat: ErrorFormat;
-  /** Send X-Kong-Request-Id upstream. */
-  readonly sendsRequestId: boolean;
+  /** Requests under way at a time, all together. */
+  readonly activeMax: number;
 }
 
 /**
@@ -202,6 +202,7 @@ function answerFor(ctx: Exchange, error: unknown, options: HandleOptions): Gatew
 
 /** When even building a response failed. Touches nothing that could fail again. */
 function lastResort(ctx: Exchange, error: unknown): GatewayResponse {
+  ctx.release();
   logCrash(ctx, error);
   const headers = new HeaderList(['Content-Type', 'application/json; charset=utf-8']);
   const body = utf8('{"message":"An unexpected error occurred"}');

@@ -12,6 +12,8 @@ import type { ClientFacts } from '../http/forwarded.ts';
 import { HeaderList } from '../http/headers.ts';
 import { entryHeaders } from '../http/hop-by-hop.ts';
 import type { GatewayRequest, GatewayResponse } from '../http/message.ts';
+import type { Peer } from '../balancer/peer.ts';
+import type { UpstreamState } from '../balancer/upstream-state.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { RouteMatch } from '../router/router.ts';
 import type { AnyEntity } from '../schema/infer.ts';
@@ -19,6 +21,7 @@ import type { PluginInstance, PluginPlan } from '../tables/plugin-plan.ts';
 import { EMPTY_PLAN } from '../tables/plugin-plan.ts';
 import type { RouteTable, Tables, WorkspaceTable } from '../tables/tables.ts';
 import type { Credential, MutableResponse, RequestContext } from './context.ts';
+import type { HashCookie } from './hash-value.ts';
 import type { Try } from './log-entry.ts';
 
 const JSON_TYPE = 'application/json; charset=utf-8';
@@ -69,6 +72,11 @@ export class Exchange implements RequestContext {
   readonly tries: Try[] = [];
   /** Path sent upstream, without query; null before. */
   upstreamPath: string | null = null;
+  /** To be set on the response, when it comes from upstream. */
+  hashCookie: HashCookie | null = null;
+  /** Where the request is under way; null: nowhere. */
+  #peer: Peer | null = null;
+  #peerState: UpstreamState | null = null;
 
   #upstreamHeaders: HeaderList | null = null;
   #shared: Map<string, unknown> | null = null;
@@ -86,6 +94,28 @@ export class Exchange implements RequestContext {
     this.requestId = requestId;
     this.startedAt = platform.clock.now();
     this.startedMonotonic = platform.clock.monotonic();
+  }
+
+  /** The request is under way to a peer from now on, until `release`. */
+  hold(state: UpstreamState, peer: Peer): void {
+    this.release();
+    state.began(peer);
+    this.#peer = peer;
+    this.#peerState = state;
+  }
+
+  /** The exchange with the peer is over; once is enough. */
+  release(): void {
+    const peer = this.#peer;
+    const state = this.#peerState;
+    this.#peer = null;
+    this.#peerState = null;
+    if (peer !== null && state !== null) state.ended(peer);
+  }
+
+  /** Whether `release` still has something to do. */
+  get isHolding(): boolean {
+    return this.#peer !== null;
   }
 
   get clientAddress(): string {
@@ -164,9 +194,9 @@ export class Exchange implements RequestContext {
 
   /** @param serverDefault  format for errors that are the server's own, where nothing else decides */
   errorFor(error: GatewayError, serverDefault: ErrorFormat): GatewayResponse {
-    const { status, message, isByServer } = error;
+    const { status, message, isByServer, headers } = error;
     const { requestId, request } = this;
-    const format = isByServer ? serverDefault : null;
-    return errorResponse(request.headers, { status, message, requestId, serverDefault: format });
+    const facts = { status, message, requestId, serverDefault: isByServer ? serverDefault : null };
+    return errorResponse(request.headers, facts, headers);
   }
 }

@@ -6,6 +6,7 @@ import { stripHopByHop } from '../http/hop-by-hop.ts';
 import type { GatewayResponse, Outcome } from '../http/message.ts';
 import { addOwnHeaders, addProxiedHeaders, type ResponseFields } from '../http/response-headers.ts';
 import { restoreAgreement } from '../http/websocket.ts';
+import type { HashCookie } from './hash-value.ts';
 import { type AccessLogEntry, logEntry } from './log-entry.ts';
 import { collectBodyFilters, runHeaderFilters, runLog } from './phases.ts';
 import { type Exchange, NO_FINISH } from './request-context.ts';
@@ -24,6 +25,7 @@ export function respond(
   options: RespondOptions,
 ): MaybePromise<GatewayResponse> {
   if (ctx.proxied) stripHopByHop(response.headers);
+  if (ctx.proxied && ctx.hashCookie !== null) setHashCookie(response.headers, ctx.hashCookie);
   if (response.tunnel !== null) return respondSwitched(ctx, response, options);
   ctx.response = { status: response.status, headers: response.headers };
   const ran = runHeaderFilters(ctx);
@@ -116,8 +118,10 @@ function finisher(
 ): (outcome: Outcome) => void {
   const { accessLog } = options;
   const hasLogPhase = ctx.plan.log.length > 0;
-  if (accessLog === null && !hasLogPhase) return NO_FINISH;
+  const isHolding = ctx.isHolding;
+  if (accessLog === null && !hasLogPhase && !isHolding) return NO_FINISH;
   return (outcome) => {
+    if (isHolding) ctx.release();
     if (hasLogPhase) ctx.platform.background(runLog(ctx));
     if (accessLog === null) return;
     try {
@@ -127,6 +131,19 @@ function finisher(
       ctx.platform.logger.log('error', 'access log failed', { request_id: ctx.requestId });
     }
   };
+}
+
+/**
+ * Takes the place of one of that name, if the upstream set one.
+ *
+ * Source: Kong `runloop/balancer/init.lua`, set_cookie (spelling of `Same-Site` included)
+ */
+function setHashCookie(headers: HeaderList, { name, value, path }: HashCookie): void {
+  const cookie = `${name}=${value}; Path=${path}; Same-Site=Lax; HttpOnly`;
+  const others = headers.getAll('set-cookie').filter((text) => !text.startsWith(`${name}=`));
+  headers.remove('set-cookie');
+  for (const other of others) headers.append('Set-Cookie', other);
+  headers.append('Set-Cookie', cookie);
 }
 
 /** What we say of ourselves, after every plugin. A response after a failed try counts as proxied. */

@@ -13,6 +13,9 @@ export const PROXY_SETTINGS_DEFAULT: ProxySettings = {
   errorDefaultFormat: 'plain',
   responseFields: responseFields(RESPONSE_FIELDS_DEFAULT),
   sendsRequestId: true,
+  activeMax: 32_768,
+  upstreamActiveMax: 16_384,
+  targetActiveMax: 8192,
 };
 
 /** @returns the first malformed item of HEADGATE_TRUSTED_IPS instead, so that it can be named */
@@ -30,6 +33,9 @@ export function proxySettings(
       errorDefaultFormat: formatOfType(core.HEADGATE_ERROR_DEFAULT_TYPE),
       responseFields: responseFields(core.HEADGATE_HEADERS),
       sendsRequestId: core.HEADGATE_HEADERS_UPSTREAM !== 'off',
+      activeMax: core.HEADGATE_MAX_ACTIVE_REQUESTS,
+      upstreamActiveMax: core.HEADGATE_UPSTREAM_MAX_ACTIVE_REQUESTS,
+      targetActiveMax: core.HEADGATE_TARGET_MAX_ACTIVE_REQUESTS,
     },
   };
 }

@@ -1,7 +1,11 @@
 /** From a routed request to the head of an upstream response: target, tries, and how they fail. */
 import { must } from '../base/assert.ts';
 import { parseIp } from '../base/ip.ts';
-import type { Target } from '../balancer/balancer.ts';
+import type { Choice } from '../balancer/algorithm.ts';
+import type { Balancer } from '../balancer/balancer.ts';
+import { observeLatency } from '../balancer/latency.ts';
+import type { Peer } from '../balancer/peer.ts';
+import type { CheckOutcome } from '../health/checks.ts';
 import { GatewayError } from '../http/errors.ts';
 import { splitHost } from '../http/host.ts';
 import type { GatewayResponse } from '../http/message.ts';
@@ -11,20 +15,17 @@ import { upstreamPath } from '../http/upstream-uri.ts';
 import { askToSwitch } from '../http/websocket.ts';
 import { UpstreamError, type UpstreamRequest } from '../platform/platform.ts';
 import type { ServiceTable } from '../tables/tables.ts';
+import { hashValue } from './hash-value.ts';
 import { pathOf } from './log-entry.ts';
 import { type Exchange, NO_FINISH } from './request-context.ts';
-
-/** Where one try goes. */
-interface Peer {
-  /** Names the target among those already tried; null for a service without an Upstream. */
-  readonly key: string | null;
-  readonly host: string;
-  readonly port: number;
-}
 
 export interface ProxyOptions {
   /** Send X-Kong-Request-Id upstream. */
   readonly sendsRequestId: boolean;
+  /** Requests under way to one Upstream, or to one host that is none. */
+  readonly upstreamActiveMax: number;
+  /** Requests under way to one address. */
+  readonly targetActiveMax: number;
 }
 
 /** RFC 9110 section 9.2.2: doing it twice has the effect of doing it once. */
@@ -37,10 +38,9 @@ const IDEMPOTENT: ReadonlySet<string> = new Set([
   'DELETE',
 ]);
 
-const NONE_TRIED: ReadonlySet<string> = new Set();
-
 /**
- * Sends the request, up to `retries` more times than once.
+ * Sends the request, up to `retries` more times than once, each time to a peer that was not tried yet
+ * while there is one.
  *
  * @throws GatewayError when no try brought a response
  */
@@ -49,35 +49,69 @@ export async function proxy(
   to: ServiceTable,
   options: ProxyOptions,
 ): Promise<GatewayResponse> {
-  const { transport, clock } = ctx.platform;
-  const triesMax = 1 + (to.service.retries ?? 0);
+  const { clock, resolver } = ctx.platform;
+  const balancer = balancerFor(ctx, to);
+  const resolving = balancer.ready(resolver, clock);
+  if (resolving !== null) await resolving;
+  const choice: Choice = {
+    tried: null,
+    activeMax: options.targetActiveMax,
+    hashValue: to.upstream === null ? '' : hashValue(ctx, to.upstream.upstream),
+    nowMs: clock.monotonic(),
+  };
+  if (balancer.state.active >= options.upstreamActiveMax) throw overloaded();
+  let peer = firstPeer(balancer, choice, to);
   const target = writeTarget(ctx, to, options);
-  let tried: Set<string> | null = null;
-
+  const triesMax = 1 + (to.service.retries ?? 0);
   for (let count = 1; ; count++) {
-    const peer = pickPeer(to, tried);
-    if (!ctx.tried) {
-      ctx.tried = true;
-      ctx.triedMonotonic = clock.monotonic();
-    }
-    const attempt = { host: peer.host, port: peer.port, started_at: clock.now(), state: 'ok' };
-    ctx.tries.push(attempt);
-    try {
-      const response = await transport.send(requestTo(ctx, to, peer, target));
-      ctx.answeredMonotonic = clock.monotonic();
-      ctx.proxied = true;
-      ctx.upstreamStatus = response.status;
-      return { ...response, filters: [], onFinish: NO_FINISH };
-    } catch (error) {
-      if (!(error instanceof UpstreamError)) throw error;
-      attempt.state = error.failure;
-      ctx.answeredMonotonic = clock.monotonic();
-      if (count >= triesMax || !mayRetry(ctx, error)) throw gatewayError(error);
-      if (peer.key !== null) {
-        tried ??= new Set();
-        tried.add(peer.key);
-      }
-    }
+    const error = await tryPeer(ctx, { balancer, peer, to, target });
+    if (!(error instanceof UpstreamError)) return error;
+    if (count >= triesMax || !mayRetry(ctx, error)) throw gatewayError(error);
+    choice.nowMs = clock.monotonic();
+    const next = nextPeer(balancer, choice, peer);
+    if (next === null) throw gatewayError(error);
+    peer = next;
+  }
+}
+
+interface Attempt {
+  readonly balancer: Balancer;
+  readonly peer: Peer;
+  readonly to: ServiceTable;
+  readonly target: string;
+}
+
+/** The response, or why there is none. The peer is held until the exchange is over, or has failed. */
+async function tryPeer(ctx: Exchange, attempt: Attempt): Promise<GatewayResponse | UpstreamError> {
+  const { transport, clock } = ctx.platform;
+  const { balancer, peer, to, target } = attempt;
+  const startedMs = clock.monotonic();
+  if (!ctx.tried) {
+    ctx.tried = true;
+    ctx.triedMonotonic = startedMs;
+  }
+  const entry = { host: peer.ip, port: peer.port, started_at: clock.now(), state: 'ok' };
+  ctx.tries.push(entry);
+  ctx.hold(balancer.state, peer);
+  try {
+    const response = await transport.send(requestTo(ctx, to, peer, target));
+    const nowMs = clock.monotonic();
+    ctx.answeredMonotonic = nowMs;
+    ctx.proxied = true;
+    ctx.upstreamStatus = response.status;
+    observeLatency(peer, nowMs - startedMs, nowMs);
+    if (balancer.checks.isPassiveOn) reportStatus(balancer, peer, response.status);
+    return { ...response, filters: [], onFinish: NO_FINISH };
+  } catch (error) {
+    ctx.release();
+    if (!(error instanceof UpstreamError)) throw error;
+    entry.state = error.failure;
+    const nowMs = clock.monotonic();
+    ctx.answeredMonotonic = nowMs;
+    // A slow failure is slow; a quick one must not make a peer look good.
+    if (isTimeout(error)) observeLatency(peer, nowMs - startedMs, nowMs);
+    if (balancer.checks.isPassiveOn) reportFailure(balancer, peer, error);
+    return error;
   }
 }
 
@@ -93,17 +127,54 @@ function mayRetry(ctx: Exchange, error: UpstreamError): boolean {
   return isReplayable || !body.consumed;
 }
 
-function pickPeer(to: ServiceTable, tried: Set<string> | null): Peer {
-  const { upstream, service } = to;
-  if (upstream === null) return { key: null, host: service.host, port: service.port };
-  let target: Target | null = upstream.balancer.pick(tried ?? NONE_TRIED);
-  if (target === null && tried !== null) {
-    // Every target failed once and tries are left: begin another round.
-    tried.clear();
-    target = upstream.balancer.pick(tried);
+function balancerFor(ctx: Exchange, to: ServiceTable): Balancer {
+  if (to.upstream !== null) return to.upstream.balancer;
+  return must(ctx.tables, 'proxying needs tables').parts.env.health.balancerOf(to.service);
+}
+
+function firstPeer(balancer: Balancer, choice: Choice, to: ServiceTable): Peer {
+  const peer = balancer.pick(choice);
+  if (peer !== null) return peer;
+  if (to.upstream === null && balancer.isUnresolved) {
+    throw new GatewayError('name_resolution_failed');
   }
-  if (target === null) throw new GatewayError('no_peer');
-  return { key: target.key, host: target.host, port: target.port };
+  throw balancer.isHealthy(choice.nowMs) ? overloaded() : new GatewayError('no_peer');
+}
+
+/** One not tried yet; when all were, another round begins. Null: there is nobody left to ask. */
+function nextPeer(balancer: Balancer, choice: Choice, failed: Peer): Peer | null {
+  choice.tried ??= new Set();
+  choice.tried.add(failed);
+  const peer = balancer.pick(choice);
+  if (peer !== null) return peer;
+  choice.tried.clear();
+  return balancer.pick(choice);
+}
+
+/** How soon it is worth coming back: by then, much of what is under way is over. */
+const RETRY_AFTER = [['Retry-After', '1']] as const;
+
+/** Early, rather than to wait in a line that only grows. */
+export function overloaded(): GatewayError {
+  return new GatewayError('overloaded', { headers: RETRY_AFTER });
+}
+
+const TIMEOUT: CheckOutcome = { type: 'timeout' };
+const TCP_FAILURE: CheckOutcome = { type: 'tcp_failure' };
+
+/** Source: Kong `runloop/handler.lua`, log.after: a 504 of the upstream's own counts as a timeout. */
+function reportStatus({ state }: Balancer, peer: Peer, status: number): void {
+  state.report(peer, status === 504 ? TIMEOUT : { type: 'status', status }, 'passive');
+}
+
+/** Source: Kong `init.lua`, balancer: what is no timeout is a TCP failure. */
+function reportFailure({ state }: Balancer, peer: Peer, error: UpstreamError): void {
+  if (error.failure === 'aborted') return;
+  state.report(peer, isTimeout(error) ? TIMEOUT : TCP_FAILURE, 'passive');
+}
+
+function isTimeout({ failure }: UpstreamError): boolean {
+  return failure === 'connect_timeout' || failure === 'write_timeout' || failure === 'read_timeout';
 }
 
 /** Path and query of the upstream request; says in the headers what was done to them. */
@@ -149,7 +220,7 @@ function requestTo(ctx: Exchange, to: ServiceTable, peer: Peer, target: string):
   return {
     scheme,
     host: peer.host,
-    address: null,
+    address: peer.address,
     port: peer.port,
     httpVersion: to.httpVersion,
     upgrade: ctx.request.upgrade,

@@ -93,6 +93,27 @@ export const CORE_SETTINGS = defineFields({
     description:
       "How routes are matched and ranked, as Kong's router_flavor. Routes with an expression need expressions.",
   },
+  HEADGATE_MAX_ACTIVE_REQUESTS: {
+    type: 'integer',
+    required: true,
+    default: 32768,
+    between: [1, 1000000],
+    description: 'Requests under way at a time; further ones are answered 503 at once.',
+  },
+  HEADGATE_UPSTREAM_MAX_ACTIVE_REQUESTS: {
+    type: 'integer',
+    required: true,
+    default: 16384,
+    between: [1, 1000000],
+    description: 'The same for each Upstream, or host that is none.',
+  },
+  HEADGATE_TARGET_MAX_ACTIVE_REQUESTS: {
+    type: 'integer',
+    required: true,
+    default: 8192,
+    between: [1, 8192],
+    description: 'Requests under way to one address; further ones go to others, or get a 503.',
+  },
   HEADGATE_PROXY_ACCESS_LOG: {
     type: 'string',
     required: true,

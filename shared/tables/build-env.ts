@@ -1,4 +1,5 @@
 /** What a build goes by besides the configuration: the process that serves it. */
+import type { HealthRegistry } from '../health/registry.ts';
 import type { PluginDefinition, PluginHandler, Runtime } from '../plugins/plugin.ts';
 import type { RouterFlavor } from '../settings/common.ts';
 
@@ -9,6 +10,8 @@ export interface BuildEnv {
   readonly routerFlavor: RouterFlavor;
   /** Whether look-up secrets can be hashed. */
   readonly hasPepper: boolean;
+  /** What is known of the Upstreams' targets, whatever the version. */
+  readonly health: HealthRegistry;
 }
 
 /**
@@ -17,6 +20,9 @@ export interface BuildEnv {
  */
 export function isSameProcess(a: BuildEnv, b: BuildEnv): boolean {
   return (
-    a.runtime === b.runtime && a.definitions === b.definitions && a.routerFlavor === b.routerFlavor
+    a.runtime === b.runtime &&
+    a.definitions === b.definitions &&
+    a.routerFlavor === b.routerFlavor &&
+    a.health === b.health
   );
 }

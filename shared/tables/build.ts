@@ -10,6 +10,7 @@
  */
 import type { Replica } from '../config/record.ts';
 import { lookupHash } from '../config/secrets.ts';
+import { HealthRegistry } from '../health/registry.ts';
 import type { Crypto } from '../platform/platform.ts';
 import { PLUGIN_DEFINITIONS } from '../plugins/definitions.ts';
 import type { PluginDefinition, PluginHandler, Runtime } from '../plugins/plugin.ts';
@@ -33,6 +34,8 @@ export interface BuildDeps {
   readonly pepper: Uint8Array | null;
   /** Default: traditional_compatible. */
   readonly routerFlavor?: RouterFlavor;
+  /** What is known of the Upstreams' targets. Default: that of the tables before. */
+  readonly health?: HealthRegistry;
   /** Default: all that ship. */
   readonly definitions?: ReadonlyMap<string, PluginDefinition>;
 }
@@ -64,7 +67,7 @@ export function buildTables(
 }
 
 function build(replica: Replica, deps: BuildDeps, previous: Tables | null): BuildResult {
-  const env = envOf(deps);
+  const env = envOf(deps, previous);
   const isKept = previous !== null && isSameProcess(previous.parts.env, env);
   const before = isKept ? previous.parts : nothing(env);
   const changes = Changes.between(replica.tree, isKept ? previous.tree : null);
@@ -74,7 +77,7 @@ function build(replica: Replica, deps: BuildDeps, previous: Tables | null): Buil
 
   const plugins = applyPlugins(before.plugins, changes, env, quarantine);
   if (!plugins.ok) return refuse('plugins', plugins.id, plugins.reason);
-  const upstreams = applyUpstreams(before.upstreams, changes, quarantine);
+  const upstreams = applyUpstreams(before.upstreams, changes, env.health, quarantine);
   const services = applyServices(before.services, changes, env, quarantine);
   const steps = { before: before.services, now: services };
   const routes = applyRoutes(before.routes, changes, steps, env, quarantine);
@@ -108,14 +111,15 @@ function build(replica: Replica, deps: BuildDeps, previous: Tables | null): Buil
   return { ok: true, tables, quarantined };
 }
 
-function envOf(deps: BuildDeps): BuildEnv {
-  const { handlers, definitions, runtime, pepper, routerFlavor } = deps;
+function envOf(deps: BuildDeps, previous: Tables | null): BuildEnv {
+  const { handlers, definitions, runtime, pepper, routerFlavor, health } = deps;
   return {
     handlers,
     definitions: definitions ?? PLUGIN_DEFINITIONS,
     runtime,
     routerFlavor: routerFlavor ?? 'traditional_compatible',
     hasPepper: pepper !== null,
+    health: health ?? previous?.parts.env.health ?? new HealthRegistry(),
   };
 }
 

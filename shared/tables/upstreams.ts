@@ -1,9 +1,10 @@
 /** Upstreams with their targets: what a service's host name may stand for. */
-import { buildBalancer } from '../balancer/balancer.ts';
+import { Balancer, buildBalancer, NOTHING_CHECKED } from '../balancer/balancer.ts';
 import { PersistentMap } from '../base/persistent-map.ts';
 import type { ConfigRecord } from '../config/record.ts';
 import type { Target } from '../entities/target.ts';
 import type { Upstream } from '../entities/upstream.ts';
+import type { HealthRegistry, UpstreamsStep } from '../health/registry.ts';
 import { type Changes, foreignId } from './changes.ts';
 import { messageOf, type QuarantineEdit } from './quarantine.ts';
 import { scopedKey, type UpstreamTable } from './tables.ts';
@@ -23,17 +24,21 @@ export interface UpstreamsPart {
   readonly byName: UniqueMap<UpstreamTable>;
   /** By `scopedKey(ws, id of the upstream)`. */
   readonly held: PersistentMap<Held>;
+  /** How `byName` came about. */
+  readonly step: UpstreamsStep;
 }
 
 export const NO_UPSTREAMS: UpstreamsPart = {
   byName: UniqueMap.empty(),
   held: PersistentMap.empty(),
+  step: { from: null, touched: [] },
 };
 
 /** Builds the balancers of the upstreams that something changed of; all others stay as they are. */
 export function applyUpstreams(
   before: UpstreamsPart,
   changes: Changes,
+  health: HealthRegistry,
   quarantine: QuarantineEdit,
 ): UpstreamsPart {
   const touched = touchedUpstreams(before, changes);
@@ -45,12 +50,14 @@ export function applyUpstreams(
     const { record: oldRecord, table: old } = before.held.get(key) ?? NOTHING;
     if (oldRecord !== null) quarantine.set(oldRecord, null);
     if (old !== null) gone.push([scopedKey(old.ws, old.upstream.name), old]);
-    const table = record === null ? null : makeTable(record, targets, old, quarantine);
+    const table = record === null ? null : makeTable(record, targets, old, { health, quarantine });
     if (table !== null) made.push([scopedKey(table.ws, table.upstream.name), table]);
     if (record === null && targets.size === 0) held.delete(key);
     else held.set(key, { record, targets, table });
   }
-  return { byName: before.byName.with(gone, made), held: held.done() };
+  const names = [...gone, ...made].map(([name]) => name);
+  const step = { from: before.byName.winners, touched: names };
+  return { byName: before.byName.with(gone, made), held: held.done(), step };
 }
 
 interface Touched {
@@ -93,20 +100,20 @@ function makeTable(
   record: ConfigRecord,
   targets: PersistentMap<ConfigRecord>,
   before: UpstreamTable | null,
-  quarantine: QuarantineEdit,
+  { health, quarantine }: { health: HealthRegistry; quarantine: QuarantineEdit },
 ): UpstreamTable {
   // Validated and signed by the control plane; a wrong shape throws below.
   const upstream = record.body as unknown as Upstream;
   const base = { id: record.id, ws: record.ws, upstream };
+  const state = health.state(record.ws, upstream.name);
+  const isRenamed = before !== null && before.balancer.state !== state;
   try {
     const entities = [...targets.values()].map(({ body }) => body as unknown as Target);
-    const balancer = buildBalancer(upstream, entities, before?.balancer ?? null);
-    return { ...base, balancer };
+    const previous = before === null || isRenamed ? null : before.balancer;
+    return { ...base, balancer: buildBalancer(state, upstream, entities, previous) };
   } catch (error) {
     quarantine.set(record, messageOf(error));
-    return { ...base, balancer: NOTHING_LEFT };
+    // It must not be taken for a host name: it has no peer.
+    return { ...base, balancer: new Balancer(state, NOTHING_CHECKED, [], null) };
   }
 }
-
-/** An upstream that could not be built must not be taken for a host name: it has no peer. */
-const NOTHING_LEFT: UpstreamTable['balancer'] = { targets: [], pick: () => null };

@@ -11,6 +11,7 @@ import type {
   LogLevel,
   Platform,
   Random,
+  Resolver,
   UpstreamRequest,
   UpstreamResponse,
 } from '#shared/platform/platform.ts';
@@ -129,6 +130,7 @@ export class FakePlatform implements Platform {
   /** Requests that reached the transport, in order. */
   readonly sent: UpstreamRequest[] = [];
   readonly pending: Promise<unknown>[] = [];
+  resolver: Resolver | null = null;
   respond: Respond = () => answer(200, 'hello', ['Content-Type', 'text/plain']);
 
   readonly transport = {

@@ -42,7 +42,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['entities', 'plugins'],
   ['registry.ts'],
   ['wire', 'config'],
-  ['router', 'balancer'],
+  ['router', 'balancer', 'health'],
   ['tables', 'proxy', 'sync'],
 ];
 

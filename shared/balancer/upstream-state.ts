@@ -1,0 +1,166 @@
+/**
+ * What is known of an Upstream's targets beyond any one configuration: their addresses, the health of
+ * each, how many requests are under way, how fast they answer. It belongs to the name of the
+ * Upstream, so a version that changes something else, or a target that goes and comes back, finds it
+ * as it was.
+ */
+import { assert } from '../base/assert.ts';
+import { type CheckOutcome, counterOf } from '../health/checks.ts';
+import type { Balancer } from './balancer.ts';
+import { Peer, peerKey, type PeerPlace } from './peer.ts';
+import type { Target } from './target.ts';
+import { type PeerKeeper, TargetAddresses } from './target-addresses.ts';
+
+/** What a target or an Upstream that has gone is remembered for. Source: Kong `constants.lua` */
+export const REMEMBERED_MS = 300_000;
+/** Of peers that have gone, so many are remembered; beyond, those gone first are forgotten. */
+export const GONE_PEERS_MAX = 1024;
+
+export type CheckSource = 'active' | 'passive';
+
+/** Hears of every peer whose availability has changed. */
+export type OnHealthChange = (
+  state: UpstreamState,
+  peer: Peer,
+  cause: CheckSource | 'manual',
+) => void;
+
+export class UpstreamState implements PeerKeeper {
+  /** Workspace id. */
+  readonly ws: string;
+  readonly name: string;
+  /** Grows with every change of who may be picked. */
+  epoch = 0;
+  /** Requests under way, all peers together. */
+  active = 0;
+  readonly #onChange: OnHealthChange;
+  readonly #peers = new Map<string, Peer>();
+  readonly #targets = new Map<string, TargetAddresses>();
+  #current: Balancer | null = null;
+  #goneAt: number | null = null;
+
+  constructor(ws: string, name: string, onChange: OnHealthChange) {
+    this.ws = ws;
+    this.name = name;
+    this.#onChange = onChange;
+  }
+
+  /** Of the configuration that is served; null: none has it. */
+  get current(): Balancer | null {
+    return this.#current;
+  }
+
+  /** Since when no configuration has it (monotonic, ms); null: the one that is served does. */
+  get goneAt(): number | null {
+    return this.#goneAt;
+  }
+
+  /** By target key; made when first asked for. */
+  addressesOf(target: Target): TargetAddresses {
+    let addresses = this.#targets.get(target.key);
+    if (addresses === undefined) {
+      addresses = new TargetAddresses(target, this);
+      this.#targets.set(target.key, addresses);
+    }
+    return addresses;
+  }
+
+  peerFor(place: PeerPlace): Peer {
+    const key = peerKey(place);
+    let peer = this.#peers.get(key);
+    if (peer === undefined) {
+      peer = new Peer(place);
+      this.#peers.set(key, peer);
+    }
+    peer.goneAt = null;
+    return peer;
+  }
+
+  addressesChanged(hasDropped: boolean, nowMs: number): void {
+    this.epoch += 1;
+    if (hasDropped) this.sweep(nowMs);
+  }
+
+  /** A request goes to a peer; `ended` is called for it once. */
+  began(peer: Peer): void {
+    peer.active += 1;
+    this.active += 1;
+    this.#current?.activeChanged(peer);
+  }
+
+  ended(peer: Peer): void {
+    peer.active -= 1;
+    this.active -= 1;
+    assert(peer.active >= 0 && this.active >= 0, 'a request ended twice');
+    this.#current?.activeChanged(peer);
+  }
+
+  /** Counts what a request or a probe came to, by the rules of the configuration that is served. */
+  report(peer: Peer, outcome: CheckOutcome, source: CheckSource): void {
+    const checks = this.#current?.checks;
+    if (checks === undefined || !checks.isOn) return;
+    const rules = checks[source];
+    const counter = counterOf(outcome, rules);
+    if (counter === null) return;
+    if (!peer.health.count(counter, rules.limits[counter])) return;
+    this.epoch += 1;
+    this.#onChange(this, peer, source);
+  }
+
+  /**
+   * Sets the health of all addresses of a target, or of one of them, by hand.
+   *
+   * @param target  `host:port`
+   * @param address  `ip` or `ip:port`; null for all
+   * @returns false when there is no such address, or health checks are off
+   */
+  setHealth(target: string, address: string | null, isHealthy: boolean): boolean {
+    if (this.#current?.checks.isOn !== true) return false;
+    let isFound = false;
+    for (const { peer } of this.#targets.get(target)?.known ?? []) {
+      if (address !== null && address !== peer.ip && address !== peer.shown) continue;
+      isFound = true;
+      if (!peer.health.set(isHealthy)) continue;
+      this.epoch += 1;
+      this.#onChange(this, peer, 'manual');
+    }
+    return isFound;
+  }
+
+  /** A configuration that has it is served from now on; null: one that does not. */
+  adopt(balancer: Balancer | null, nowMs: number): void {
+    this.#current = balancer;
+    if (balancer === null) this.#goneAt ??= nowMs;
+    else this.#goneAt = null;
+    const kept = new Set(balancer === null ? [] : balancer.targets.map(({ key }) => key));
+    for (const key of this.#targets.keys()) if (!kept.has(key)) this.#targets.delete(key);
+    this.sweep(nowMs);
+    // How many requests are under way may have changed since it was built.
+    this.epoch += 1;
+  }
+
+  /** Forgets peers that no target has stood for long enough. */
+  sweep(nowMs: number): void {
+    const known = new Set<Peer>();
+    for (const addresses of this.#targets.values()) {
+      for (const { peer } of addresses.known) known.add(peer);
+    }
+    const gone: Peer[] = [];
+    for (const peer of this.#peers.values()) {
+      if (known.has(peer)) {
+        peer.goneAt = null;
+        continue;
+      }
+      peer.goneAt ??= nowMs;
+      gone.push(peer);
+    }
+    gone.sort((a, b) => (a.goneAt ?? 0) - (b.goneAt ?? 0));
+    let count = gone.length;
+    for (const peer of gone) {
+      const isOver = nowMs - (peer.goneAt ?? nowMs) >= REMEMBERED_MS;
+      if (!isOver && count <= GONE_PEERS_MAX) break;
+      this.#peers.delete(peer.key);
+      count -= 1;
+    }
+  }
+}
