@@ -62,11 +62,23 @@ function* spellings(): Generator<string> {
 }
 
 describe('a protected path', () => {
-  it.each(['/admin', '/api/admin'])('%s is not reached by any spelling', async (prefix) => {
+  it.each([
+    ['/admin', { paths: ['/admin'] }],
+    ['/api/admin', { paths: ['/api/admin'] }],
+    ['/admin', { paths: ['~/admin(?:/|$)'] }],
+    ['/admin', { paths: ['/admin'], hosts: ['*.test'] }],
+    [
+      '/admin',
+      { paths: null, priority: 0, expression: 'http.path == "/admin" || http.path ^= "/admin/"' },
+    ],
+  ])('%s, guarded by %j, is not reached by any spelling', async (prefix, matcher) => {
     const config = new TestConfig();
     const service = { id: config.service().id };
     config.route({ paths: ['/'], service });
-    const { id } = config.route({ paths: [prefix], service, strip_path: false });
+    const guarded = config.route({ paths: ['/to-be-put'], service, strip_path: false });
+    // As it is stored: which fields go together depends on the flavor.
+    config.put('routes', { ...guarded, ...matcher });
+    const { id } = guarded;
     config.plugin('key-auth', {}, { route: { id } });
     const gateway = new TestGateway(config.tables());
     const reached = new RegExp(`^/*${prefix}(/|$)`);
