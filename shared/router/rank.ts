@@ -24,23 +24,26 @@ export class Rank implements RankKeys {
   readonly middle: number;
   readonly minor: number;
   readonly #entry: RouteEntry;
-  readonly #part: number;
+  readonly part: number;
   /** Made when a tie asks for it: hashing is most of what a split route would cost. */
   #id: string | null;
 
-  /** @param part  from 1, of a route that was split; 0 for a whole one */
-  constructor(keys: RankKeys, entry: RouteEntry, part: number) {
+  /**
+   * @param part  position in the route, from 0
+   * @param hasOwnId  the route was split into parts that have ids of their own
+   */
+  constructor(keys: RankKeys, entry: RouteEntry, part = 0, hasOwnId = false) {
     this.major = keys.major;
     this.middle = keys.middle;
     this.minor = keys.minor;
     this.#entry = entry;
-    this.#part = part;
-    this.#id = part === 0 ? entry.route.id : null;
+    this.part = part;
+    this.#id = hasOwnId ? null : entry.route.id;
   }
 
   /** The route's, or derived from it for a part. */
   get id(): string {
-    this.#id ??= uuid5(SPLIT_NAMESPACE, `${this.#entry.route.id}#${this.#part}`);
+    this.#id ??= uuid5(SPLIT_NAMESPACE, `${this.#entry.route.id}#${this.part + 1}`);
     return this.#id;
   }
 
@@ -58,7 +61,7 @@ export function compareRanks(a: Rank, b: Rank): number {
   if (a.id !== b.id) return a.id > b.id ? -1 : 1;
   // Ids are unique within a workspace only.
   if (a.ws !== b.ws) return a.ws > b.ws ? -1 : 1;
-  return 0;
+  return a.part - b.part;
 }
 
 /** What a part of a route has of each kind of attribute. */

@@ -1,13 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import type { Route } from '../entities/route.ts';
 import { HeaderList } from '../http/headers.ts';
-import { referenceMatch } from './reference.suite.ts';
 import { routeEntry } from './route-entry.suite.ts';
 import { buildRouter } from './router.ts';
 import type { RequestFacts } from './facts.ts';
-import type { RouteEntry, RouteMatch } from './router.ts';
+import type { RouteMatch } from './router.ts';
 import { literalPrefix } from './rule.ts';
-import { SEED, Seeded } from './seeded.suite.ts';
 import { uuid5 } from './uuid5.ts';
 
 /** Rules named after kong-contract 5.2 ("Router flavours", traditional_compatible). */
@@ -319,109 +317,5 @@ describe('the literal part of a regex', () => {
     ['/a\\', '/a'],
   ])('of %s is %j', (source, expected) => {
     expect(literalPrefix(source)).toBe(expected);
-  });
-});
-
-describe('against the reference', () => {
-  const HOSTS = [
-    'a.com',
-    'b.com',
-    '*.a.com',
-    '*.com',
-    'a.*',
-    'x.a.*',
-    'a.com:80',
-    '*.a.com:8000',
-    'a.*:80',
-  ];
-  const PREFIXES = ['/', '/a', '/b', '/ab', '/a/', '/a/b', '/abc', '/a/b/c', '/x/y', '/abcd'];
-  const REGEXES = ['', 'a', 'a\\d+', '[ab]/.*', '(a|b)$', 'a/?b', 'x.*|/b', 'ab{0,2}c'];
-  const PATHS = [...PREFIXES, ...REGEXES.map((source) => `~/${source}`)];
-  const HEADERS = ['x-a', 'X_B', 'c'];
-  const VALUES = ['1', 'Two', '~*^t', '~*\\d$'];
-  const SNIS = ['a.com', '*.a.com', 'b.*', 'a.com.'];
-  const REQUEST_HOSTS = [
-    'a.com',
-    'b.com',
-    'x.a.com',
-    'x.a.org',
-    'y.x.a.com',
-    'a.org',
-    'a.com:80',
-    'zz',
-  ];
-  const REQUEST_PATHS = [
-    '/',
-    '/a',
-    '/ab',
-    '/abc',
-    '/a1',
-    '/a/b',
-    '/a/b/c/d',
-    '/x/y/z',
-    '/b',
-    '/abbc',
-    '/q',
-  ];
-
-  function randomRoute(random: Seeded): RouteEntry {
-    const headers = random.chance(0.2)
-      ? Object.fromEntries(
-          random.some(HEADERS, 2).map((name) => [name, [random.pick(VALUES), random.pick(VALUES)]]),
-        )
-      : null;
-    const fields = {
-      hosts: random.chance(0.5) ? random.some(HOSTS, 3) : null,
-      methods: random.chance(0.3) ? random.some(['GET', 'POST'], 2) : null,
-      paths: random.chance(0.8) ? [...new Set(random.some(PATHS, 4))] : null,
-      headers,
-      snis: random.chance(0.1) ? random.some(SNIS, 2) : null,
-      regex_priority: random.chance(0.2) ? random.below(3) : 0,
-    };
-    const isEmpty = [fields.hosts, fields.methods, fields.paths, fields.snis].every(
-      (list) => list === null || list.length === 0,
-    );
-    // A route by nothing at all does not compile in Kong, nor here.
-    if (isEmpty && Object.keys(headers ?? {}).length === 0) return randomRoute(random);
-    return routeEntry(fields, random);
-  }
-
-  function randomFacts(random: Seeded): RequestFacts {
-    const headers = random
-      .some(HEADERS, 3)
-      .flatMap((name) => [
-        random.chance(0.5) ? name : name.toUpperCase(),
-        random.pick(['1', 'two', 'TWO', 'x']),
-      ]);
-    return facts({
-      method: random.pick(['GET', 'POST', 'PUT']),
-      host: random.chance(0.05) ? null : random.pick(REQUEST_HOSTS),
-      path: random.pick(REQUEST_PATHS),
-      scheme: random.chance(0.5) ? 'https' : 'http',
-      port: random.pick([80, 8000]),
-      headers: new HeaderList(headers),
-      sni: random.pick([null, 'a.com', 'x.a.com', 'b.org']),
-    });
-  }
-
-  it('decides as it does over random routes and requests', () => {
-    const random = new Seeded(SEED);
-    let matched = 0;
-    for (let round = 0; round < 150; round += 1) {
-      const entries = Array.from({ length: 1 + random.below(40) }, () => randomRoute(random));
-      const { router, failures } = buildRouter(entries);
-      expect(failures).toEqual([]);
-      for (let i = 0; i < 60; i += 1) {
-        const request = randomFacts(random);
-        const match = router.match(request);
-        const actual =
-          match === null ? null : { id: match.entry.route.id, matchedPath: match.matchedPath };
-        expect(actual, `seed ${SEED}, round ${round}, request ${i}`).toEqual(
-          referenceMatch(entries, request),
-        );
-        if (match !== null) matched += 1;
-      }
-    }
-    expect(matched).toBeGreaterThan(2_000);
   });
 });

@@ -112,7 +112,7 @@ export function compileRoute(entry: RouteEntry, flavor: RouterFlavor): Compiled<
   for (const [index, part] of parts.entries()) {
     rules.push({
       ...shared,
-      rank: new Rank(rankOf(route, part, flavor), entry, isSplit ? index + 1 : 0),
+      rank: new Rank(rankOf(route, part, flavor), entry, index, isSplit),
       hosts: part.hosts.map((host) => hostTest(host, isTraditional)),
       paths: part.paths.map((path) => pathTest(path, faults)),
     });
@@ -187,7 +187,7 @@ function compileExpressionRoute(
   const { expression } = compiled;
   const rule: Rule = {
     entry,
-    rank: new Rank(expressionRank(expressionPriorityOf(route)), entry, 0),
+    rank: new Rank(expressionRank(expressionPriorityOf(route)), entry),
     methods: null,
     headers: [],
     snis: null,

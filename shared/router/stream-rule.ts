@@ -57,7 +57,7 @@ export function compileStreamRoute(entry: RouteEntry, flavor: RouterFlavor): Com
   const keys = isTraditional ? traditionalStreamRank(route) : streamBitRank(route);
   const rule: StreamRule = {
     entry,
-    rank: new Rank(keys, entry, 0),
+    rank: new Rank(keys, entry),
     protocols: flavor === 'expressions' ? protocolsOf(route) : null,
     snis: isSet(route.snis) ? route.snis.map((sni) => sniTest(sni, isTraditional)) : null,
     needsSni: isTraditional && isSet(route.snis),
@@ -82,7 +82,7 @@ function compileExpressionRoute(
   if (!compiled.ok) return { rules: [], fault: `expression: ${compiled.reason}`, isCovered: false };
   const rule: StreamRule = {
     entry,
-    rank: new Rank(expressionRank(expressionPriorityOf(entry.route)), entry, 0),
+    rank: new Rank(expressionRank(expressionPriorityOf(entry.route)), entry),
     protocols: flavor === 'expressions' ? protocolsOf(entry.route) : null,
     snis: null,
     needsSni: false,
