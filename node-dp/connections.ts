@@ -12,7 +12,10 @@ const RESPONSE_HEAD_BYTES_MAX = 64 * 1024;
 const TCP_KEEP_ALIVE_DELAY_MS = 60_000;
 
 /** What makes two requests able to share a connection. */
-export type Target = Pick<UpstreamRequest, 'scheme' | 'host' | 'port' | 'connectTimeoutMs' | 'tls'>;
+export type Target = Pick<
+  UpstreamRequest,
+  'scheme' | 'host' | 'address' | 'port' | 'connectTimeoutMs' | 'tls'
+>;
 
 /**
  * undici's own pool looks for a free client by walking all of them, opens a new connection for a
@@ -81,9 +84,10 @@ function discard(client: Client): void {
 }
 
 function createConnector(target: Target): buildConnector.connector {
-  const { scheme, connectTimeoutMs } = target;
+  const { scheme, connectTimeoutMs, host, address, port } = target;
   const readyEvent = scheme === 'https' ? 'secureConnect' : 'connect';
-  const open = scheme === 'https' ? tlsOpener(target) : () => connectTcp(target);
+  const openTcp = (): Socket => connectTcp({ host: address ?? host, port });
+  const open = scheme === 'https' ? tlsOpener(target) : openTcp;
   return (_options, callback) => {
     const socket = open();
     socket.setKeepAlive(true, TCP_KEEP_ALIVE_DELAY_MS);
@@ -122,12 +126,12 @@ function tolerateContinue(socket: Socket): void {
 }
 
 /** Opens TLS connections that resume the session of the one before. */
-function tlsOpener({ host, port, tls }: Target): () => Socket {
+function tlsOpener({ host, address, port, tls }: Target): () => Socket {
   const name = tls?.serverName ?? (isIP(host) === 0 ? host : null);
   let session: Buffer | null = null;
   return () => {
     const socket = connectTls({
-      host,
+      host: address ?? host,
       port,
       rejectUnauthorized: tls?.verify ?? false,
       ALPNProtocols: ['http/1.1'],

@@ -20,7 +20,7 @@ export interface TransportLimits {
 }
 
 export const TRANSPORT_LIMITS: TransportLimits = {
-  poolsMax: 1024,
+  poolsMax: 8192,
   inFlightMax: 8192,
   poolIdleMs: 120_000,
 };
@@ -143,7 +143,8 @@ function exchange(entry: Entry, request: UpstreamRequest, settle: Settle): void 
 const SAME_SERVER_NAME: object = { servername: 'upstream' };
 
 function keyOf(request: UpstreamRequest): string {
-  const at = `${request.scheme}|${request.host}|${request.port}|${request.connectTimeoutMs}`;
+  const { scheme, host, address, port, connectTimeoutMs } = request;
+  const at = `${scheme}|${host}|${address ?? ''}|${port}|${connectTimeoutMs}`;
   if (request.tls === null) return at;
   return `${at}|${request.tls.verify ? 1 : 0}|${request.tls.serverName ?? ''}`;
 }

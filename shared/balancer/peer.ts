@@ -7,6 +7,8 @@ export interface PeerPlace {
   readonly target: string;
   /** Name or address that is meant, IPv6 without brackets: what Host and SNI say. */
   readonly host: string;
+  /** The name that an SRV record points to, for `use_srv_name`; null where there was none. */
+  readonly srvName: string | null;
   /** Address to connect to, IPv6 without brackets; null: the transport resolves `host`. */
   readonly address: string | null;
   readonly port: number;
@@ -17,9 +19,10 @@ export class Peer implements PeerPlace {
   readonly key: string;
   readonly target: string;
   readonly host: string;
+  readonly srvName: string | null;
   readonly address: string | null;
   readonly port: number;
-  readonly health = new Health();
+  health = new Health();
   /** Requests under way. */
   active = 0;
   /** Average time to a response's head, ms, as of `latencyAt`; negative before the first one. */
@@ -33,8 +36,15 @@ export class Peer implements PeerPlace {
     this.key = peerKey(place);
     this.target = place.target;
     this.host = place.host;
+    this.srvName = place.srvName;
     this.address = place.address;
     this.port = place.port;
+  }
+
+  /** It was gone for so long that nothing of it holds any more. */
+  forget(): void {
+    this.health = new Health();
+    this.latencyMs = -1;
   }
 
   /** The address, or the name where the transport resolves. */
@@ -49,8 +59,8 @@ export class Peer implements PeerPlace {
 }
 
 /** Two targets may stand for one address: each has its own opinion of it, as in Kong. */
-export function peerKey({ target, host, address, port }: PeerPlace): string {
-  return `${target}|${address ?? host}|${port}|${host}`;
+export function peerKey({ target, host, address, port }: Omit<PeerPlace, 'srvName'>): string {
+  return `${target}|${address ?? host}|${port}`;
 }
 
 /** A peer's part in one balancer. */

@@ -27,8 +27,8 @@ export interface KnownAddress {
 export interface PeerKeeper {
   /** The peer for a place, the one from before when there was one. */
   peerFor(place: PeerPlace): Peer;
-  /** The addresses of a target are others than before; `hasDropped`: some are gone. */
-  addressesChanged(hasDropped: boolean, nowMs: number): void;
+  /** The addresses of a target are others than before; `isSweepDue`: some have gone or come back. */
+  addressesChanged(isSweepDue: boolean, nowMs: number): void;
 }
 
 export class TargetAddresses {
@@ -103,7 +103,8 @@ export class TargetAddresses {
   #useHostAs(address: string | null): KnownAddress {
     const { key, host, port } = this.#target;
     this.#dueAt = Number.POSITIVE_INFINITY;
-    return { peer: this.#keeper.peerFor({ target: key, host, address, port }), weight: null };
+    const place = { target: key, host, srvName: null, address, port };
+    return { peer: this.#keeper.peerFor(place), weight: null };
   }
 
   #take({ addresses, expiresAt }: Resolution, nowMs: number): void {
@@ -118,9 +119,9 @@ export class TargetAddresses {
     this.#replace([...byPeer.values()], nowMs);
   }
 
-  #addressOf({ address, port, weight }: ResolvedAddress): KnownAddress {
+  #addressOf({ address, port, name, weight }: ResolvedAddress): KnownAddress {
     const { key, host } = this.#target;
-    const place = { target: key, host, address, port: port ?? this.#target.port };
+    const place = { target: key, host, srvName: name, address, port: port ?? this.#target.port };
     // Only an SRV record has a port, and only then is the weight one of its own.
     return { peer: this.#keeper.peerFor(place), weight: port === null ? null : weight };
   }
@@ -139,9 +140,8 @@ export class TargetAddresses {
       known.every(({ peer, weight }, i) => before[i]?.peer === peer && before[i].weight === weight);
     if (isSame) return;
     const peers = new Set(known.map(({ peer }) => peer));
-    this.#keeper.addressesChanged(
-      before.some(({ peer }) => !peers.has(peer)),
-      nowMs,
-    );
+    const hasGone = before.some(({ peer }) => !peers.has(peer));
+    const hasComeBack = known.some(({ peer }) => peer.goneAt !== null);
+    this.#keeper.addressesChanged(hasGone || hasComeBack, nowMs);
   }
 }

@@ -72,13 +72,12 @@ export class UpstreamState implements PeerKeeper {
       peer = new Peer(place);
       this.#peers.set(key, peer);
     }
-    peer.goneAt = null;
     return peer;
   }
 
-  addressesChanged(hasDropped: boolean, nowMs: number): void {
+  addressesChanged(isSweepDue: boolean, nowMs: number): void {
     this.epoch += 1;
-    if (hasDropped) this.sweep(nowMs);
+    if (isSweepDue) this.sweep(nowMs);
   }
 
   /** A request goes to a peer; `ended` is called for it once. */
@@ -139,7 +138,7 @@ export class UpstreamState implements PeerKeeper {
     this.epoch += 1;
   }
 
-  /** Forgets peers that no target has stood for long enough. */
+  /** Forgets peers that no target has stood for long enough, and what is known of those come back. */
   sweep(nowMs: number): void {
     const known = new Set<Peer>();
     for (const addresses of this.#targets.values()) {
@@ -148,6 +147,7 @@ export class UpstreamState implements PeerKeeper {
     const gone: Peer[] = [];
     for (const peer of this.#peers.values()) {
       if (known.has(peer)) {
+        if (peer.goneAt !== null && nowMs - peer.goneAt >= REMEMBERED_MS) peer.forget();
         peer.goneAt = null;
         continue;
       }

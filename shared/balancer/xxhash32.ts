@@ -11,16 +11,35 @@ const PRIME_3 = 0xc2b2ae3d;
 const PRIME_4 = 0x27d4eb2f;
 const PRIME_5 = 0x165667b1;
 
-export function xxhash32(text: string, seed = 0): number {
-  const bytes = utf8(text);
-  const { length } = bytes;
+export function xxhash32(text: string): number {
+  const length = fillScratch(text);
+  return length < 0 ? hashOf(utf8(text), -1) : hashOf(scratch, length);
+}
+
+/** What is hashed is a short text almost always; an encoder costs more than the hash. */
+const scratch = new Uint8Array(256);
+
+/** Copies an ASCII text that fits, and answers its length; negative for any other text. */
+function fillScratch(text: string): number {
+  if (text.length > scratch.length) return -1;
+  for (let i = 0; i < text.length; i += 1) {
+    const code = text.charCodeAt(i);
+    if (code > 0x7f) return -1;
+    scratch[i] = code;
+  }
+  return text.length;
+}
+
+/** With seed 0, as Kong. `count` negative: all bytes. */
+function hashOf(bytes: Uint8Array, count: number): number {
+  const length = count < 0 ? bytes.length : count;
   let at = 0;
   let hash: number;
   if (length >= 16) {
-    let a = (seed + PRIME_1 + PRIME_2) | 0;
-    let b = (seed + PRIME_2) | 0;
-    let c = seed | 0;
-    let d = (seed - PRIME_1) | 0;
+    let a = (PRIME_1 + PRIME_2) | 0;
+    let b = PRIME_2 | 0;
+    let c = 0;
+    let d = -PRIME_1 | 0;
     for (; at <= length - 16; at += 16) {
       a = round(a, word(bytes, at));
       b = round(b, word(bytes, at + 4));
@@ -29,7 +48,7 @@ export function xxhash32(text: string, seed = 0): number {
     }
     hash = (rotate(a, 1) + rotate(b, 7) + rotate(c, 12) + rotate(d, 18)) | 0;
   } else {
-    hash = (seed + PRIME_5) | 0;
+    hash = PRIME_5;
   }
   hash = (hash + length) | 0;
   for (; at <= length - 4; at += 4) {

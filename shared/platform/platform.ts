@@ -169,6 +169,8 @@ export interface ResolvedAddress {
   readonly address: string;
   /** Of an SRV record; null where the name gives none. */
   readonly port: number | null;
+  /** Of an SRV record: the name it points to, which this is an address of; null otherwise. */
+  readonly name: string | null;
   /** Of an SRV record (0 counts as 1); 1 otherwise. */
   readonly weight: number;
 }

@@ -25,6 +25,7 @@ export class Gateway {
   readonly #platform: Platform;
   readonly #options: HandleOptions;
   readonly #ids: RequestIds;
+  readonly #load = { active: 0 };
   #tables: Tables | null = null;
 
   constructor(options: GatewayOptions) {
@@ -46,9 +47,18 @@ export class Gateway {
     env.health.adopt(upstreams.byName.winners, upstreams.step, nowMs);
   }
 
-  /** Never throws and never rejects. A promise only where something had to be waited for. */
+  /** Requests whose exchange is not over. */
+  get activeCount(): number {
+    return this.#load.active;
+  }
+
+  /**
+   * Never throws and never rejects. A promise only where something had to be waited for. The request
+   * counts as active until the answer's `onFinish` is called.
+   */
   handle(request: GatewayRequest): MaybePromise<GatewayResponse> {
     const ctx = new Exchange(this.#platform, this.#tables, request, this.#ids.next());
+    ctx.enter(this.#load, this.#options.activeMax);
     return handle(ctx, this.#options);
   }
 }

@@ -13,7 +13,7 @@ import type { RouteTable, Tables } from '../tables/tables.ts';
 import { CLOSED_MESSAGE, runAccess, runRewrite } from './phases.ts';
 import { type Exchange, NO_FINISH } from './request-context.ts';
 import { respond, type RespondOptions } from './respond.ts';
-import { proxy, type ProxyOptions } from './upstream.ts';
+import { overloaded, proxy, type ProxyOptions } from './upstream.ts';
 
 export interface HandleOptions extends RespondOptions, ProxyOptions {
   readonly trustedIps: TrustedProxies;
@@ -70,6 +70,7 @@ function serveOrAnswer(ctx: Exchange, options: HandleOptions): MaybePromise<Gate
 /** Accept, then the rewrite phase. */
 function serve(ctx: Exchange, options: HandleOptions): MaybePromise<GatewayResponse> {
   const tables = ctx.tables;
+  if (!ctx.hasEntered) throw overloaded();
   if (tables === null) throw new GatewayError('no_configuration');
   accept(ctx, options);
   usePlan(ctx, tables.fallback === null ? null : tables.fallback.globalPlan);
@@ -202,7 +203,7 @@ function answerFor(ctx: Exchange, error: unknown, options: HandleOptions): Gatew
 
 /** When even building a response failed. Touches nothing that could fail again. */
 function lastResort(ctx: Exchange, error: unknown): GatewayResponse {
-  ctx.release();
+  ctx.leave();
   logCrash(ctx, error);
   const headers = new HeaderList(['Content-Type', 'application/json; charset=utf-8']);
   const body = utf8('{"message":"An unexpected error occurred"}');

@@ -29,6 +29,11 @@ const JSON_TYPE = 'application/json; charset=utf-8';
 /** Nothing to do when the exchange is over. */
 export const NO_FINISH = (): void => {};
 
+/** How much a data plane has to do at the moment. */
+export interface Load {
+  active: number;
+}
+
 /** Fields are public to the request path; plugins get it as `RequestContext`. */
 export class Exchange implements RequestContext {
   readonly platform: Platform;
@@ -74,6 +79,7 @@ export class Exchange implements RequestContext {
   upstreamPath: string | null = null;
   /** To be set on the response, when it comes from upstream. */
   hashCookie: HashCookie | null = null;
+  #load: Load | null = null;
   /** Where the request is under way; null: nowhere. */
   #peer: Peer | null = null;
   #peerState: UpstreamState | null = null;
@@ -96,6 +102,17 @@ export class Exchange implements RequestContext {
     this.startedMonotonic = platform.clock.monotonic();
   }
 
+  /** Takes a place among the active requests; without one, the request is only told so. */
+  enter(load: Load, activeMax: number): void {
+    if (load.active >= activeMax) return;
+    load.active += 1;
+    this.#load = load;
+  }
+
+  get hasEntered(): boolean {
+    return this.#load !== null;
+  }
+
   /** The request is under way to a peer from now on, until `release`. */
   hold(state: UpstreamState, peer: Peer): void {
     this.release();
@@ -113,9 +130,11 @@ export class Exchange implements RequestContext {
     if (peer !== null && state !== null) state.ended(peer);
   }
 
-  /** Whether `release` still has something to do. */
-  get isHolding(): boolean {
-    return this.#peer !== null;
+  /** The whole exchange is over, however it ended. */
+  leave(): void {
+    this.release();
+    if (this.#load !== null) this.#load.active -= 1;
+    this.#load = null;
   }
 
   get clientAddress(): string {

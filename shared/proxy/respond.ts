@@ -9,7 +9,7 @@ import { restoreAgreement } from '../http/websocket.ts';
 import type { HashCookie } from './hash-value.ts';
 import { type AccessLogEntry, logEntry } from './log-entry.ts';
 import { collectBodyFilters, runHeaderFilters, runLog } from './phases.ts';
-import { type Exchange, NO_FINISH } from './request-context.ts';
+import type { Exchange } from './request-context.ts';
 
 export interface RespondOptions {
   readonly accessLog: ((entry: AccessLogEntry) => void) | null;
@@ -118,10 +118,8 @@ function finisher(
 ): (outcome: Outcome) => void {
   const { accessLog } = options;
   const hasLogPhase = ctx.plan.log.length > 0;
-  const isHolding = ctx.isHolding;
-  if (accessLog === null && !hasLogPhase && !isHolding) return NO_FINISH;
   return (outcome) => {
-    if (isHolding) ctx.release();
+    ctx.leave();
     if (hasLogPhase) ctx.platform.background(runLog(ctx));
     if (accessLog === null) return;
     try {

@@ -212,7 +212,8 @@ function requestTo(ctx: Exchange, to: ServiceTable, peer: Peer, target: string):
     preserveHost: must(ctx.routed, 'proxying needs a route').route.preserve_host,
     requestHost: ctx.request.headers.get('host'),
     hostHeader: to.upstream === null ? null : to.upstream.upstream.host_header,
-    targetHost: peer.host,
+    targetHost:
+      to.upstream?.upstream.use_srv_name === true ? (peer.srvName ?? peer.host) : peer.host,
     targetPort: peer.port,
     scheme,
   });
