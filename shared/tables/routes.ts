@@ -44,13 +44,13 @@ export class RouteSource implements RouteEntry {
   readonly isGrpc: boolean;
   readonly isGrpcsOnly: boolean;
   readonly pathHandling: 'v0' | 'v1';
-  /** Set while it is built: it does not compile, or cannot be served by this runtime. */
-  fault: string | null = null;
+  /** This runtime cannot serve it; or, found once it is put into a router, it does not compile. */
+  fault: string | null;
   /** What it was last bound to (`bindRoute`); the table holds as long as that is the same. */
   boundTo: object | null = null;
   table: RouteTable | null = null;
 
-  constructor(record: ConfigRecord, { routerFlavor }: BuildEnv) {
+  constructor(record: ConfigRecord, env: BuildEnv) {
     this.ws = record.ws;
     // The control plane validated it and signed it; a wrong shape does not compile.
     this.route = record.body as unknown as Route;
@@ -63,8 +63,9 @@ export class RouteSource implements RouteEntry {
     this.isHttpsOnly = protocols.includes('https') && !protocols.includes('http');
     this.isGrpc = protocols.includes('grpc') || protocols.includes('grpcs');
     this.isGrpcsOnly = protocols.includes('grpcs') && !protocols.includes('grpc');
-    const isTraditional = routerFlavor === 'traditional';
+    const isTraditional = env.routerFlavor === 'traditional';
     this.pathHandling = isTraditional ? (this.route.path_handling ?? 'v0') : 'v0';
+    this.fault = faultOf(this, env);
   }
 }
 
@@ -103,11 +104,12 @@ export function applyRoutes(
   const moved = movedRoutes(before.byService, changes, services).filter(
     (source) => !gone.has(source),
   );
-  const removed = [...gone, ...moved].filter((source) => isServed(source, services.before));
-  const added = [...made, ...moved].filter((source) => isServed(source, services.now));
+  const wasServed = (source: RouteSource): boolean => isServed(source, services.before);
+  const isNow = (source: RouteSource): boolean => isServed(source, services.now);
+  const removed = [...gone, ...moved.filter((source) => !isNow(source))].filter(wasServed);
+  const added = [...made, ...moved.filter((source) => !wasServed(source))].filter(isNow);
   for (const source of removed) quarantine.set(keyOf(source), null);
-  for (const source of added) {
-    source.fault = faultOf(source, env);
+  for (const source of [...made, ...moved].filter(isNow)) {
     quarantine.set(keyOf(source), source.fault ?? mismatchOf(source, services.now));
   }
   const now = { byService, services: services.now };
@@ -126,8 +128,8 @@ export function applyRoutes(
 /** Set: the route leads to a service that does not take what it brings. */
 export function mismatchOf(source: RouteSource, services: ServicesPart): string | null {
   const service = source.serviceKey === null ? undefined : services.get(source.serviceKey);
-  if (service === undefined || service.fault !== null) return null;
-  if (service.isStream === source.isStream) return null;
+  if (service === undefined || service.takes === null) return null;
+  if ((service.takes === 'connections') === source.isStream) return null;
   return source.isStream
     ? 'a route of connections cannot lead to a service of requests'
     : 'a route of requests cannot lead to a service of connections';
@@ -142,8 +144,7 @@ function isServed({ serviceKey }: RouteSource, services: ServicesPart): boolean 
 function faultOf({ isStream, isGrpc, isHttp, route }: RouteSource, env: BuildEnv): string | null {
   const named = `routes of protocol ${String(route.protocols)}`;
   if (!isStream && !isGrpc && !isHttp) return `${named} are not known here`;
-  if (env.runtime === 'edge' && !isHttp) return `${named} are not supported at the edge`;
-  return isStream ? `${named} are not supported yet` : null;
+  return env.runtime === 'edge' && !isHttp ? `${named} are not supported at the edge` : null;
 }
 
 function keyOf({ ws, route }: RouteSource): EntityKey {
@@ -178,7 +179,7 @@ function nextByService(
 
 const NO_SOURCES: PersistentMap<RouteSource> = PersistentMap.empty();
 
-/** Routes that stay as they are, of services that are now enabled, disabled or of another kind. */
+/** Routes that stay as they are, of services that came, went or are no longer what they were to routes. */
 function movedRoutes(
   byService: RoutesPart['byService'],
   changes: Changes,
@@ -187,9 +188,7 @@ function movedRoutes(
   const moved: RouteSource[] = [];
   for (const key of serviceKeys(changes)) {
     const [old, next] = [before.get(key), now.get(key)];
-    const wasServed = old?.isEnabled !== false;
-    const isTheSame = wasServed === (next?.isEnabled !== false) && old?.isStream === next?.isStream;
-    if (isTheSame) continue;
+    if (old?.isEnabled === next?.isEnabled && old?.takes === next?.takes) continue;
     for (const source of byService.get(key)?.values() ?? []) moved.push(source);
   }
   return moved;

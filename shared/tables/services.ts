@@ -54,7 +54,8 @@ export class ServiceSource {
   readonly isEnabled: boolean;
   /** Set: it cannot be built, and its routes are closed. */
   readonly fault: string | null;
-  readonly isStream: boolean;
+  /** Null with a fault. */
+  readonly takes: 'requests' | 'connections' | null;
   /** `scopedKey(ws, host)`: the upstream that its host may stand for. */
   readonly upstreamKey: string;
   readonly #base: Omit<ServiceTable, 'upstream'> | null;
@@ -66,12 +67,10 @@ export class ServiceSource {
     const spoken = SPOKEN.get(service.protocol);
     this.isEnabled = record.body['enabled'] !== false;
     this.upstreamKey = scopedKey(record.ws, service.host);
-    this.isStream = spoken?.isStream ?? false;
     this.fault = faultOf(record, env);
-    this.#base =
-      spoken === undefined || this.fault !== null
-        ? null
-        : { service, ...spoken, path: service.path ?? '/' };
+    const isUsable = spoken !== undefined && this.fault === null;
+    this.takes = !isUsable ? null : spoken.isStream ? 'connections' : 'requests';
+    this.#base = isUsable ? { service, ...spoken, path: service.path ?? '/' } : null;
   }
 
   /** The same table for the same upstream. Null when the service has a fault. */
