@@ -6,7 +6,7 @@
  * kept until the next one. So a swap costs nothing per route, and a request one comparison.
  */
 import type { RouteEntry } from '../router/router.ts';
-import { mismatchOf, RouteSource } from './routes.ts';
+import { mismatchOf, RouteSource, serviceOf } from './routes.ts';
 import type { RouteTable, ServiceTable, Tables } from './tables.ts';
 
 /** @param entry  what the router of these tables answered with */
@@ -24,15 +24,14 @@ export function bindRoute(entry: RouteEntry, tables: Tables): RouteTable | null 
 
 /** The table of before where nothing in it changed. */
 function rebind(source: RouteSource, { parts }: Tables): RouteTable {
-  const { ws, route, serviceKey } = source;
-  const service = serviceKey === null ? undefined : parts.services.get(serviceKey);
-  const serviceId = serviceKey === null ? null : serviceKey.slice(ws.length + 1);
+  const { ws, route, serviceId } = source;
+  const service = serviceOf(source, parts.services);
   let target: ServiceTable | null = null;
   let fault = source.fault;
   if (service !== undefined) {
     target = service.bind(parts.upstreams.byName.get(service.upstreamKey) ?? null);
-    fault ??= service.fault ?? mismatchOf(source, parts.services);
-  } else if (serviceKey !== null) {
+    fault ??= service.fault ?? mismatchOf(source, service);
+  } else if (serviceId !== null) {
     fault ??= 'the service is missing';
   }
   const plan = parts.plugins.scopes.plan(ws, route.id, serviceId);

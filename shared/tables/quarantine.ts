@@ -51,6 +51,7 @@ export class QuarantineEdit {
 
   /** Sets an entity aside, or says that it is well: `reason` null. */
   set({ kind, ws, id }: EntityKey, reason: string | null): void {
+    if (reason === null && this.#edit.size === 0) return;
     const key = `${kind}\n${id}\n${ws}`;
     if (reason === null) this.#edit.delete(key);
     else if (this.#edit.get(key)?.entity.reason !== reason) {
