@@ -101,6 +101,8 @@ function matchedBy(tables: Tables, { host, path }: { host: string; path: string 
   return match === null ? null : [match.entry.ws, match.entry.route.id];
 }
 
+const UPSTREAM = new TestConfig().add('upstreams', { name: 'any.test' });
+
 /** A configuration that changes at random, within what few ids and names allow: things meet. */
 class History {
   readonly config = new TestConfig();
@@ -213,13 +215,9 @@ class History {
   }
 
   #upstream(): void {
-    this.#put('upstreams', {
-      name: this.#random.pick(HOSTS),
-      algorithm: 'round-robin',
-      slots: 100,
-      hash_on: 'none',
-      hash_fallback: 'none',
-    });
+    // Without its health checks it cannot be built.
+    const healthchecks = this.#random.chance(0.8) ? (UPSTREAM['healthchecks'] ?? null) : null;
+    this.#put('upstreams', { ...UPSTREAM, healthchecks, name: this.#random.pick(HOSTS) });
   }
 
   #target(): void {

@@ -7,6 +7,7 @@ import type { BuildEnv } from './build-env.ts';
 import { updateRouter } from './build-router.ts';
 import { type Changes, foreignId } from './changes.ts';
 import type { EntityKey, QuarantineEdit } from './quarantine.ts';
+import { RouteSet } from './route-set.ts';
 import type { ServicesPart, ServiceSource } from './services.ts';
 import { type RouteTable, scopedKey } from './tables.ts';
 
@@ -15,11 +16,8 @@ export interface RoutesPart {
   readonly router: Router;
   /** All routes, by `scopedKey(ws, id)`. */
   readonly sources: PersistentMap<RouteSource>;
-  /**
-   * The routes of a service, there or not, by `scopedKey(ws, id of the service)`. A list of pointers
-   * is copied faster than a map of them is changed, up to 100,000 and beyond.
-   */
-  readonly byService: PersistentMap<readonly RouteSource[]>;
+  /** The routes of a service, there or not, by `scopedKey(ws, id of the service)`. */
+  readonly byService: PersistentMap<RouteSet>;
 }
 
 export function noRoutes({ routerFlavor }: BuildEnv): RoutesPart {
@@ -184,35 +182,25 @@ function nextByService(
   gone: Iterable<RouteSource>,
   made: Iterable<RouteSource>,
 ): RoutesPart['byService'] {
+  const steps = new Map<string, { gone: RouteSource[]; made: RouteSource[] }>();
+  const take = (source: RouteSource, side: 'gone' | 'made'): void => {
+    if (source.serviceKey === null) return;
+    let step = steps.get(source.serviceKey);
+    if (step === undefined) {
+      step = { gone: [], made: [] };
+      steps.set(source.serviceKey, step);
+    }
+    step[side].push(source);
+  };
+  for (const source of gone) take(source, 'gone');
+  for (const source of made) take(source, 'made');
   const byService = before.edit();
-  const without = new Map<string, Set<RouteSource>>();
-  for (const source of gone) entryOf(without, source, () => new Set())?.add(source);
-  for (const [key, sources] of without) {
-    const rest = (byService.get(key) ?? []).filter((source) => !sources.has(source));
-    if (rest.length === 0) byService.delete(key);
-    else byService.set(key, rest);
-  }
-  const including = new Map<string, RouteSource[]>();
-  for (const source of made) entryOf(including, source, () => [])?.push(source);
-  for (const [key, sources] of including) {
-    const rest = byService.get(key);
-    byService.set(key, rest === undefined ? sources : [...rest, ...sources]);
+  for (const [key, step] of steps) {
+    const routes = (byService.get(key) ?? RouteSet.EMPTY).with(step.gone, step.made);
+    if (routes.size === 0) byService.delete(key);
+    else byService.set(key, routes);
   }
   return byService.done();
-}
-
-function entryOf<T>(
-  entries: Map<string, T>,
-  { serviceKey }: RouteSource,
-  make: () => T,
-): T | undefined {
-  if (serviceKey === null) return undefined;
-  let entry = entries.get(serviceKey);
-  if (entry === undefined) {
-    entry = make();
-    entries.set(serviceKey, entry);
-  }
-  return entry;
 }
 
 /** Routes that stay, of services that came, went or are no longer to routes what they were. */
