@@ -4,7 +4,7 @@ import { HeaderList } from '../http/headers.ts';
 import { routeEntry } from './route-entry.suite.ts';
 import { buildRouter } from './router.ts';
 import type { RequestFacts } from './facts.ts';
-import type { RouteMatch } from './router.ts';
+import type { RouteMatch, Router } from './router.ts';
 import { literalPrefix } from './rule.ts';
 import { uuid5 } from './uuid5.ts';
 
@@ -29,20 +29,6 @@ function facts(fields: Partial<RequestFacts>): RequestFacts {
 
 function matchOne(route: Partial<Route>, request: Partial<RequestFacts>): RouteMatch | null {
   return buildRouter([routeEntry(route)]).router.match(facts(request));
-}
-
-/** Names of routes, best first, as the router would take them one after another. */
-function order(routes: Readonly<Record<string, Partial<Route>>>, request: Partial<RequestFacts>) {
-  let entries = Object.entries(routes).map(([name, route], index) =>
-    routeEntry({ id: `00000000-0000-4000-8000-00000000000${index}`, name, ...route }),
-  );
-  const names: (string | null)[] = [];
-  for (;;) {
-    const match = buildRouter(entries).router.match(facts(request));
-    if (match === null) return names;
-    names.push(match.entry.route.name);
-    entries = entries.filter((entry) => entry !== match.entry);
-  }
 }
 
 describe('hosts', () => {
@@ -184,82 +170,13 @@ describe('protocols', () => {
   });
 });
 
-describe('priority', () => {
-  it('goes by the number of attribute kinds first (bits 61–63)', () => {
-    const routes = {
-      path: { paths: ['/long/path'] },
-      'path, method': { paths: ['/'], methods: ['GET'] },
-      'path, method, wildcard': { paths: ['/'], methods: ['GET'], hosts: ['*.com'] },
-      'path, host': { paths: ['/'], hosts: ['example.com'] },
-    };
-
-    expect(order(routes, { path: '/long/path' })).toEqual([
-      'path, method, wildcard',
-      'path, host',
-      'path, method',
-      'path',
-    ]);
-  });
-
-  it('then plain hosts (bit 60), then the number of headers (bits 52–59)', () => {
-    const routes = {
-      wildcard: { hosts: ['*.com'] },
-      mixed: { hosts: ['*.com', 'example.com'] },
-      plain: { hosts: ['example.com'] },
-      'one header': { headers: { a: ['1'] } },
-      'two headers': { headers: { a: ['1'], b: ['2'] } },
-    };
-
-    expect(order(routes, { headers: new HeaderList(['a', '1', 'b', '2']) })).toEqual([
-      'plain',
-      'two headers',
-      'one header',
-      'mixed',
-      'wildcard',
-    ]);
-  });
-
-  it('then regex before prefix, regex_priority, length of the prefix (bits 51, 19–50, 0–18)', () => {
-    const routes = {
-      short: { paths: ['/'] },
-      long: { paths: ['/abc/def'], regex_priority: 9 },
-      regex: { paths: ['~/a'] },
-      'regex 5': { paths: ['~/'], regex_priority: 5 },
-    };
-
-    expect(order(routes, { path: '/abc/def' })).toEqual(['regex 5', 'regex', 'long', 'short']);
-  });
-
-  it('breaks ties by the larger id, whatever was created first', () => {
-    const routes = {
-      smaller: { id: '11111111-0000-4000-8000-000000000000', paths: ['/'], created_at: 1 },
-      larger: { id: '99999999-0000-4000-8000-000000000000', paths: ['/'], created_at: 2 },
-      middle: { id: '22222222-0000-4000-8000-000000000000', paths: ['/'], created_at: 0 },
-    };
-
-    expect(order(routes, {})).toEqual(['larger', 'middle', 'smaller']);
-  });
-
+describe('ranks', () => {
   it('does not depend on the order of routes, even of equal ids in two workspaces', () => {
     const one = { ...routeEntry({ paths: ['/'] }), ws: 'one' };
     const two = { ...routeEntry({ paths: ['/'] }), ws: 'two' };
 
     expect(buildRouter([one, two]).router.match(facts({}))?.entry).toBe(two);
     expect(buildRouter([two, one]).router.match(facts({}))?.entry).toBe(two);
-  });
-
-  it('ranks the parts of a route with paths of several kinds each for itself', () => {
-    const split = { id: 'ffffffff-0000-4000-8000-000000000000', paths: ['~/r', '/abcdef', '/'] };
-    const { router } = buildRouter([
-      routeEntry({ name: 'split', ...split }),
-      routeEntry({ name: 'middle', paths: ['/abc'] }),
-    ]);
-    const nameAt = (path: string) => router.match(facts({ path }))?.entry.route.name;
-
-    expect(nameAt('/abcdefg')).toBe('split');
-    expect(nameAt('/abc')).toBe('middle');
-    expect(nameAt('/r')).toBe('split');
-    expect(nameAt('/x')).toBe('split');
   });
 
   it('names the parts of a split route as RFC 9562 has it', () => {
@@ -294,6 +211,49 @@ describe('a route that does not compile', () => {
 
     expect(failures.map((failure) => failure.isCovered)).toEqual([false, false, false]);
     expect(router.match(facts({}))).toBeNull();
+  });
+});
+
+describe('a fault that comes and goes', () => {
+  const HEALTHY = routeEntry({ id: '10000000-0000-4000-8000-000000000000', paths: ['/admin'] });
+  const FAULTY = routeEntry({
+    id: '10000000-0000-4000-8000-000000000000',
+    paths: ['~/admin(?=x)'],
+  });
+  const ALL = routeEntry({ paths: ['/'] });
+  const at = (router: Router, path: string) => router.match(facts({ path }))?.entry;
+
+  it('closes the route while it is there, and no other', () => {
+    const healthy = buildRouter([HEALTHY, ALL]);
+    const faulty = healthy.router.update([HEALTHY], [FAULTY]);
+    const healed = faulty.router.update([FAULTY], [HEALTHY]);
+
+    expect(faulty.failures).toMatchObject([{ entry: FAULTY, isCovered: true }]);
+    expect(at(faulty.router, '/admin/x')).toBe(FAULTY);
+    expect(at(faulty.router, '/other')).toBe(ALL);
+    expect(healed.failures).toEqual([]);
+    expect(at(healed.router, '/admin/x')).toBe(HEALTHY);
+    // What was built before still says what it said.
+    expect(healthy.failures).toEqual([]);
+    expect(at(faulty.router, '/admin/x')).toBe(FAULTY);
+  });
+
+  it('is named as long as it lasts, whatever else changes', () => {
+    const faulty = buildRouter([FAULTY]).router;
+    const later = faulty.update([], [ALL]);
+
+    expect(later.failures).toEqual(faulty.failures);
+    expect(later.router.update([FAULTY], []).failures).toEqual([]);
+  });
+
+  it('leaves nothing behind when nothing stood in for it', () => {
+    const lost = routeEntry({ paths: ['~/(?=x)'] });
+    const { router, failures } = buildRouter([lost, ALL]);
+    const healed = router.update([lost], []);
+
+    expect(failures).toMatchObject([{ entry: lost, isCovered: false }]);
+    expect(healed.failures).toEqual([]);
+    expect(at(healed.router, '/')).toBe(ALL);
   });
 });
 
