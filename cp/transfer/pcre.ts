@@ -29,17 +29,11 @@ const CONSTRUCTS: readonly Construct[] = [
     isLooser: true,
   },
   {
-    name: 'a possessive quantifier',
-    found: after(String.raw`[*+?}]\+`),
-    rewrite: (source) => source.replaceAll(/([*+?}])\+/g, '$1'),
-    isLooser: true,
-  },
-  {
     name: 'a back-reference',
     found: after(String.raw`\\(?:[1-9]|k[<{'])|\(\?P=`),
     advice: 'write out what is repeated',
   },
-  { name: 'recursion', found: after(String.raw`\(\?(?:R|[+-]?\d+|&\w+|P>)`) },
+  { name: 'recursion', found: after(String.raw`\(\?(?:[+-]?\d+|&\w+|P>)`) },
   { name: 'a conditional group', found: after(String.raw`\(\?\(`) },
   {
     name: 'a Unicode word boundary',

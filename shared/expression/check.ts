@@ -6,6 +6,7 @@
  * `db/schema/entities/routes.lua` (path segments).
  */
 import { isIPv4, parseCidr, parseIp } from '../base/ip.ts';
+import { PROGRAM_SIZE_MAX } from '../regex/engine.ts';
 import { compileExpressionRegex } from '../regex/regex.ts';
 import { ExpressionRefusal, parseSyntax } from './syntax.ts';
 import type { Literal, Named, PredicateNode as PredicateSyntax, SyntaxNode } from './syntax.ts';
@@ -47,17 +48,34 @@ const SEGMENTS = /^http\.path\.segments\.(0|[1-9][0-9]{0,5})(?:_([1-9][0-9]{0,5}
 const HEADER = /^http\.headers\.([A-Za-z0-9_]+)$/;
 const QUERY = /^http\.queries\.([A-Za-z0-9_]+)$/;
 
+/** All regexes of an expression together, as many as one may have: each costs its size per character. */
+const REGEX_SIZE_MAX = PROGRAM_SIZE_MAX;
+
 /** Literals are `i64` in Kong; what is compared with them is far smaller. */
 const INT_MAX = 2n ** 63n - 1n;
 
 /** Parses and checks. Never throws; costs time linear in the length. */
 export function parseExpression(source: string, subsystem: Subsystem): ParsedExpression {
   try {
-    return { ok: true, tree: checked(parseSyntax(source), subsystem) };
+    const tree = checked(parseSyntax(source), subsystem);
+    if (regexSize(tree) > REGEX_SIZE_MAX)
+      throw new ExpressionRefusal('its regexes are too large', 0);
+    return { ok: true, tree };
   } catch (error) {
     if (!(error instanceof ExpressionRefusal)) throw error;
     const { message, at } = error;
     return { ok: false, reason: `${message} (${place(source, at)})`, position: at };
+  }
+}
+
+function regexSize(node: ExpressionNode): number {
+  switch (node.type) {
+    case 'not':
+      return regexSize(node.term);
+    case 'predicate':
+      return node.test.type === 'regex' ? node.test.regex.size : 0;
+    default:
+      return node.terms.reduce((sum, term) => sum + regexSize(term), 0);
   }
 }
 

@@ -94,6 +94,10 @@ describe('the syntax', () => {
     expect(refusal(`${' '.repeat(EXPRESSION_LENGTH_MAX)}${predicate}`)).toMatch(
       /longer than 16384/,
     );
+    const many = (count: number) =>
+      Array.from({ length: count }, () => 'http.path ~ "[a-z]{999}x"').join('||');
+    expect(refusal(many(15))).toBe('accepted');
+    expect(refusal(many(25))).toMatch(/regexes are too large/);
     const deep = (depth: number) => `${'('.repeat(depth)}${predicate}${')'.repeat(depth)}`;
     expect(refusal(deep(EXPRESSION_DEPTH_MAX))).toBe('accepted');
     expect(refusal(deep(EXPRESSION_DEPTH_MAX + 1))).toMatch(/deeper than 100/);

@@ -210,6 +210,10 @@ describe('hints', () => {
     ['!(http.host == "a")', null, null],
     ['http.host != "a"', null, null],
     ['lower(http.path) ^= "/x"', null, null],
+    [String.raw`http.path ~ r#"^/api/v\d+/"#`, null, ['/api/v']],
+    ['http.path ~ "/api/"', null, null],
+    ['http.path ~ "^/a" || http.path == "/b"', null, ['/a', '/b']],
+    ['lower(http.path) ~ "^/a"', null, null],
     ['http.path ^= ""', null, null],
   ])('of %s', (source, hosts, prefixes) => {
     const expression = compiled(source);

@@ -1,0 +1,123 @@
+/** Both engines, told the same tree, give the same match and the same groups. */
+import { RE2JS } from 're2js';
+import { describe, expect, it } from 'vitest';
+import { SEED, Seeded } from '../router/seeded.suite.ts';
+import { isExactNative, toNative } from './native.ts';
+import { parseRegex } from './parse.ts';
+import { groupCountOf, randomText, randomTree } from './random-tree.suite.ts';
+import { toRe2 } from './re2.ts';
+import type { RegexNode } from './tree.ts';
+
+type Groups = readonly (string | null)[] | null;
+
+function nativeGroups(source: string, text: string): Groups {
+  const groups = new RegExp(source, 'u').exec(text);
+  return groups === null ? null : Array.from(groups, (group) => group ?? null);
+}
+
+function linearGroups(engine: RE2JS, text: string): Groups {
+  const matcher = engine.matcher(text);
+  if (!matcher.find()) return null;
+  return Array.from({ length: engine.groupCount() + 1 }, (_, i) => matcher.group(i));
+}
+
+function compare(root: RegexNode, texts: readonly string[], said: string): void {
+  const native = toNative(root);
+  const linear = RE2JS.compile(toRe2(root));
+  for (const text of texts) {
+    const whole = `${said}: ${native} on ${JSON.stringify(text)}`;
+    expect(nativeGroups(native, text), whole).toEqual(linearGroups(linear, text));
+  }
+}
+
+describe('the two engines', () => {
+  it('agree on random patterns', () => {
+    const random = new Seeded(SEED + 1);
+    let compared = 0;
+    for (let i = 0; i < 4000; i += 1) {
+      const tree = randomTree(random, 4, { looks: true, groups: true });
+      expect(groupCountOf(tree)).toBeLessThan(100);
+      if (!isExactNative(tree)) continue;
+      compared += 1;
+      const texts = Array.from({ length: 6 }, () => randomText(random, 1 + random.below(10)));
+      compare(tree, ['', ...texts], `seed ${SEED}, pattern ${i}`);
+    }
+    expect(compared).toBeGreaterThan(1500);
+  });
+
+  const TEXTS = [
+    '',
+    'a',
+    'A',
+    'k',
+    'K',
+    '\u212a',
+    's',
+    'ſ',
+    'é',
+    'É',
+    'ß',
+    'ẞ',
+    'ς',
+    'Σ',
+    'σ',
+    '7',
+    '٣',
+    ' ',
+    '\u00a0',
+    '\u0085',
+    '\u3000',
+    '_',
+    '-',
+    '^',
+    'β',
+    '中',
+    '😀',
+    '\n',
+    '\r\n',
+    'ab',
+    'a-b',
+    'a\nb',
+    '\u0300',
+    '\u200d',
+    'Ⓐ',
+    'Ⅷ',
+  ];
+
+  it.each([
+    [String.raw`\d`],
+    [String.raw`\D`],
+    [String.raw`\w+`],
+    [String.raw`\W`],
+    [String.raw`\s`],
+    [String.raw`\S`],
+    [String.raw`[\w.-]+`],
+    [String.raw`[^\w.-]`],
+    [String.raw`[\W_]`],
+    [String.raw`(?i)k`],
+    ['(?i)s'],
+    ['(?i)é'],
+    ['(?i)[é-ï]'],
+    ['(?i)ß'],
+    ['(?i)σ'],
+    ['(?i)[^k]'],
+    ['(?i)[[:upper:]]'],
+    [String.raw`(?i)\p{Lu}`],
+    [String.raw`(?i)\P{Lu}`],
+    [String.raw`\p{Greek}`],
+    [String.raw`\pL`],
+    [String.raw`\PN`],
+    ['.'],
+    ['(?s).'],
+    ['(?R).'],
+    ['(?m)^b'],
+    ['(?m)a$'],
+    ['[a-z&&[^b]]'],
+    ['[[a-z]--[b-y]]'],
+    ['[a-c~~b-d]'],
+    [String.raw`[\p{L}&&\p{ASCII}]`],
+    ['[a&&b]'],
+  ])('agree on classes: %s', (source) => {
+    compare(parseRegex(source, 'rust', false).root, TEXTS, 'classes');
+  });
+});
