@@ -43,6 +43,6 @@ function readTls(socket: TLSSocket): DownstreamTls {
 }
 
 /** `::ffff:10.0.0.1` is 10.0.0.1 as a dual-stack socket reports it. */
-function unmapped(address: string): string {
+export function unmapped(address: string): string {
   return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
 }

@@ -59,6 +59,8 @@ export class Upgrade {
     this.#message = message;
     this.#deps = deps;
     socket.setTimeout(0);
+    // What one side has ended, the other may still answer.
+    socket.allowHalfOpen = true;
     socket.on('error', ignore);
     socket.once('close', this.#gone);
     socket.once('end', this.#gone);

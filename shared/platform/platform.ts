@@ -125,7 +125,7 @@ export interface UpstreamResponse {
 }
 
 /**
- * The upstream's side of a connection that has switched protocols. Made by a transport, joined to the
+ * The upstream's side of a connection (or UDP session) whose bytes nobody looks at. Made by a transport, joined to the
  * client's side by the listener of the same runtime; the core only hands it over, or lets it go.
  */
 export interface Tunnel {
@@ -161,6 +161,29 @@ export interface Transport {
    * @throws UpstreamError, and nothing else
    */
   send(request: UpstreamRequest): Promise<UpstreamResponse>;
+}
+
+/** Where a TCP connection or a UDP session goes. `tls`: TCP with TLS spoken in it. */
+export interface StreamUpstream {
+  readonly protocol: 'tcp' | 'tls' | 'udp';
+  /** As in `UpstreamRequest`. */
+  readonly host: string;
+  readonly address: string | null;
+  readonly port: number;
+  readonly connectTimeoutMs: number;
+  /** Longest time the upstream may take nothing of what is there for it. */
+  readonly writeTimeoutMs: number;
+  /** Longest silence, either way. */
+  readonly readTimeoutMs: number;
+  /** For `tls`; null otherwise. */
+  readonly tls: UpstreamTls | null;
+  readonly abort: Abort;
+}
+
+/** Connects to what is not asked by requests. Node only: a Worker takes nothing but requests. */
+export interface StreamTransport {
+  /** @throws UpstreamError, and nothing else (as a rejection) */
+  connect(upstream: StreamUpstream): Promise<Tunnel>;
 }
 
 /** One address that a name stands for. */

@@ -3,6 +3,7 @@ import type { MaybePromise } from '../base/maybe-promise.ts';
 import type { BodyFilter } from '../http/body.ts';
 import type { GatewayResponse } from '../http/message.ts';
 import type { RequestContext } from '../proxy/context.ts';
+import type { StreamContext, StreamLogEntry, StreamRefusal } from '../proxy/stream-context.ts';
 import type { PluginDefinition } from '../schema/plugin-definition.ts';
 
 export type { Phase, PluginDefinition, Runtime } from '../schema/plugin-definition.ts';
@@ -35,4 +36,8 @@ export interface PluginHandler<C, P = C> {
   bodyFilter?(ctx: RequestContext, prepared: P): BodyFilter | null;
   /** After the last byte. */
   log?(ctx: RequestContext, prepared: P): MaybePromise<void>;
+  /** For a connection or a UDP session, before an upstream is chosen. An answer closes it. */
+  preread?(ctx: StreamContext, prepared: P): MaybePromise<StreamRefusal | void>;
+  /** When the connection or session is over. */
+  streamLog?(ctx: StreamContext, entry: StreamLogEntry, prepared: P): MaybePromise<void>;
 }

@@ -14,7 +14,7 @@ import { escapePath } from '../http/path.ts';
 import { upstreamPath } from '../http/upstream-uri.ts';
 import { askToSwitch } from '../http/websocket.ts';
 import { UpstreamError, type UpstreamRequest } from '../platform/platform.ts';
-import type { ServiceTable } from '../tables/tables.ts';
+import type { ServiceTable, Tables } from '../tables/tables.ts';
 import { hashValue } from './hash-value.ts';
 import { pathOf } from './log-entry.ts';
 import { type Exchange, NO_FINISH } from './request-context.ts';
@@ -50,7 +50,7 @@ export async function proxy(
   options: ProxyOptions,
 ): Promise<GatewayResponse> {
   const { clock, resolver } = ctx.platform;
-  const balancer = balancerFor(ctx, to);
+  const balancer = balancerFor(must(ctx.tables, 'proxying needs tables'), to);
   const resolving = balancer.ready(resolver, clock);
   if (resolving !== null) await resolving;
   const choice: Choice = {
@@ -127,12 +127,11 @@ function mayRetry(ctx: Exchange, error: UpstreamError): boolean {
   return isReplayable || !body.consumed;
 }
 
-function balancerFor(ctx: Exchange, to: ServiceTable): Balancer {
-  if (to.upstream !== null) return to.upstream.balancer;
-  return must(ctx.tables, 'proxying needs tables').parts.env.health.balancerOf(to.service);
+export function balancerFor({ parts }: Tables, to: ServiceTable): Balancer {
+  return to.upstream === null ? parts.env.health.balancerOf(to.service) : to.upstream.balancer;
 }
 
-function firstPeer(balancer: Balancer, choice: Choice, to: ServiceTable): Peer {
+export function firstPeer(balancer: Balancer, choice: Choice, to: ServiceTable): Peer {
   const peer = balancer.pick(choice);
   if (peer !== null) return peer;
   if (to.upstream === null && balancer.isUnresolved) {
@@ -142,7 +141,7 @@ function firstPeer(balancer: Balancer, choice: Choice, to: ServiceTable): Peer {
 }
 
 /** One not tried yet; when all were, another round begins. Null: there is nobody left to ask. */
-function nextPeer(balancer: Balancer, choice: Choice, failed: Peer): Peer | null {
+export function nextPeer(balancer: Balancer, choice: Choice, failed: Peer): Peer | null {
   choice.tried ??= new Set();
   choice.tried.add(failed);
   const peer = balancer.pick(choice);
@@ -168,7 +167,7 @@ function reportStatus({ state }: Balancer, peer: Peer, status: number): void {
 }
 
 /** Source: Kong `init.lua`, balancer: what is no timeout is a TCP failure. */
-function reportFailure({ state }: Balancer, peer: Peer, error: UpstreamError): void {
+export function reportFailure({ state }: Balancer, peer: Peer, error: UpstreamError): void {
   if (error.failure === 'aborted') return;
   state.report(peer, isTimeout(error) ? TIMEOUT : TCP_FAILURE, 'passive');
 }

@@ -2,8 +2,8 @@
 import type { EntityDefinition, RecordField, Subschema } from './field.ts';
 import type { Violations } from './violations.ts';
 
-/** Kong's names, in the order they run. */
-export type Phase = 'rewrite' | 'access' | 'header_filter' | 'body_filter' | 'log';
+/** Kong's names, in the order they run; `preread` is for connections, `log` for both. */
+export type Phase = 'rewrite' | 'access' | 'preread' | 'header_filter' | 'body_filter' | 'log';
 
 export type Runtime = 'node' | 'edge';
 

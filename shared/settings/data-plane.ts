@@ -2,6 +2,7 @@
 import { defineFields, type RecordOf } from '../schema/infer.ts';
 import { COMMON_SETTINGS, CORE_SETTINGS } from './common.ts';
 import { listenError } from './listen.ts';
+import { streamListenError } from './stream-listen.ts';
 import { controlPlaneError, joinTokenError } from './validators.ts';
 
 const listen = { type: 'string', custom_validator: listenError } as const;
@@ -20,6 +21,15 @@ export const DATA_PLANE_SETTINGS = defineFields({
     default: ['127.0.0.1:8000'],
     elements: listen,
     description: 'Addresses that take traffic, such as "0.0.0.0:8000, 0.0.0.0:8443 ssl".',
+  },
+  HEADGATE_STREAM_LISTEN: {
+    type: 'array',
+    required: true,
+    default: ['off'],
+    elements: { type: 'string', custom_validator: streamListenError },
+    description:
+      'Addresses that take connections and datagrams for tcp, tls, tls_passthrough and udp routes, ' +
+      'such as "0.0.0.0:9000, 0.0.0.0:9443 ssl, 0.0.0.0:5353 udp"; ssl, udp, proxy_protocol.',
   },
   HEADGATE_STATUS_LISTEN: {
     type: 'array',

@@ -34,7 +34,8 @@ function rebind(source: RouteSource, { parts }: Tables): RouteTable {
   } else if (serviceId !== null) {
     fault ??= 'the service is missing';
   }
-  const plan = parts.plugins.scopes.plan(ws, route.id, serviceId);
+  const { scopes, streamScopes } = parts.plugins;
+  const plan = (source.isStream ? streamScopes : scopes).plan(ws, route.id, serviceId);
   const before = source.table;
   if (
     before !== null &&

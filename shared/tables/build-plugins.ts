@@ -12,11 +12,17 @@ import { scopedKey } from './tables.ts';
 interface Held {
   readonly record: ConfigRecord;
   readonly instance: PluginInstance;
+  /** It as connections meet it; null where it is for requests only. */
+  readonly forStreams: PluginInstance | null;
+  readonly isForHttp: boolean;
 }
 
 /** Kept from tables to tables. */
 export interface PluginsPart {
+  /** What runs for requests. */
   readonly scopes: PluginScopes;
+  /** What runs for connections and UDP sessions. */
+  readonly streamScopes: PluginScopes;
   /** All instances with the record each was made of, by `scopedKey(ws, id)`. */
   readonly held: PersistentMap<Held>;
   readonly env: BuildEnv | null;
@@ -24,6 +30,7 @@ export interface PluginsPart {
 
 export const NO_PLUGINS: PluginsPart = {
   scopes: PluginScopes.EMPTY,
+  streamScopes: PluginScopes.EMPTY,
   held: PersistentMap.empty(),
   env: null,
 };
@@ -44,6 +51,7 @@ const HTTP_PROTOCOLS: ReadonlySet<string> = new Set([
   'ws',
   'wss',
 ]);
+const STREAM_PROTOCOLS: ReadonlySet<string> = new Set(['tcp', 'udp', 'tls', 'tls_passthrough']);
 const NO_SECRET = 'the group secret is missing, so its credentials cannot be looked up';
 
 /** Takes in what changed, and what came out otherwise than this process would make it now. */
@@ -54,13 +62,13 @@ export function applyPlugins(
   quarantine: QuarantineEdit,
 ): PluginsResult {
   const held = before.held.edit();
-  const gone: PluginInstance[] = [];
-  const made: PluginInstance[] = [];
+  const gone: Held[] = [];
+  const made: Held[] = [];
   const drop = (record: ConfigRecord): void => {
     const key = scopedKey(record.ws, record.id);
     const old = held.get(key);
     if (old === undefined) return;
-    gone.push(old.instance);
+    gone.push(old);
     held.delete(key);
     quarantine.set(record, null);
   };
@@ -69,16 +77,21 @@ export function applyPlugins(
   for (const record of changes.removed('plugins')) drop(record);
 
   const take = (record: ConfigRecord): PluginsResult | null => {
-    if (record.body['enabled'] === false || !isForHttp(record)) return null;
+    const isForHttp = isFor(record, HTTP_PROTOCOLS);
+    const isForStreams = env.runtime === 'node' && isFor(record, STREAM_PROTOCOLS);
+    if (record.body['enabled'] === false || (!isForHttp && !isForStreams)) return null;
     const instance = makeInstance(record, env);
     if (instance.state !== 'ready') {
       const reason = instance.fault ?? '';
       const lacksSecret = reason === NO_SECRET || record.fault !== undefined;
-      if (isGlobal(instance) && !lacksSecret) return { ok: false, id: record.id, reason };
+      if (isForHttp && isGlobal(instance) && !lacksSecret)
+        return { ok: false, id: record.id, reason };
       quarantine.set(record, reason);
     }
-    made.push(instance);
-    held.set(scopedKey(record.ws, record.id), { record, instance });
+    const forStreams = isForStreams ? asStreamInstance(instance, env) : null;
+    const entry = { record, instance, forStreams, isForHttp };
+    made.push(entry);
+    held.set(scopedKey(record.ws, record.id), entry);
     return null;
   };
   const removed = new Set(changes.removed('plugins'));
@@ -90,8 +103,28 @@ export function applyPlugins(
     const refusal = take(record);
     if (refusal !== null) return refusal;
   }
-  const scopes = before.scopes.with(gone, made);
-  return { ok: true, part: { scopes, held: held.done(), env } };
+  const scopes = before.scopes.with(gone.flatMap(forRequests), made.flatMap(forRequests));
+  const streamScopes = before.streamScopes.with(
+    gone.flatMap(forConnections),
+    made.flatMap(forConnections),
+  );
+  return { ok: true, part: { scopes, streamScopes, held: held.done(), env } };
+}
+
+function forRequests({ instance, isForHttp }: Held): readonly PluginInstance[] {
+  return isForHttp ? [instance] : [];
+}
+
+function forConnections({ forStreams }: Held): readonly PluginInstance[] {
+  return forStreams === null ? [] : [forStreams];
+}
+
+/** What protects requests and has nothing to say of connections keeps connections out. */
+function asStreamInstance(instance: PluginInstance, env: BuildEnv): PluginInstance {
+  const { name, handler, state } = instance;
+  const protects = env.definitions.get(name)?.protects !== false;
+  if (state !== 'ready' || !protects || handler.preread !== undefined) return instance;
+  return { ...instance, state: 'closed', fault: `${name} does not guard connections` };
 }
 
 /** Records whose instance this process would no longer make as it is. None while all is as before. */
@@ -169,10 +202,11 @@ function needsPepper(definition: PluginDefinition | undefined): boolean {
 }
 
 /** A plugin's protocols choose the subsystem, nothing finer. */
-function isForHttp(record: ConfigRecord): boolean {
+function isFor(record: ConfigRecord, subsystem: ReadonlySet<string>): boolean {
   const protocols = record.body['protocols'];
-  if (!Array.isArray(protocols)) return true;
-  return protocols.some((protocol) => HTTP_PROTOCOLS.has(String(protocol)));
+  // One that names none is meant for requests.
+  if (!Array.isArray(protocols)) return subsystem === HTTP_PROTOCOLS;
+  return protocols.some((protocol) => subsystem.has(String(protocol)));
 }
 
 function isGlobal(instance: PluginInstance): boolean {

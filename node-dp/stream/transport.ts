@@ -1,0 +1,111 @@
+/** Connections and datagram sockets to upstreams that are not asked by requests. */
+import { createSocket, type Socket as DatagramSocket } from 'node:dgram';
+import { connect as connectTcp, isIP, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import {
+  UpstreamError,
+  type StreamTransport,
+  type StreamUpstream,
+  type Tunnel,
+  type UpstreamFailure,
+} from '#shared/platform/platform.ts';
+import { SocketTunnel } from '../tunnel.ts';
+
+const TCP_KEEP_ALIVE_DELAY_MS = 60_000;
+
+/** The upstream's side of a UDP session. */
+export class DatagramTunnel implements Tunnel {
+  /** Connected: it hears of nobody else. */
+  readonly socket: DatagramSocket;
+  /** Longest silence, either way. */
+  readonly idleMs: number;
+
+  constructor(socket: DatagramSocket, idleMs: number) {
+    this.socket = socket;
+    this.idleMs = idleMs;
+  }
+
+  cancel(): void {
+    this.socket.close();
+  }
+}
+
+export class NodeStreamTransport implements StreamTransport {
+  connect(upstream: StreamUpstream): Promise<Tunnel> {
+    if (upstream.abort.aborted) return Promise.reject(new UpstreamError('aborted', false));
+    return upstream.protocol === 'udp' ? openDatagrams(upstream) : openConnection(upstream);
+  }
+}
+
+function openConnection(upstream: StreamUpstream): Promise<Tunnel> {
+  return new Promise((resolve, reject) => {
+    const socket = dial(upstream);
+    const { connectTimeoutMs, readTimeoutMs: idleMs, writeTimeoutMs: stallMs } = upstream;
+    let isOver = false;
+    const over = (failure: UpstreamFailure | null, cause?: unknown): void => {
+      if (isOver) return;
+      isOver = true;
+      clearTimeout(timer);
+      unsubscribe();
+      if (failure === null) {
+        resolve(new SocketTunnel(socket, { idleMs, stallMs }));
+        return;
+      }
+      socket.destroy();
+      reject(new UpstreamError(failure, false, cause));
+    };
+    const timer = setTimeout(() => over('connect_timeout'), connectTimeoutMs);
+    const unsubscribe = upstream.abort.onAbort(() => over('aborted'));
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true, TCP_KEEP_ALIVE_DELAY_MS);
+    socket.once(upstream.tls === null ? 'connect' : 'secureConnect', () => over(null));
+    socket.on('error', (error) => over(failureOf(error), error));
+    socket.once('close', () => over('connect'));
+  });
+}
+
+function dial({ host, address, port, tls }: StreamUpstream): Socket {
+  const to = { host: address ?? host, port, allowHalfOpen: true };
+  if (tls === null) return connectTcp(to);
+  const { serverName, verify, ca, clientCertificate } = tls;
+  return connectTls({
+    ...to,
+    rejectUnauthorized: verify,
+    ...(serverName === null ? {} : { servername: serverName }),
+    ...(ca === null ? {} : { ca: [...ca] }),
+    ...(clientCertificate === null
+      ? {}
+      : { cert: clientCertificate.cert, key: clientCertificate.key }),
+  });
+}
+
+function failureOf(error: Error): UpstreamFailure {
+  const code = 'code' in error ? error.code : null;
+  switch (code) {
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+    case 'EAI_NONAME':
+    case 'EAI_NODATA':
+      return 'resolve';
+    case 'ETIMEDOUT':
+      return 'connect_timeout';
+    default:
+      return 'connect';
+  }
+}
+
+function openDatagrams({ host, address, port, ...upstream }: StreamUpstream): Promise<Tunnel> {
+  const to = address ?? host;
+  return new Promise((resolve, reject) => {
+    const socket = createSocket(isIP(to) === 6 ? 'udp6' : 'udp4');
+    const failed = (error: Error): void => {
+      socket.close();
+      reject(new UpstreamError(failureOf(error), false, error));
+    };
+    socket.once('error', failed);
+    socket.connect(port, to, () => {
+      socket.off('error', failed);
+      resolve(new DatagramTunnel(socket, upstream.readTimeoutMs));
+    });
+  });
+}
