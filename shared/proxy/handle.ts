@@ -7,6 +7,7 @@ import { resolveClient, type TrustedProxies } from '../http/forwarded.ts';
 import { HeaderList } from '../http/headers.ts';
 import type { GatewayResponse } from '../http/message.ts';
 import { normalizeTarget } from '../http/path.ts';
+import type { RequestFacts } from '../router/facts.ts';
 import { bindRoute } from '../tables/bind-route.ts';
 import type { PluginPlan } from '../tables/plugin-plan.ts';
 import type { RouteTable, Tables } from '../tables/tables.ts';
@@ -80,7 +81,7 @@ function serve(ctx: Exchange, options: HandleOptions): MaybePromise<GatewayRespo
 }
 
 /** The target in its one reading, and who is asking. */
-function accept(ctx: Exchange, options: HandleOptions): void {
+export function accept(ctx: Exchange, options: HandleOptions): void {
   const { request } = ctx;
   ctx.client = resolveClient(request, options.trustedIps);
   const target = normalizeTarget(request.target, { allowOdd: options.allowOddTargets });
@@ -102,9 +103,7 @@ function route(
   // Until the route's own plugins begin, those of its workspace answer for it.
   const governing = ctx.governing;
   usePlan(ctx, governing === null ? null : governing.globalPlan);
-  if (routed.fault !== null)
-    throw new GatewayError('upstream_unavailable', { message: CLOSED_MESSAGE });
-  const refusal = checkProtocol(ctx, routed);
+  const refusal = refuse(ctx, routed);
   if (refusal !== null) return refusal;
   usePlan(ctx, routed.plan);
   const early = runAccess(ctx);
@@ -112,9 +111,10 @@ function route(
   return early ?? forward(ctx, routed, options);
 }
 
-function matchRoute(ctx: Exchange, tables: Tables): RouteTable {
-  const { request, client } = ctx;
-  const facts = {
+/** What the router is told of the request. Once it was accepted. */
+export function requestFacts(ctx: Exchange): RequestFacts {
+  const { request } = ctx;
+  return {
     method: request.method,
     host: request.headers.get('host'),
     path: ctx.path,
@@ -127,9 +127,14 @@ function matchRoute(ctx: Exchange, tables: Tables): RouteTable {
     address: request.localAddress,
     port: request.localPort,
   };
+}
+
+/** @throws GatewayError when there is no route, or more than one reading of the path */
+export function matchRoute(ctx: Exchange, tables: Tables): RouteTable {
+  const facts = requestFacts(ctx);
   const match = tables.router.match(facts);
   const routed = match === null ? null : bindRoute(match.entry, tables);
-  if (match === null || routed === null || client === null) throw new GatewayError('no_route');
+  if (match === null || routed === null) throw new GatewayError('no_route');
   for (const path of ctx.lenientPaths) {
     const other = tables.router.match({ ...facts, path });
     // Let in by this route's plugins, it would be served as what another route guards.
@@ -138,6 +143,16 @@ function matchRoute(ctx: Exchange, tables: Tables): RouteTable {
   ctx.match = match;
   ctx.routed = routed;
   return routed;
+}
+
+/**
+ * The answer when the route does not take the request, whatever its plugins; null when it does.
+ *
+ * @throws GatewayError when the route is closed
+ */
+export function refuse(ctx: Exchange, routed: RouteTable): GatewayResponse | null {
+  if (routed.fault === null) return checkProtocol(ctx, routed);
+  throw new GatewayError('upstream_unavailable', { message: CLOSED_MESSAGE });
 }
 
 /** What the route's protocols demand of the request; null when all is well. */
@@ -195,7 +210,7 @@ function usePlan(ctx: Exchange, plan: PluginPlan | null): void {
 }
 
 /** The response for what a stage threw. What is not a `GatewayError` is a bug of ours. */
-function answerFor(ctx: Exchange, error: unknown, options: HandleOptions): GatewayResponse {
+export function answerFor(ctx: Exchange, error: unknown, options: HandleOptions): GatewayResponse {
   if (error instanceof GatewayError) return ctx.errorFor(error, options.errorDefaultFormat);
   logCrash(ctx, error);
   return ctx.error(500, 'An unexpected error occurred');

@@ -177,7 +177,7 @@ function isTimeout({ failure }: UpstreamError): boolean {
 }
 
 /** Path and query of the upstream request; says in the headers what was done to them. */
-function writeTarget(ctx: Exchange, to: ServiceTable, options: ProxyOptions): string {
+export function writeTarget(ctx: Exchange, to: ServiceTable, options: ProxyOptions): string {
   const { request } = ctx;
   const { route, pathHandling } = must(ctx.routed, 'proxying needs a route');
   const matchedPath = must(ctx.match, 'proxying needs a match').matchedPath;
@@ -207,15 +207,7 @@ function writeTarget(ctx: Exchange, to: ServiceTable, options: ProxyOptions): st
 function requestTo(ctx: Exchange, to: ServiceTable, peer: Peer, target: string): UpstreamRequest {
   const { service, scheme } = to;
   const headers = ctx.upstreamHeaders;
-  const host = upstreamHost({
-    preserveHost: must(ctx.routed, 'proxying needs a route').route.preserve_host,
-    requestHost: ctx.request.headers.get('host'),
-    hostHeader: to.upstream === null ? null : to.upstream.upstream.host_header,
-    targetHost:
-      to.upstream?.upstream.use_srv_name === true ? (peer.srvName ?? peer.host) : peer.host,
-    targetPort: peer.port,
-    scheme,
-  });
+  const host = hostFor(ctx, to, peer);
   headers.set('Host', host);
   return {
     scheme,
@@ -243,6 +235,23 @@ function requestTo(ctx: Exchange, to: ServiceTable, peer: Peer, target: string):
         : null,
     abort: ctx.request.abort,
   };
+}
+
+/** The Host that a peer is sent. */
+export function hostFor(
+  ctx: Exchange,
+  to: ServiceTable,
+  peer: Pick<Peer, 'host' | 'srvName' | 'port'>,
+): string {
+  return upstreamHost({
+    preserveHost: must(ctx.routed, 'proxying needs a route').route.preserve_host,
+    requestHost: ctx.request.headers.get('host'),
+    hostHeader: to.upstream === null ? null : to.upstream.upstream.host_header,
+    targetHost:
+      to.upstream?.upstream.use_srv_name === true ? (peer.srvName ?? peer.host) : peer.host,
+    targetPort: peer.port,
+    scheme: to.scheme,
+  });
 }
 
 /** The name to ask for and to verify; null for an address (RFC 6066 section 3 allows names only). */
