@@ -128,7 +128,7 @@ export interface IndexKeys {
   readonly texts: readonly string[];
 }
 
-/** The same as the rules would say; lists are not compiled for it. */
+/** The same as the rules would say. */
 export function indexKeysOf(entry: RouteEntry, flavor: RouterFlavor): IndexKeys {
   const { route } = entry;
   const source = expressionOf(route);
@@ -140,7 +140,7 @@ export function indexKeysOf(entry: RouteEntry, flavor: RouterFlavor): IndexKeys 
   const names = isSet(route.hosts)
     ? route.hosts.map((host) => hostTest(host, isTraditional))
     : ANY_NAME;
-  const texts = isSet(route.paths) ? route.paths.map((path) => prefixOf(path)) : [''];
+  const texts = isSet(route.paths) ? route.paths.map((path) => pathTest(path, []).prefix) : [''];
   return { names, texts };
 }
 
@@ -329,16 +329,12 @@ export function sniTest(sni: string, isPlain: boolean): NameTest {
 }
 
 function pathTest(path: string, faults: string[]): PathTest {
-  const prefix = prefixOf(path);
-  if (!isRegexPath(path)) return { prefix, regex: null, text: path };
-  const compiled = compileRouteRegex(path.slice(1));
-  if (compiled.ok) return { prefix, regex: compiled.regex, text: path };
+  if (!isRegexPath(path)) return { prefix: path, regex: null, text: path };
+  const source = path.slice(1);
+  const compiled = compileRouteRegex(source);
+  if (compiled.ok) return { prefix: compiled.regex.prefix, regex: compiled.regex, text: path };
   faults.push(`path ${path}: ${compiled.reason}`);
-  return { prefix, regex: null, text: path };
-}
-
-function prefixOf(path: string): string {
-  return isRegexPath(path) ? literalPrefix(path.slice(1)) : path;
+  return { prefix: literalPrefix(source), regex: null, text: path };
 }
 
 function hasLiteral(test: PathTest): boolean {
@@ -381,7 +377,8 @@ function compileHeaders(
 }
 
 /**
- * What every match of a regex begins with. Only an index key: too short is slow, never wrong.
+ * What a regex that does not compile begins with, as far as plain characters go: whoever wrote it
+ * meant no request without. Too short is safe.
  */
 export function literalPrefix(source: string): string {
   if (source.includes('|')) return '';

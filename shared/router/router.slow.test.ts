@@ -1,0 +1,74 @@
+import { describe, expect, it } from 'vitest';
+import { entriesOf, MIXES, requestsOf } from './mixes.suite.ts';
+import type { Mix } from './mixes.suite.ts';
+import { routeEntry } from './route-entry.suite.ts';
+import { buildRouter } from './router.ts';
+import { Seeded } from './seeded.suite.ts';
+
+/**
+ * Costs grow with the depth of trees and with what no longer fits into the processor's caches, both a
+ * fraction of these; a list that is walked, or a part that is copied, costs a hundred times as much.
+ */
+const GROWTH_MAX = 6;
+/** Of building ten times as many: ten for a linear one, a hundred for a quadratic one. */
+const BUILD_GROWTH_MAX = 40;
+const UPDATE_MAX_MS = 1;
+
+const BATCH = 50;
+const BATCHES = 300;
+
+function median(costs: readonly number[]): number {
+  return costs.toSorted((a, b) => a - b)[costs.length >> 1] ?? 0;
+}
+
+function measured(run: () => void): number {
+  const beganAt = performance.now();
+  run();
+  return performance.now() - beganAt;
+}
+
+function costsOf(mix: Mix, count: number) {
+  const random = new Seeded(1);
+  const entries = entriesOf(mix, count, random);
+  let { router } = buildRouter([], mix.flavor);
+  const build = measured(() => {
+    router = buildRouter(entries, mix.flavor).router;
+  });
+  const requests = requestsOf(mix, count, random);
+  let at = 0;
+  const batch = (): void => {
+    for (let i = 0; i < BATCH; i += 1) {
+      const facts = requests[at];
+      at = (at + 1) % requests.length;
+      if (facts !== undefined) router.match(facts);
+    }
+  };
+  for (let i = 0; i < 100; i += 1) batch();
+  const match = median(Array.from({ length: BATCHES }, () => measured(batch)));
+  const replace = median(
+    Array.from({ length: BATCHES }, () => {
+      const index = random.below(count);
+      const old = entries[index];
+      const fresh = routeEntry(mix.route(index), random);
+      entries[index] = fresh;
+      return measured(() => {
+        router = router.update(old === undefined ? [] : [old], [fresh]).router;
+      });
+    }),
+  );
+  return { build, match, replace };
+}
+
+describe.each(MIXES)('with $name', (mix) => {
+  it('100,000 routes cost about what 1,000 do', { timeout: 120_000 }, () => {
+    // Before anything counts, once for the compiler.
+    const some = [1, 2, 3].map(() => costsOf(mix, 10_000).build);
+    const few = costsOf(mix, 1_000);
+    const many = costsOf(mix, 100_000);
+
+    expect(many.match / few.match, 'a match').toBeLessThan(GROWTH_MAX);
+    expect(many.replace / few.replace, 'a replacement').toBeLessThan(GROWTH_MAX);
+    expect(many.replace, 'a replacement, ms').toBeLessThan(UPDATE_MAX_MS);
+    expect(many.build / Math.min(...some), 'building').toBeLessThan(BUILD_GROWTH_MAX);
+  });
+});
