@@ -1,6 +1,7 @@
 /** The access log: JSON lines, written in batches, dropped and counted rather than queued for ever. */
 import type { Logger } from '#shared/platform/platform.ts';
 import type { AccessLogEntry } from '#shared/proxy/log-entry.ts';
+import type { StreamLogEntry } from '#shared/proxy/stream-context.ts';
 
 /** Text waiting for a slow reader. Beyond it, lines are dropped. */
 export const PENDING_LENGTH_MAX = 4 * 1024 * 1024;
@@ -33,7 +34,7 @@ export class AccessLog {
     return this.#dropped;
   }
 
-  write(entry: AccessLogEntry): void {
+  write(entry: AccessLogEntry | StreamLogEntry): void {
     if (this.#pending.length + this.#unwritten > PENDING_LENGTH_MAX) {
       this.#dropped += 1;
       return;

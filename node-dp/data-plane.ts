@@ -5,6 +5,7 @@
 import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { createSecureContext } from 'node:tls';
 import { compareRevisions } from '#shared/config/manifest.ts';
 import { loadReplica, type ReplicaState } from '#shared/config/replica.ts';
 import { acquireLock, ensurePrivateDir, LockedError } from '#shared/platform/node/files.ts';
@@ -20,6 +21,7 @@ import { Gateway, type ProxySettings } from '#shared/proxy/gateway.ts';
 import { proxySettings } from '#shared/proxy/settings.ts';
 import type { DataPlaneSettings } from '#shared/settings/data-plane.ts';
 import { parseListens, type Listen } from '#shared/settings/listen.ts';
+import { parseStreamListens } from '#shared/settings/stream-listen.ts';
 import type { IdentityStore, NodeIdentity, StoredIdentity } from '#shared/sync/identity.ts';
 import { AccessLog } from './access-log.ts';
 import { FileConfigStore } from './config-store.ts';
@@ -27,6 +29,7 @@ import { fileIdentityStore } from './identity-store.ts';
 import { Listener, type ListenerAddress, type TlsFiles } from './listener.ts';
 import { createPlatform, type NodePlatform } from './platform.ts';
 import { Serving } from './serving.ts';
+import { Streams } from './stream/streams.ts';
 import { startStatusServer, type Figures, type StatusServer } from './status.ts';
 import { startSync, type Sync } from './sync.ts';
 
@@ -56,8 +59,9 @@ class DataPlane implements Running {
   readonly #gateway: Gateway;
   readonly #serving: Serving;
   readonly #requestsByClass = [0, 0, 0, 0, 0, 0];
-  readonly #addresses: Record<string, string[]> = { proxy: [], status: [] };
+  readonly #addresses: Record<string, string[]> = { proxy: [], stream: [], status: [] };
   #listeners: Listener[] = [];
+  #streams: Streams | null = null;
   #statusServers: StatusServer[] = [];
   #sync: Sync | null = null;
   #unlock: () => void = () => {};
@@ -107,6 +111,7 @@ class DataPlane implements Running {
     });
     this.#logger.log('info', 'data plane started', {
       proxy: this.#addresses['proxy'] ?? [],
+      stream: this.#addresses['stream'] ?? [],
       status: this.#addresses['status'] ?? [],
     });
   }
@@ -114,7 +119,10 @@ class DataPlane implements Running {
   async close(): Promise<void> {
     this.#isDraining = true;
     const drainMs = this.#settings.HEADGATE_DRAIN_SECONDS * 1000;
-    await Promise.all(this.#listeners.map((listener) => listener.drain(drainMs)));
+    await Promise.all([
+      ...this.#listeners.map((listener) => listener.drain(drainMs)),
+      this.#streams?.drain(drainMs),
+    ]);
     await this.#sync?.close();
     await Promise.all(this.#statusServers.map((server) => server.close()));
     await this.#platform.close(CLOSE_MS);
@@ -161,6 +169,7 @@ class DataPlane implements Running {
   async #listen(tls: TlsFiles | null): Promise<void> {
     const { HEADGATE_PROXY_LISTEN: proxy, HEADGATE_STATUS_LISTEN: status } = this.#settings;
     await Promise.all(parseListens(proxy).map((listen) => this.#listenProxy(listen, tls)));
+    await this.#listenStreams(tls);
     await Promise.all(parseListens(status).map((listen) => this.#listenStatus(listen)));
   }
 
@@ -183,6 +192,26 @@ class DataPlane implements Running {
     this.#addresses['proxy']?.push(urlOf(address.tls ? 'https' : 'http', address));
   }
 
+  async #listenStreams(tls: TlsFiles | null): Promise<void> {
+    const { HEADGATE_STREAM_LISTEN: listens, HEADGATE_MAX_CONNECTIONS: sessionsMax } =
+      this.#settings;
+    const accessLog = this.#accessLog;
+    const context = tls === null ? null : createSecureContext({ ...tls, minVersion: 'TLSv1.2' });
+    const streams = new Streams({
+      platform: this.#platform,
+      tables: () => this.#gateway.tables,
+      upstreamActiveMax: this.#settings.HEADGATE_UPSTREAM_MAX_ACTIVE_REQUESTS,
+      targetActiveMax: this.#settings.HEADGATE_TARGET_MAX_ACTIVE_REQUESTS,
+      accessLog: accessLog === null ? null : (entry) => accessLog.write(entry),
+      sessionsMax,
+      contextFor: () => context,
+    });
+    this.#streams = streams;
+    for (const listen of parseStreamListens(listens)) {
+      this.#addresses['stream']?.push(await streams.listen(listen));
+    }
+  }
+
   async #listenStatus(listen: Listen): Promise<void> {
     try {
       const server = await startStatusServer(listen, () => this.#figures());
@@ -195,11 +224,12 @@ class DataPlane implements Running {
 
   async #readTls(): Promise<TlsFiles | null> {
     const { HEADGATE_TLS_CERT: cert, HEADGATE_TLS_KEY: key } = this.#settings;
-    const isWanted = parseListens(this.#settings.HEADGATE_PROXY_LISTEN).some(({ tls }) => tls);
+    const { HEADGATE_PROXY_LISTEN: proxy, HEADGATE_STREAM_LISTEN: stream } = this.#settings;
+    const isWanted = [...parseListens(proxy), ...parseStreamListens(stream)].some(({ tls }) => tls);
     if (!isWanted) return null;
     if (cert === null || key === null) {
       throw new StartError(
-        'HEADGATE_PROXY_LISTEN has an ssl address: set HEADGATE_TLS_CERT and HEADGATE_TLS_KEY',
+        'HEADGATE_PROXY_LISTEN or HEADGATE_STREAM_LISTEN has an ssl address: set HEADGATE_TLS_CERT and HEADGATE_TLS_KEY',
       );
     }
     return {
@@ -233,6 +263,8 @@ class DataPlane implements Running {
       connections: sum((listener) => listener.connectionCount),
       inFlight: sum((listener) => listener.inFlight),
       requestsByClass: this.#requestsByClass,
+      tunnels: sum((listener) => listener.tunnelCount),
+      streams: this.#streams?.figures ?? { active: 0, accepted: 0, datagramsDropped: 0 },
       accessLogDropped: this.#accessLog?.dropped ?? 0,
     };
   }

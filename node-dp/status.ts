@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { HEADGATE_VERSION } from '#shared/base/product.ts';
 import type { Listen } from '#shared/settings/listen.ts';
+import type { StreamFigures } from './stream/streams.ts';
 import type { JsonObject } from '#shared/schema/field.ts';
 
 const CONNECTIONS_MAX = 256;
@@ -22,6 +23,9 @@ export interface Figures {
   readonly inFlight: number;
   /** Answers by the first digit of their status, index 1 to 5. */
   readonly requestsByClass: readonly number[];
+  /** Connections that have switched protocols; also among those in flight. */
+  readonly tunnels: number;
+  readonly streams: StreamFigures;
   readonly accessLogDropped: number;
 }
 
@@ -92,6 +96,8 @@ function statusOf(figures: Figures): JsonObject {
     server: {
       connections_active: figures.connections,
       requests_in_flight: figures.inFlight,
+      tunnels_active: figures.tunnels,
+      streams_active: figures.streams.active,
       total_requests: figures.requestsByClass.reduce((sum, count) => sum + count, 0),
     },
     memory: { rss_bytes: process.memoryUsage.rss() },
@@ -114,6 +120,14 @@ export function metricsText(figures: Figures): string {
     metric(name, 'gauge', help, [['', value]]);
   gauge('headgate_http_connections', 'Open client connections.', figures.connections);
   gauge('headgate_http_requests_in_flight', 'Requests being answered.', figures.inFlight);
+  gauge('headgate_http_tunnels', 'Connections that have switched protocols.', figures.tunnels);
+  gauge('headgate_stream_sessions', 'TCP, TLS and UDP sessions.', figures.streams.active);
+  metric('headgate_stream_sessions_total', 'counter', 'Stream sessions begun.', [
+    ['', figures.streams.accepted],
+  ]);
+  metric('headgate_stream_datagrams_dropped_total', 'counter', 'Datagrams without room.', [
+    ['', figures.streams.datagramsDropped],
+  ]);
   gauge('headgate_config_epoch', 'Epoch served; 0 for none.', figures.config?.epoch ?? 0);
   gauge('headgate_config_revision', 'Revision served; 0 for none.', figures.config?.revision ?? 0);
   const connected = figures.controlPlaneConnected ? 1 : 0;

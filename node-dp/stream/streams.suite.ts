@@ -72,7 +72,7 @@ export class StartedStreams {
     const context =
       tls === undefined ? null : createSecureContext({ cert: tls.cert, key: tls.key });
     const listenerOptions: StreamListenerOptions = {
-      listen: { host: '127.0.0.1', port: 0, tls: tls !== undefined, udp, proxyProtocol: false },
+      listen: { host: '127.0.0.1', port: 0, tls: tls !== undefined, udp },
       sessionsMax: 1000,
       contextFor: () => context,
       handle: (session) => handleStream(session, options),

@@ -29,7 +29,7 @@ export const DATA_PLANE_SETTINGS = defineFields({
     elements: { type: 'string', custom_validator: streamListenError },
     description:
       'Addresses that take connections and datagrams for tcp, tls, tls_passthrough and udp routes, ' +
-      'such as "0.0.0.0:9000, 0.0.0.0:9443 ssl, 0.0.0.0:5353 udp"; ssl, udp, proxy_protocol.',
+      'such as "0.0.0.0:9000, 0.0.0.0:9443 ssl, 0.0.0.0:5353 udp"; flags ssl and udp.',
   },
   HEADGATE_STATUS_LISTEN: {
     type: 'array',

@@ -8,12 +8,9 @@ export interface StreamListen {
   /** Clients speak TLS: it is ended here, or passed through where a route says so. */
   readonly tls: boolean;
   readonly udp: boolean;
-  /** Every connection begins by saying who is behind it. */
-  readonly proxyProtocol: boolean;
 }
 
-const ADDRESS =
-  /^(?:\[([0-9a-fA-F:.]+)\]|([^\s:[\]]+)):(\d{1,5})((?:\s+(?:ssl|udp|proxy_protocol))*)$/;
+const ADDRESS = /^(?:\[([0-9a-fA-F:.]+)\]|([^\s:[\]]+)):(\d{1,5})((?:\s+(?:ssl|udp))*)$/;
 
 /** One address; null when it is not one. */
 export function parseStreamListen(text: string): StreamListen | null {
@@ -26,7 +23,7 @@ export function parseStreamListen(text: string): StreamListen | null {
   // Datagrams have no connection that TLS or a first line could belong to.
   if (has('udp') && flags.length > 1) return null;
   const host = match[1] ?? match[2] ?? '';
-  return { host, port, tls: has('ssl'), udp: has('udp'), proxyProtocol: has('proxy_protocol') };
+  return { host, port, tls: has('ssl'), udp: has('udp') };
 }
 
 /** A list of addresses from a setting that was checked before; empty for `off`. */
@@ -37,8 +34,5 @@ export function parseStreamListens(items: readonly string[]): StreamListen[] {
 
 export function streamListenError(text: string): string | null {
   if (text === 'off' || parseStreamListen(text) !== null) return null;
-  return (
-    'expected addresses such as 127.0.0.1:9000, "0.0.0.0:9443 ssl", ' +
-    '"0.0.0.0:9000 proxy_protocol" or "0.0.0.0:5353 udp", or off'
-  );
+  return 'expected addresses such as 127.0.0.1:9000, "0.0.0.0:9443 ssl" or "0.0.0.0:5353 udp", or off';
 }
