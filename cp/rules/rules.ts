@@ -13,7 +13,6 @@ import { certificateRules } from './certificates.ts';
 import { basicAuthRules, jwtRules, oauth2Rules } from './credentials.ts';
 import { keyRules } from './keys.ts';
 import { pluginRules } from './plugins.ts';
-import { routeRules } from './routes.ts';
 import { workspaceRules } from './workspaces.ts';
 
 export interface RuleContext {
@@ -80,7 +79,6 @@ const RULES: ReadonlyMap<string, EntityRules> = new Map([
   ['keys', keyRules],
   ['oauth2_credentials', oauth2Rules],
   ['plugins', pluginRules],
-  ['routes', routeRules],
   ['workspaces', workspaceRules],
 ]);
 

@@ -1,11 +1,11 @@
 /**
- * Expressions of Kong's router, as far as they can be checked without a parser of their language:
- * none is here yet.
+ * Routes that match by an expression: what they say, and what they cannot say beside it.
+ *
+ * Source: Kong 3.9 `db/schema/entities/routes.lua`, validate_route.
  */
-import { utf8 } from '../base/bytes.ts';
+import { parseExpression } from '../expression/check.ts';
 
-/** Longest expression, in bytes. */
-export const EXPRESSION_LENGTH_MAX = 16 * 1024;
+const STREAM_PROTOCOLS: ReadonlySet<unknown> = new Set(['tcp', 'udp', 'tls', 'tls_passthrough']);
 
 const MATCHERS = [
   'methods',
@@ -18,35 +18,13 @@ const MATCHERS = [
 ] as const;
 const PREFIX = 'Router Expression failed validation: ';
 
-/** What is outside of its texts must have its brackets in pairs, and each text an end. */
-export function expressionError(expression: string): string | null {
-  if (utf8(expression).length > EXPRESSION_LENGTH_MAX) {
-    return `length must be at most ${EXPRESSION_LENGTH_MAX}`;
-  }
-  if (expression.trim() === '') return `${PREFIX}it is empty`;
-  let depth = 0;
-  for (let at = 0; at < expression.length; at += 1) {
-    const letter = expression[at];
-    if (letter === '(') depth += 1;
-    else if (letter === ')') depth -= 1;
-    else if (letter === '"') at = textEnd(expression, at);
-    if (at === -1) return `${PREFIX}a text does not end`;
-    if (depth < 0) return `${PREFIX}a bracket closes that was not opened`;
-  }
-  return depth === 0 ? null : `${PREFIX}a bracket is not closed`;
-}
-
-/**
- * Where the text that begins with the quote at `start` ends; -1 when it does not. `r#"…"#` is taken
- * as it is; in `"…"` a backslash hides the next letter.
- */
-function textEnd(expression: string, start: number): number {
-  if (expression.startsWith('r#', start - 2)) return expression.indexOf('"#', start + 1);
-  for (let at = start + 1; at < expression.length; at += 1) {
-    if (expression[at] === '\\') at += 1;
-    else if (expression[at] === '"') return at;
-  }
-  return -1;
+/** Parsed and checked as the router does, for the route's protocols. */
+export function expressionError(route: Readonly<Record<string, unknown>>): string | null {
+  const { expression, protocols } = route;
+  if (typeof expression !== 'string') return null;
+  const isStream = Array.isArray(protocols) && STREAM_PROTOCOLS.has(protocols[0]);
+  const parsed = parseExpression(expression, isStream ? 'stream' : 'http');
+  return parsed.ok ? null : `${PREFIX}${parsed.reason}`;
 }
 
 /** A route matches by its expression or by its lists, each with its own kind of priority. */

@@ -1,13 +1,10 @@
 /**
  * Routes where the router takes expressions (`HEADGATE_ROUTER_FLAVOR=expressions`): what a route
- * matches may be said in Kong's expression language instead of in lists.
- *
- * No data plane has a parser of that language yet, so that of an expression only its brackets, its
- * quotes and its length are looked at.
+ * matches may be said in Kong's expression language instead of in lists. It is read when it is written
+ * (`expression.ts`), by the parser that the router has.
  */
 import { defineEntity } from '../schema/infer.ts';
 import type { EntityCheck, Fields, Subschema } from '../schema/field.ts';
-import { expressionError } from './expression.ts';
 import { grpcRoute, httpRoute, streamRoute } from './route-protocols.ts';
 import { route } from './route.ts';
 
@@ -34,7 +31,6 @@ export const expressionsRoute = defineEntity({
     ...route.fields,
     expression: {
       type: 'string',
-      custom_validator: expressionError,
       description: 'What the route matches, in the expression language.',
     },
     priority: {

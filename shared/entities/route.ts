@@ -16,7 +16,7 @@ import {
   uuid,
   wildcardHost,
 } from '../schema/typedefs.ts';
-import { mixtureError } from './expression.ts';
+import { expressionError, mixtureError } from './expression.ts';
 import { grpcRoute, httpRoute, streamRoute } from './route-protocols.ts';
 
 export const route = defineEntity({
@@ -146,7 +146,7 @@ export const route = defineEntity({
 export type Route = EntityOf<typeof route>;
 
 function matchingError(entity: RouteHeaders & Readonly<Record<string, unknown>>): string | null {
-  return mixtureError(entity) ?? headerRegexError(entity);
+  return mixtureError(entity) ?? expressionError(entity) ?? headerRegexError(entity);
 }
 
 interface RouteHeaders {

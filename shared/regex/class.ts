@@ -22,7 +22,7 @@ export function parseClass(scanner: Scanner, flags: Flags, depth = 0): CharSet {
   scanner.nextPastSpace();
   const isNegated = scanner.char === '^';
   if (isNegated) scanner.nextPastSpace();
-  const parts = new Parts(flags);
+  const parts = new Parts(scanner, flags);
   parseOpening(scanner, flags, parts);
   while (scanner.char !== ']') {
     if (scanner.isAtEnd) scanner.refuse('a class has no ]');
@@ -39,18 +39,21 @@ export function parseClass(scanner: Scanner, flags: Flags, depth = 0): CharSet {
 
 /** What has been read of a class: a union, and the operations to its left. */
 class Parts {
+  readonly #scanner: Scanner;
   readonly #flags: Flags;
   #left: CharSet | null = null;
   #operation: '&&' | '--' | '~~' | null = null;
   #ranges: number[] = [];
-  #sets: CharSet[] = [];
+  /** Each but once: what is named a thousand times is added up once. */
+  #sets = new Set<CharSet>();
 
-  constructor(flags: Flags) {
+  constructor(scanner: Scanner, flags: Flags) {
+    this.#scanner = scanner;
     this.#flags = flags;
   }
 
   get isEmpty(): boolean {
-    return this.#ranges.length === 0 && this.#sets.length === 0;
+    return this.#ranges.length === 0 && this.#sets.size === 0;
   }
 
   addRange(low: number, high: number): void {
@@ -58,7 +61,9 @@ class Parts {
   }
 
   addSet(set: CharSet): void {
-    this.#sets.push(set);
+    if (this.#sets.has(set)) return;
+    this.#sets.add(set);
+    this.#scanner.spend(set);
   }
 
   /** Operations have one rank, from left to right; what stands side by side binds tighter. */
@@ -66,7 +71,7 @@ class Parts {
     this.#left = this.set;
     this.#operation = operation;
     this.#ranges = [];
-    this.#sets = [];
+    this.#sets = new Set();
   }
 
   get set(): CharSet {

@@ -66,10 +66,10 @@ export function parseEscape(scanner: Scanner, flags: Flags, isInClass: boolean):
 }
 
 function perl(scanner: Scanner, flags: Flags, name: 'd' | 's' | 'w', isNegated: boolean): Atom {
-  const set = perlClass(name, flags.isUnicode);
-  if (!isNegated) return { type: 'set', set };
-  if (isAsciiOnly(flags)) scanner.refuse(`\\${name.toUpperCase()} without flag u takes bytes`);
-  return { type: 'set', set: set.not() };
+  if (isNegated && isAsciiOnly(flags)) {
+    scanner.refuse(`\\${name.toUpperCase()} without flag u takes bytes`);
+  }
+  return { type: 'set', set: perlClass(name, flags.isUnicode, isNegated) };
 }
 
 /** Letters of Rust's own, and anything that is no letter. */

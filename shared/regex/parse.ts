@@ -80,7 +80,7 @@ class Parser {
       case '(':
         return this.#group();
       case '[':
-        return { type: 'set', set: parseClass(scanner, this.#flags) };
+        return this.#set(parseClass(scanner, this.#flags));
       case '*':
       case '+':
       case '?':
@@ -115,13 +115,19 @@ class Parser {
   #char(code: number): RegexNode {
     const { ignoresCase, isUnicode } = this.#flags;
     const set = CharSet.char(code);
-    return { type: 'set', set: ignoresCase ? folded(set, isUnicode) : set };
+    return this.#set(ignoresCase ? folded(set, isUnicode) : set);
+  }
+
+  #set(set: CharSet): RegexNode {
+    this.#scanner.spend(set);
+    return { type: 'set', set };
   }
 
   #escape(sequence: RegexNode[]): RegexNode | null {
     if (this.#flags.dialect === 'pcre' && this.#scanner.take('\\Q')) return this.#quoted(sequence);
     const atom = parseEscape(this.#scanner, this.#flags, false);
-    return atom.type === 'char' ? this.#char(atom.code) : atom;
+    if (atom.type === 'char') return this.#char(atom.code);
+    return atom.type === 'set' ? this.#set(atom.set) : atom;
   }
 
   /** `\Q…\E`: letters, of which a repetition takes the last. */
@@ -138,8 +144,7 @@ class Parser {
     if (isAsciiOnly(this.#flags)) this.#scanner.refuse('. without flag u takes bytes');
     this.#scanner.next();
     const { dotTakesAll, isCrlf } = this.#flags;
-    if (dotTakesAll) return { type: 'set', set: ANY };
-    return { type: 'set', set: (isCrlf ? CRLF : LF).not() };
+    return this.#set(dotTakesAll ? ANY : (isCrlf ? CRLF : LF).not());
   }
 
   #lineLook(end: 'start' | 'end'): Look {

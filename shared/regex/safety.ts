@@ -27,8 +27,8 @@ export const STEPS_MAX = 128;
 const POSITIONS_MAX = 256;
 /** Ways from one position to the next, all together. */
 const EDGES_MAX = 4096;
-/** Multisets looked at. */
-const STATES_MAX = 1024;
+/** Multisets looked at, once for each kind of character. */
+const MOVES_MAX = 8192;
 /** Ways of taking nothing between two characters. */
 const NULL_WAYS_MAX = 16;
 /** Kinds of characters that a pattern tells apart. */
@@ -128,19 +128,20 @@ class Automaton {
     const dead = new Set(isSearch ? this.#whole.freeLast : []);
     const seen = new Set<string>();
     const queue: (readonly (readonly [number, number])[])[] = [[]];
+    let moves = 0;
     // The beginning stands before all positions; it is in the first multiset, and, in a search, in all.
     for (let isFirst = true; queue.length > 0; isFirst = false) {
       const standing = queue.pop() ?? [];
       const begins = isFirst || isSearch;
       let steps = begins ? this.#whole.first.length : 0;
       for (const [position, count] of standing) steps += count * this.#triedAt(position);
-      if (steps > STEPS_MAX) return false;
+      moves += kinds.length;
+      if (steps > STEPS_MAX || moves > MOVES_MAX) return false;
       for (const kind of kinds) {
         const next = this.#step(standing, begins, kind, dead);
         if (next === null) return false;
         const key = next.map(([position, count]) => `${position}:${count}`).join();
         if (seen.has(key)) continue;
-        if (seen.size >= STATES_MAX) return false;
         seen.add(key);
         queue.push(next);
       }

@@ -1,5 +1,9 @@
 /** A pattern and a place in it. */
+import type { CharSet } from './char-set.ts';
 import { RegexRefusal } from './refusal.ts';
+
+/** Ranges of all classes together; `\w` has some 800. */
+export const RANGES_MAX = 40_000;
 
 const SPACE = /^\p{White_Space}$/u;
 
@@ -8,6 +12,7 @@ export class Scanner {
   at = 0;
   /** Flag `x`: white space and comments say nothing. */
   isExtended = false;
+  #ranges = 0;
 
   constructor(source: string) {
     this.source = source;
@@ -83,6 +88,14 @@ export class Scanner {
     const found = pattern.exec(this.source);
     if (found !== null) this.at += found[0].length;
     return found;
+  }
+
+  /** Counts what has been read: short patterns must not stand for large sets without end. */
+  spend(set: CharSet): void {
+    this.#ranges += set.ranges.length >> 1;
+    if (this.#ranges > RANGES_MAX) {
+      this.refuse(`classes have more than ${RANGES_MAX} ranges together`);
+    }
   }
 
   refuse(reason: string): never {

@@ -34,12 +34,13 @@ export type PerlClass = 'd' | 's' | 'w';
 
 const perl = new Map<string, CharSet>();
 
-/** `\d`, `\s`, `\w`. */
-export function perlClass(name: PerlClass, isUnicode: boolean): CharSet {
-  const key = `${name}${isUnicode ? '' : '-'}`;
+/** `\d`, `\s`, `\w`; negated `\D`, `\S`, `\W`. */
+export function perlClass(name: PerlClass, isUnicode: boolean, isNegated = false): CharSet {
+  const key = `${isNegated ? '^' : ''}${name}${isUnicode ? '' : '-'}`;
   let set = perl.get(key);
   if (set === undefined) {
-    set = isUnicode ? unicodePerl(name) : asciiPerl(name);
+    if (isNegated) set = perlClass(name, isUnicode).not();
+    else set = isUnicode ? unicodePerl(name) : asciiPerl(name);
     perl.set(key, set);
   }
   return set;
