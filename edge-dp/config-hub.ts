@@ -13,6 +13,7 @@ import { parseBindings, type Bindings, type Env } from './bindings.ts';
 import { parseBootKey, writeBootRecord, type BootRecord } from './boot-record.ts';
 import { edgeCrypto } from './crypto.ts';
 import { NODES_COUNT_MAX, type Held, type Hub, type HubAnswer } from './hub-api.ts';
+import { HubHealth } from './hub-health.ts';
 import { HubSession } from './hub-session.ts';
 import { HubStore, type TreeNode } from './hub-store.ts';
 import { KvConfig } from './kv-config.ts';
@@ -30,6 +31,7 @@ export class ConfigHub extends DurableObject<Env> implements Hub {
   readonly #store: HubStore;
   readonly #kv: KvConfig;
   readonly #publisher: KvPublisher;
+  readonly #health: HubHealth;
   readonly #session: HubSession;
   #bootMark = '';
   #boot: BootRecord | null = null;
@@ -44,8 +46,10 @@ export class ConfigHub extends DurableObject<Env> implements Hub {
     this.#store = new HubStore(ctx.storage);
     this.#kv = new KvConfig(kv, settings.HEADGATE_DEPLOYMENT);
     this.#publisher = new KvPublisher(this.#store, this.#kv, edgeClock, this.#logger);
+    this.#health = new HubHealth(this.#store, edgeClock);
     this.#session = new HubSession({
       settings,
+      health: this.#health,
       store: this.#store,
       logger: this.#logger,
       onIdentity: (identity) => this.#setBoot(identity),
@@ -72,10 +76,12 @@ export class ConfigHub extends DurableObject<Env> implements Hub {
     await this.ensure();
     const head = this.#session.head();
     const isHeld = head === null || head.hash === held.hash;
+    this.#health.take(held.outcomes ?? []);
     return {
       head: isHeld ? null : head.signed,
       boot: this.#bootMark === held.bootMark ? null : this.#boot,
       bootMark: this.#bootMark,
+      health: this.#health.news(held.healthMark ?? ''),
     };
   }
 
@@ -86,7 +92,7 @@ export class ConfigHub extends DurableObject<Env> implements Hub {
   async status(): Promise<string> {
     const isWritten = this.#store.getMeta('kv_head') === (this.#store.head()?.signature ?? null);
     const kv = { current: this.#isKvChecked && isWritten };
-    return JSON.stringify({ ...this.#session.status(), kv });
+    return JSON.stringify({ ...this.#session.status(), kv, health: this.#health.status() });
   }
 
   #setBoot({ cluster, groupId, rootKey, groupSecrets }: BootRecord): void {

@@ -31,7 +31,12 @@ describe('the hub', () => {
   };
 
   it('has nothing to say before it has joined', async () => {
-    expect(await hub.head(NOTHING_HELD)).toEqual({ head: null, boot: null, bootMark: '' });
+    expect(await hub.head(NOTHING_HELD)).toEqual({
+      head: null,
+      boot: null,
+      bootMark: '',
+      health: null,
+    });
   });
 
   it('comes back with what it kept when it was evicted', async () => {
@@ -51,7 +56,7 @@ describe('the hub', () => {
 
     const answer = await hub.head({ hash: status.configuration_hash, bootMark });
 
-    expect(answer).toEqual({ head: null, boot: null, bootMark });
+    expect(answer).toEqual({ head: null, boot: null, bootMark, health: null });
   });
 
   it('gives its own keys to nobody', async () => {

@@ -16,6 +16,7 @@ import type { BootRecord } from './boot-record.ts';
 import { readBootRecord } from './boot-record.ts';
 import type { Hub, HubAnswer } from './hub-api.ts';
 import type { KvConfig } from './kv-config.ts';
+import type { SharedHealth } from './shared-health.ts';
 import { fetchState, isNewer, isSamePin } from './state-loader.ts';
 
 /** The hub is asked no more often than this by one isolate. */
@@ -44,6 +45,7 @@ export interface SourceOptions {
    */
   readonly use: (replica: Replica, boot: BootRecord) => boolean;
   readonly background: (work: Promise<unknown>) => void;
+  readonly health: SharedHealth;
 }
 
 export class ConfigSource {
@@ -92,6 +94,12 @@ export class ConfigSource {
     return null;
   }
 
+  /** Asks now, because there is something to tell that cannot wait. */
+  hurry(): void {
+    if (this.#state === null || this.#refreshing) return;
+    this.#options.background(this.#refresh());
+  }
+
   /**
    * A first configuration. KV is read beside the question to the hub, and used when the hub has not
    * answered by the time that a stale isolate would wait.
@@ -110,9 +118,10 @@ export class ConfigSource {
     this.#askedAt = askedAt;
     this.#refreshing = true;
     try {
-      const held = { hash: this.#state?.replica.hash ?? '', bootMark: this.#bootMark };
-      const answer = await this.#options.hub().head(held);
+      const answer = await this.#ask();
       await this.#take(answer);
+      // Only now there are targets that it can be said of.
+      this.#options.health.learn(answer.health ?? null);
       this.#confirmedAt = Math.max(this.#confirmedAt, askedAt);
     } catch (error) {
       this.#failedAt = clock.now();
@@ -120,6 +129,19 @@ export class ConfigSource {
       if (this.#state !== null) await this.#loadFromKv();
     } finally {
       this.#refreshing = false;
+    }
+  }
+
+  async #ask(): Promise<HubAnswer> {
+    const { hub, health } = this.#options;
+    const outcomes = health.takeOutcomes();
+    const hash = this.#state?.replica.hash ?? '';
+    try {
+      const held = { hash, bootMark: this.#bootMark, healthMark: health.mark, outcomes };
+      return await hub().head(held);
+    } catch (error) {
+      health.giveBack(outcomes);
+      throw error;
     }
   }
 

@@ -2,6 +2,7 @@ import { env } from 'cloudflare:workers';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { hex } from '#shared/base/bytes.ts';
 import { makeRecord } from '#shared/config/record.ts';
+import { HealthRegistry } from '#shared/health/registry.ts';
 import type { Logger } from '#shared/platform/platform.ts';
 import { writeBootRecord } from './boot-record.ts';
 import { ASK_INTERVAL_MS, ConfigSource, STALE_WAIT_MS } from './config-source.ts';
@@ -10,6 +11,7 @@ import type { Held, Hub, HubAnswer } from './hub-api.ts';
 import type { TreeNode } from './hub-store.ts';
 import { KvConfig } from './kv-config.ts';
 import { edgeClock, edgeRandom } from './platform.ts';
+import { SharedHealth } from './shared-health.ts';
 import { type SignedConfig, TestCluster, WORKSPACE } from './signed-config.suite.ts';
 
 const MAX_AGE_MS = 60_000;
@@ -91,6 +93,7 @@ describe('an isolate', () => {
         return true;
       },
       background: (work) => background.push(work),
+      health: new SharedHealth(new HealthRegistry(), () => {}),
     });
   const publish = async (config: SignedConfig) => {
     await kv.writeNodes(config.nodes);

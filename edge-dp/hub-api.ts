@@ -1,4 +1,5 @@
 /** What isolates and their hub say to each other, by RPC. */
+import type { CounterName } from '#shared/health/health.ts';
 import type { SignedManifest } from '#shared/wire/frames.ts';
 import type { BootRecord } from './boot-record.ts';
 import type { TreeNode } from './hub-store.ts';
@@ -9,6 +10,36 @@ export interface Held {
   readonly hash: string;
   /** Mark of the boot record it knows; empty for none. */
   readonly bootMark: string;
+  /** Mark of what it knows of the targets' health. Not there: an isolate of an older release. */
+  readonly healthMark?: string;
+  /** What requests came to since it last asked. */
+  readonly outcomes?: readonly OutcomeReport[];
+}
+
+/** What requests to one target came to, as far as it counts, in the order in which it happened. */
+export interface OutcomeReport {
+  /** Workspace id. */
+  readonly ws: string;
+  /** Name of the Upstream. */
+  readonly upstream: string;
+  /** `host:port`. */
+  readonly target: string;
+  readonly runs: readonly (readonly [counter: CounterName, times: number])[];
+}
+
+/** A target that all isolates think alike of. */
+export interface KnownTarget {
+  readonly ws: string;
+  readonly upstream: string;
+  readonly target: string;
+  /** `trial`: gets requests again, until the next failure. */
+  readonly word: 'unhealthy' | 'trial';
+}
+
+/** All targets of which there is something to say: the others are healthy. */
+export interface HealthNews {
+  readonly mark: string;
+  readonly targets: readonly KnownTarget[];
 }
 
 export interface HubAnswer {
@@ -17,6 +48,8 @@ export interface HubAnswer {
   /** Null when the mark is the one held, or when the hub has not joined yet. */
   readonly boot: BootRecord | null;
   readonly bootMark: string;
+  /** Null when the mark is the one held. A hub of an older release does not say it at all. */
+  readonly health?: HealthNews | null;
 }
 
 /** The hub as isolates use it. Any call may fail: the hub is then asked again later. */
@@ -32,3 +65,7 @@ export interface Hub {
 
 /** Ids asked for in one call of `nodes`. */
 export const NODES_COUNT_MAX = 256;
+/** Targets that one question reports on; of further ones, nothing is said. */
+export const OUTCOMES_MAX = 256;
+/** Runs of equal outcomes kept of one target; of more, the earliest are dropped. */
+export const RUNS_MAX = 16;

@@ -21,6 +21,7 @@ import type { SignedManifest } from '#shared/wire/frames.ts';
 import type { EdgeSettings } from '#shared/settings/edge.ts';
 import { FetchConnector, fetchJson } from './connector.ts';
 import { edgeCrypto } from './crypto.ts';
+import type { HubHealth } from './hub-health.ts';
 import type { HubStore } from './hub-store.ts';
 import { edgeClock, edgeRandom } from './platform.ts';
 
@@ -28,6 +29,7 @@ export interface HubSessionOptions {
   readonly settings: EdgeSettings;
   readonly store: HubStore;
   readonly logger: Logger;
+  readonly health: HubHealth;
   /** Who the node is, or what secrets it has, is known or has changed. */
   readonly onIdentity: (identity: NodeIdentity) => void;
   /** There is a new head in the store. */
@@ -137,10 +139,14 @@ export class HubSession {
       crypto: edgeCrypto,
       pepper,
       routerFlavor: this.#options.settings.HEADGATE_ROUTER_FLAVOR,
+      health: this.#options.health.registry,
     } as const;
     const replica = await this.#opener.open(state, groupSecrets);
     const built = buildTables(replica, deps, this.#tables);
-    if (built.ok) this.#tables = built.tables;
+    if (built.ok) {
+      this.#tables = built.tables;
+      this.#options.health.adopt(built.tables);
+    }
     return built;
   }
 }

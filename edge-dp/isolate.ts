@@ -15,12 +15,14 @@ import { KvConfig } from './kv-config.ts';
 import { createPlatform, edgeLogger } from './platform.ts';
 import { fromRequest } from './request.ts';
 import { toResponse } from './response.ts';
+import { SharedHealth } from './shared-health.ts';
 import { createStatus } from './status.ts';
 
 export class Isolate {
   readonly #bindings: Bindings;
   readonly #platform: Platform;
   readonly #gateway: Gateway;
+  readonly #health: SharedHealth;
   readonly #source: ConfigSource;
   readonly #status: (request: Request) => Promise<Response> | null;
 
@@ -36,6 +38,7 @@ export class Isolate {
           ? null
           : (entry) => console.log(JSON.stringify(entry)),
     });
+    this.#health = new SharedHealth(this.#gateway.health, () => this.#source.hurry());
     this.#source = this.#createSource();
     this.#status = createStatus({
       prefix: settings.HEADGATE_STATUS_PREFIX,
@@ -72,6 +75,7 @@ export class Isolate {
       crypto,
       logger,
       background,
+      health: this.#health,
       use: (replica, boot) => this.#use(replica, boot),
     });
   }
@@ -84,6 +88,7 @@ export class Isolate {
       crypto,
       pepper: pepperFor(boot.groupSecrets, replica.secretGeneration, crypto),
       routerFlavor: this.#bindings.settings.HEADGATE_ROUTER_FLAVOR,
+      health: this.#gateway.health,
     } as const;
     const built = buildTables(replica, deps, this.#gateway.tables);
     const { epoch, revision } = replica;
@@ -118,7 +123,10 @@ export class Isolate {
       configuration_hash: tables?.hash ?? null,
       configuration: tables === null ? null : { epoch: tables.epoch, revision: tables.revision },
       quarantined: tables?.quarantined.map(({ kind, id, reason }) => ({ kind, id, reason })) ?? [],
-      isolate: { confirmed_age_ms: this.#source.confirmedAgeMs() },
+      isolate: {
+        confirmed_age_ms: this.#source.confirmedAgeMs(),
+        targets_known_bad: this.#health.knownCount,
+      },
       deployment: this.#bindings.settings.HEADGATE_DEPLOYMENT,
       hub,
     };

@@ -2,7 +2,7 @@
 import { TestConfig } from '../../test/support/builders.ts';
 import { must } from '../base/assert.ts';
 import type { Upstream } from '../entities/upstream.ts';
-import { UpstreamState } from './upstream-state.ts';
+import { NOBODY, UpstreamState } from './upstream-state.ts';
 import type { Choice } from './algorithm.ts';
 import { Balancer } from './balancer.ts';
 import type { Peer } from './peer.ts';
@@ -18,7 +18,7 @@ export function upstreamOf(input: Parameters<TestConfig['add']>[1] = {}): Upstre
 
 /** One Upstream through its versions. Targets are 10.0.0.N:80 by their N, or names. */
 export class TestPool {
-  readonly state = new UpstreamState('ws', 'pool.test', () => {});
+  readonly state = new UpstreamState('ws', 'pool.test', NOBODY);
   readonly upstream: Upstream;
   nowMs = 0;
   balancer: Balancer;

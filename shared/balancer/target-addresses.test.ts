@@ -5,12 +5,12 @@ import { Balancer } from './balancer.ts';
 import type { Peer } from './peer.ts';
 import { ScriptedResolver } from './scripted-resolver.suite.ts';
 import { REQUERY_MS, STALE_MS } from './target-addresses.ts';
-import { UpstreamState } from './upstream-state.ts';
+import { NOBODY, UpstreamState } from './upstream-state.ts';
 
 class NamedPool {
   readonly clock = new FakeClock();
   readonly resolver = new ScriptedResolver();
-  readonly state = new UpstreamState('ws', 'pool.test', () => {});
+  readonly state = new UpstreamState('ws', 'pool.test', NOBODY);
   readonly balancer: Balancer;
 
   constructor(hosts: readonly string[], input: Parameters<typeof upstreamOf>[0] = {}) {

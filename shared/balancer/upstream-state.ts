@@ -6,6 +6,7 @@
  */
 import { assert } from '../base/assert.ts';
 import { type CheckOutcome, counterOf } from '../health/checks.ts';
+import type { CounterName } from '../health/health.ts';
 import type { Balancer } from './balancer.ts';
 import { Peer, peerKey, type PeerPlace } from './peer.ts';
 import type { Target } from './target.ts';
@@ -18,12 +19,16 @@ export const GONE_PEERS_MAX = 1024;
 
 export type CheckSource = 'active' | 'passive';
 
-/** Hears of every peer whose availability has changed. */
-export type OnHealthChange = (
-  state: UpstreamState,
-  peer: Peer,
-  cause: CheckSource | 'manual',
-) => void;
+/** Why a peer's availability has changed; `shared`: others have found out. */
+export type HealthCause = CheckSource | 'manual' | 'shared';
+
+/** Who listens to a state. */
+export interface StateListener {
+  /** A peer has become available, or is no longer. */
+  changed(state: UpstreamState, peer: Peer, cause: HealthCause): void;
+  /** A passive outcome that counts, before it is counted. */
+  counted(state: UpstreamState, peer: Peer, counter: CounterName): void;
+}
 
 export class UpstreamState implements PeerKeeper {
   /** Workspace id. */
@@ -33,16 +38,16 @@ export class UpstreamState implements PeerKeeper {
   epoch = 0;
   /** Requests under way, all peers together. */
   active = 0;
-  readonly #onChange: OnHealthChange;
+  readonly #listener: StateListener;
   readonly #peers = new Map<string, Peer>();
   readonly #targets = new Map<string, TargetAddresses>();
   #current: Balancer | null = null;
   #goneAt: number | null = null;
 
-  constructor(ws: string, name: string, onChange: OnHealthChange) {
+  constructor(ws: string, name: string, listener: StateListener) {
     this.ws = ws;
     this.name = name;
-    this.#onChange = onChange;
+    this.#listener = listener;
   }
 
   /** Of the configuration that is served; null: none has it. */
@@ -100,10 +105,26 @@ export class UpstreamState implements PeerKeeper {
     if (checks === undefined || !checks.isOn) return;
     const rules = checks[source];
     const counter = counterOf(outcome, rules);
-    if (counter === null) return;
-    if (!peer.health.count(counter, rules.limits[counter])) return;
-    this.epoch += 1;
-    this.#onChange(this, peer, source);
+    if (counter === null || rules.limits[counter] === 0) return;
+    if (source === 'passive') this.#listener.counted(this, peer, counter);
+    this.count(peer, counter, source);
+  }
+
+  /** Counts an outcome of which it is known already what it counts as. */
+  count(peer: Peer, counter: CounterName, source: CheckSource): void {
+    const checks = this.#current?.checks;
+    if (checks === undefined || !checks.isOn) return;
+    if (peer.health.count(counter, checks[source].limits[counter])) this.#changed(peer, source);
+  }
+
+  /** Takes over what others have found out. `trial`: available, until the next failure. */
+  learn(peer: Peer, word: 'healthy' | 'trial' | 'unhealthy'): void {
+    const checks = this.#current?.checks;
+    if (checks === undefined || !checks.isOn) return;
+    const { health } = peer;
+    const hasChanged =
+      word === 'trial' ? health.tryAgain(checks.passive.limits) : health.set(word === 'healthy');
+    if (hasChanged) this.#changed(peer, 'shared');
   }
 
   /**
@@ -119,9 +140,7 @@ export class UpstreamState implements PeerKeeper {
     for (const { peer } of this.#targets.get(target)?.known ?? []) {
       if (address !== null && address !== peer.ip && address !== peer.shown) continue;
       isFound = true;
-      if (!peer.health.set(isHealthy)) continue;
-      this.epoch += 1;
-      this.#onChange(this, peer, 'manual');
+      if (peer.health.set(isHealthy)) this.#changed(peer, 'manual');
     }
     return isFound;
   }
@@ -163,4 +182,12 @@ export class UpstreamState implements PeerKeeper {
       count -= 1;
     }
   }
+
+  #changed(peer: Peer, cause: HealthCause): void {
+    this.epoch += 1;
+    this.#listener.changed(this, peer, cause);
+  }
 }
+
+/** For what nobody listens to. */
+export const NOBODY: StateListener = { changed: () => {}, counted: () => {} };

@@ -61,6 +61,16 @@ export class Health {
     return wasHealthy !== isHealthy;
   }
 
+  /** Takes requests again, and one more failure of any kind that is counted is enough. */
+  tryAgain(limits: Readonly<Record<CounterName, number>>): boolean {
+    const hasChanged = this.set(true);
+    this.#level = 'mostly_healthy';
+    this.#httpFailure = Math.max(limits.http_failure - 1, 0);
+    this.#tcpFailure = Math.max(limits.tcp_failure - 1, 0);
+    this.#timeout = Math.max(limits.timeout - 1, 0);
+    return hasChanged;
+  }
+
   /** For tests and for the status: as counted so far. */
   counts(): Readonly<Record<CounterName, number>> {
     return {

@@ -9,7 +9,13 @@
 import { Balancer, NOTHING_CHECKED } from '../balancer/balancer.ts';
 import type { Peer } from '../balancer/peer.ts';
 import { targetKey } from '../balancer/target.ts';
-import { type CheckSource, REMEMBERED_MS, UpstreamState } from '../balancer/upstream-state.ts';
+import {
+  type HealthCause,
+  NOBODY,
+  REMEMBERED_MS,
+  type StateListener,
+  UpstreamState,
+} from '../balancer/upstream-state.ts';
 
 /** Upstreams that have gone and are remembered at a time; those gone first are forgotten first. */
 export const GONE_UPSTREAMS_MAX = 10_000;
@@ -27,7 +33,7 @@ export interface HealthChange {
   readonly upstream: string;
   readonly peer: Peer;
   readonly isHealthy: boolean;
-  readonly cause: CheckSource | 'manual';
+  readonly cause: HealthCause;
 }
 
 export interface AddressHealth {
@@ -83,6 +89,12 @@ export class HealthRegistry {
   /** Of hosts that are no Upstream, by `host:port`. */
   readonly #byHost = new Map<string, Balancer>();
   readonly #byService = new WeakMap<object, Balancer>();
+  readonly #listener: StateListener = {
+    changed: (state, peer, cause) => this.#tell(state, peer, cause),
+    counted: (state, peer, counter) => this.onCounted?.(state, peer, counter),
+  };
+  /** Hears of every passive outcome that counts, before it is counted; null: nobody does. */
+  onCounted: StateListener['counted'] | null = null;
   /** Those that no configuration that is served has. */
   readonly #gone = new Set<UpstreamState>();
   #adopted: ReadonlyUpstreams | null = null;
@@ -92,7 +104,7 @@ export class HealthRegistry {
     const key = keyOf(ws, name);
     let state = this.#states.get(key);
     if (state === undefined) {
-      state = new UpstreamState(ws, name, (of, peer, cause) => this.#tell(of, peer, cause));
+      state = new UpstreamState(ws, name, this.#listener);
       this.#states.set(key, state);
       this.#gone.add(state);
     }
@@ -158,7 +170,7 @@ export class HealthRegistry {
     const key = targetKey(host, port);
     let balancer = this.#byHost.get(key);
     if (balancer === undefined) {
-      const state = new UpstreamState('', key, () => {});
+      const state = new UpstreamState('', key, NOBODY);
       balancer = new Balancer(state, NOTHING_CHECKED, [{ key, host, port, weight: 1 }], null);
       state.adopt(balancer, 0);
       if (this.#byHost.size >= HOSTS_MAX) this.#dropHost();
@@ -175,7 +187,7 @@ export class HealthRegistry {
     }
   }
 
-  #tell(state: UpstreamState, peer: Peer, cause: CheckSource | 'manual'): void {
+  #tell(state: UpstreamState, peer: Peer, cause: HealthCause): void {
     const { ws, name: upstream } = state;
     const change = { ws, upstream, peer, isHealthy: peer.health.isHealthy, cause };
     for (const listener of this.#listeners) listener(change);
