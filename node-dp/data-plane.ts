@@ -56,6 +56,7 @@ class DataPlane implements Running {
   readonly #logger: Logger;
   readonly #platform: NodePlatform;
   readonly #accessLog: AccessLog | null;
+  readonly #proxySettings: ProxySettings;
   readonly #gateway: Gateway;
   readonly #serving: Serving;
   readonly #requestsByClass = [0, 0, 0, 0, 0, 0];
@@ -74,9 +75,10 @@ class DataPlane implements Running {
     const writesAccessLog = settings.HEADGATE_PROXY_ACCESS_LOG === 'stdout';
     this.#accessLog = writesAccessLog ? new AccessLog(process.stdout, logger) : null;
     const accessLog = this.#accessLog;
+    this.#proxySettings = readProxySettings(settings);
     this.#gateway = new Gateway({
       platform: this.#platform,
-      settings: readProxySettings(settings),
+      settings: this.#proxySettings,
       accessLog: accessLog === null ? null : (entry) => accessLog.write(entry),
     });
     const flavor = settings.HEADGATE_ROUTER_FLAVOR;
@@ -179,6 +181,7 @@ class DataPlane implements Running {
       tls,
       connectionsMax: this.#settings.HEADGATE_MAX_CONNECTIONS,
       random: this.#platform.random,
+      believesPeer: (address) => this.#proxySettings.trustedIps.believesConnectionOf(address),
       handle: (request) => this.#gateway.handle(request),
       onResponse: (status) => this.#count(status),
     });

@@ -20,6 +20,8 @@ export interface EngineOptions {
   readonly random: Random;
   readonly bodyIdleMs: number;
   readonly sendIdleMs: number;
+  /** Requests that one listener carries out at a time, where a connection can have many. */
+  readonly inFlightMax: number;
   readonly flight: Flight;
   handle(request: GatewayRequest): MaybePromise<GatewayResponse>;
   /** Hears of every answer, refusals included. */

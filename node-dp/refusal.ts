@@ -7,7 +7,8 @@ import { CONTENT_TYPES, errorFormat, errorText } from '#shared/http/error-respon
 
 /** Why a request is not let in. */
 export interface Refusal {
-  readonly status: 400 | 405 | 408 | 414 | 417 | 500 | 501 | 505;
+  /** 494 is nginx' own, and sent as 400. */
+  readonly status: 400 | 405 | 408 | 414 | 417 | 494 | 500 | 501 | 505;
   readonly reason: string;
 }
 
@@ -40,6 +41,11 @@ export function requestIdOf(random: Random): string {
   return random.uuid().replaceAll('-', '');
 }
 
+/** 494 is not for clients. */
+export function sentStatus(status: number): number {
+  return status === 494 ? 400 : status;
+}
+
 /** Straight to the socket, for want of a response object. */
 export function writeRawRefusal(socket: Duplex, status: number, requestId: string): void {
   // A reset client has nothing to read with.
@@ -48,7 +54,7 @@ export function writeRawRefusal(socket: Duplex, status: number, requestId: strin
     return;
   }
   const { type, text } = refusalText(status, null, requestId);
-  const sent = status === 494 ? 400 : status;
+  const sent = sentStatus(status);
   socket.end(
     [
       `HTTP/1.1 ${sent} ${STATUS_CODES[sent] ?? ''}`,

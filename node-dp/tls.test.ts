@@ -11,6 +11,7 @@ import { nodeRandom } from '#shared/platform/node/random.ts';
 import { UpstreamError, type UpstreamRequest } from '#shared/platform/platform.ts';
 import { readAll } from '../test/conformance/transport.suite.ts';
 import { hasOpenssl } from '../test/support/openssl.ts';
+import { openH2, sendH2 } from './h2/client.suite.ts';
 import { Listener, type TlsFiles } from './listener.ts';
 import { NodeTransport } from './transport.ts';
 
@@ -97,6 +98,18 @@ describe.skipIf(!hasOpenssl())('over TLS', () => {
     expect(error).toBeInstanceOf(UpstreamError);
     expect(error).toMatchObject({ failure: 'connect', maybeProcessed: false });
     expect(seen).toHaveLength(before);
+  });
+
+  it('a listener speaks HTTP/2 with who offers it', async () => {
+    const session = await openH2(`https://127.0.0.1:${port}`);
+
+    const answer = await sendH2(session, { ':authority': 'a.example' });
+
+    expect(answer).toMatchObject({ status: 200, text: 'hello' });
+    expect(session.alpnProtocol).toBe('h2');
+    expect(seen.at(-1)).toMatchObject({ httpVersion: '2', scheme: 'https' });
+    expect(seen.at(-1)?.tls?.version).toBe('TLSv1.3');
+    session.destroy();
   });
 
   it('a listener refuses TLS 1.1', async () => {

@@ -8,7 +8,7 @@ import type { Socket } from 'node:net';
 import { assert } from '#shared/base/assert.ts';
 import type { ConnectionFacts } from '../connection-facts.ts';
 import type { NodeRequest } from '../request.ts';
-import type { ResponseWriter } from './response.ts';
+import type { ResponseWriter } from '../response-writer.ts';
 
 /** Requests that may wait behind the one that is being answered. */
 export const PIPELINED_MAX = 128;

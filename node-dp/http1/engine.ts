@@ -17,6 +17,8 @@ import {
 } from '../engine.ts';
 import { type Refusal, refusalText, requestIdOf, writeRawRefusal } from '../refusal.ts';
 import { HEADER_COUNT_MAX, NodeRequest, type RequestHead } from '../request.ts';
+import { BUFFERED_BODY_BYTES_MAX, readWhole, RequestBody } from '../request-body.ts';
+import { discard, Http1BodySource } from './body-source.ts';
 import {
   beginConnection,
   type ClientConnection,
@@ -25,8 +27,7 @@ import {
   Turn,
 } from './client-connection.ts';
 import { announcesBody, originTarget, refusalOf, requestHead } from './head.ts';
-import { BUFFERED_BODY_BYTES_MAX, discard, readWhole, RequestBody } from './request-body.ts';
-import { ResponseWriter } from './response.ts';
+import { Http1ResponseWriter } from './response.ts';
 import { asksForTunnel, Upgrade } from './upgrade.ts';
 
 export class Http1Engine implements Engine {
@@ -137,6 +138,7 @@ export class Http1Engine implements Engine {
     const { message, response } = turn;
     const { headers } = head;
     const { facts } = connectionOf(message.socket);
+    const source = new Http1BodySource(message, response);
     const declared = headers.get('content-length');
     const length = declared === null ? null : Number(declared);
     const expectsContinue = headers.has('expect');
@@ -144,13 +146,13 @@ export class Http1Engine implements Engine {
     const start = (body: Body): void => this.#handle(turn, new NodeRequest(facts, head, body));
     const onIdle = (): void => this.#refuse(turn, { status: 408, reason: 'body idle' });
     if (length !== null && length <= BUFFERED_BODY_BYTES_MAX && !expectsContinue) {
-      readWhole(message, { length, idleMs }, (body, isIdle) => {
+      readWhole(source, { length, idleMs }, (body, isIdle) => {
         if (body !== null) start(body);
         else if (isIdle) onIdle();
       });
       return;
     }
-    start(new RequestBody({ message, response, length, expectsContinue, idleMs, onIdle }));
+    start(new RequestBody({ source, length, expectsContinue, idleMs, onIdle }));
   }
 
   #handle(turn: Turn, request: NodeRequest): void {
@@ -166,7 +168,7 @@ export class Http1Engine implements Engine {
     const { message, response } = turn;
     const { body } = request;
     const owesContinue = body instanceof RequestBody && !body.isFlowing;
-    const writer = new ResponseWriter(response, answer, {
+    const writer = new Http1ResponseWriter(response, answer, {
       method: request.method,
       httpVersion: request.httpVersion,
       // A client that was never told to continue may or may not send its body.

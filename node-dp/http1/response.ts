@@ -1,10 +1,10 @@
-/** Writes a gateway's response to a `node:http` response: framing, filters, backpressure, the end. */
+/** Writes a gateway's response to a `node:http` response. */
 import type { ServerResponse } from 'node:http';
-import type { Body, BodySink, BodyStream } from '#shared/http/body.ts';
 import type { HeaderList } from '#shared/http/headers.ts';
 import type { GatewayRequest, GatewayResponse } from '#shared/http/message.ts';
-import { runFilters } from '#shared/proxy/body-filter.ts';
+import { asksForTrailers } from '#shared/http/upstream-headers.ts';
 import { fieldValue } from '../field-value.ts';
+import { type Length, ResponseWriter } from '../response-writer.ts';
 
 /** What the writer must know of the request. */
 export interface WriteOptions {
@@ -15,110 +15,26 @@ export interface WriteOptions {
   readonly requestHeaders: HeaderList;
 }
 
-export class ResponseWriter implements BodySink {
+export class Http1ResponseWriter extends ResponseWriter {
   readonly #response: ServerResponse;
-  readonly #gateway: GatewayResponse;
   readonly #options: WriteOptions;
-  #stream: BodyStream | null = null;
-  #bytesSent = 0;
-  #isComplete = false;
-  #isClosed = false;
 
   constructor(response: ServerResponse, gateway: GatewayResponse, options: WriteOptions) {
+    super(gateway, options.method);
     this.#response = response;
-    this.#gateway = gateway;
     this.#options = options;
   }
 
-  start(): void {
-    const { status, body, filters } = this.#gateway;
-    const isBodiless = this.#options.method === 'HEAD' || status === 204 || status === 304;
-    if (isBodiless) {
-      if (isStream(body)) body.cancel();
-      this.#writeHead(this.#bodilessLength(body));
-      this.#isComplete = true;
-      this.#response.end();
-      return;
-    }
-    if (isStream(body)) {
-      this.#writeHead(filters.length === 0 ? body.length : null);
-      this.#stream = body;
-      this.#response.on('drain', () => body.resume());
-      body.pipe(this);
-      return;
-    }
-    const bytes = this.#filter(body ?? EMPTY, true);
-    if (this.#response.destroyed) return;
-    this.#writeHead(bytes?.length ?? 0);
-    this.#isComplete = true;
-    if (bytes === null || bytes.length === 0) {
-      this.#response.end();
-      return;
-    }
-    this.#bytesSent = bytes.length;
-    if (bytes.length <= ONE_WRITE_BYTES_MAX) this.#response.end(latin1(bytes), 'latin1');
-    else this.#response.end(bytes);
+  protected override get isGone(): boolean {
+    return this.#response.destroyed;
   }
 
-  write(chunk: Uint8Array): boolean {
-    const out = this.#filter(chunk, false);
-    return out === null || this.#send(out);
+  protected override get isFlushed(): boolean {
+    return this.#response.writableFinished;
   }
 
-  end(trailers: HeaderList | null): void {
-    const rest = this.#filter(EMPTY, true);
-    if (rest !== null) this.#send(rest);
-    if (this.#response.destroyed) return;
-    this.#isComplete = true;
-    if (trailers !== null && this.#takesTrailers()) this.#response.addTrailers(pairsOf(trailers));
-    this.#response.end();
-  }
-
-  /** Broken off upstream: the client must see that it is not whole, so never a clean end. */
-  abort(): void {
-    this.#response.destroy();
-  }
-
-  /** The exchange is over, one way or the other. */
-  closed(): void {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
-    const complete = this.#isComplete && this.#response.writableFinished;
-    if (!complete) this.#stream?.cancel();
-    this.#gateway.onFinish({ complete, bytesSent: this.#bytesSent });
-  }
-
-  #takesTrailers(): boolean {
-    const te = this.#options.requestHeaders.get('te') ?? '';
-    return this.#response.chunkedEncoding && /\btrailers\b/i.test(te);
-  }
-
-  #send(bytes: Uint8Array): boolean {
-    if (this.#response.destroyed) return false;
-    this.#bytesSent += bytes.length;
-    return this.#response.write(bytes);
-  }
-
-  #filter(chunk: Uint8Array, last: boolean): Uint8Array | null {
-    const { filters } = this.#gateway;
-    if (filters.length === 0) return chunk.length === 0 ? null : chunk;
-    try {
-      return runFilters(filters, chunk, last);
-    } catch {
-      // What the filter was to take out must not get through: the response ends here, visibly.
-      this.abort();
-      return null;
-    }
-  }
-
-  /** What `Content-Length` says where no body follows: `undefined` leaves the field as it stands. */
-  #bodilessLength(body: Body): number | null | undefined {
-    if (this.#gateway.status === 204 || this.#gateway.filters.length > 0) return null;
-    return body instanceof Uint8Array ? body.length : undefined;
-  }
-
-  #writeHead(length: number | null | undefined): void {
-    const { headers, status } = this.#gateway;
+  protected override writeHead(length: Length): void {
+    const { headers, status } = this.gateway;
     const flat: string[] = [];
     for (let i = 0; i < headers.size; i += 1) {
       const name = headers.lowerNameAt(i);
@@ -135,6 +51,33 @@ export class ResponseWriter implements BodySink {
     }
     this.#response.writeHead(status, flat);
   }
+
+  protected override onDrain(fn: () => void): void {
+    this.#response.on('drain', fn);
+  }
+
+  protected override send(bytes: Uint8Array): boolean {
+    return this.#response.write(bytes);
+  }
+
+  protected override sendLast(bytes: Uint8Array | null): void {
+    if (bytes === null) this.#response.end();
+    else if (bytes.length <= ONE_WRITE_BYTES_MAX) this.#response.end(latin1(bytes), 'latin1');
+    else this.#response.end(bytes);
+  }
+
+  protected override finish(trailers: HeaderList | null): void {
+    const response = this.#response;
+    const { requestHeaders } = this.#options;
+    if (trailers !== null && response.chunkedEncoding && asksForTrailers(requestHeaders)) {
+      response.addTrailers(pairsOf(trailers));
+    }
+    response.end();
+  }
+
+  protected override breakOff(): void {
+    this.#response.destroy();
+  }
 }
 
 /**
@@ -148,20 +91,16 @@ function latin1(bytes: Uint8Array): string {
   return Buffer.from(buffer, byteOffset, byteLength).toString('latin1');
 }
 
-const EMPTY = new Uint8Array(0);
-
 const CONNECTION_FIELDS: ReadonlySet<string> = new Set([
   'connection',
   'keep-alive',
   'transfer-encoding',
 ]);
 
-function isStream(body: Body): body is BodyStream {
-  return body !== null && !(body instanceof Uint8Array);
-}
-
 function pairsOf(trailers: HeaderList): [string, string][] {
   const pairs: [string, string][] = [];
-  for (let i = 0; i < trailers.size; i += 1) pairs.push([trailers.nameAt(i), trailers.valueAt(i)]);
+  for (let i = 0; i < trailers.size; i += 1) {
+    pairs.push([trailers.nameAt(i), fieldValue(trailers.valueAt(i))]);
+  }
   return pairs;
 }

@@ -16,7 +16,7 @@ import { NodeRequest } from '../request.ts';
 import { SocketTunnel } from '../tunnel.ts';
 import { connectionOf } from './client-connection.ts';
 import { originTarget, refusalOf, requestHead } from './head.ts';
-import { ResponseWriter } from './response.ts';
+import { Http1ResponseWriter } from './response.ts';
 
 /** What a client may send before it knows whether there is anybody to send it to. */
 export const EARLY_BYTES_MAX = 64 * 1024;
@@ -136,7 +136,7 @@ export class Upgrade {
       // Waiting for the upstream is no fault of the client's.
       if (socket.writableLength > 0) socket.destroy();
     });
-    const writer = new ResponseWriter(response, answer, {
+    const writer = new Http1ResponseWriter(response, answer, {
       method: request.method,
       httpVersion: request.httpVersion,
       mustClose: true,

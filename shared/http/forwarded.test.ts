@@ -143,3 +143,17 @@ describe('TrustedProxies.parse', () => {
     expect(TrustedProxies.parse(['10.0.0.0/8', 'ten'])).toEqual({ ok: false, item: 'ten' });
   });
 });
+
+describe('a client that a PROXY header names', () => {
+  const parsed = TrustedProxies.parse(['10.0.0.0/8'], 'proxy_protocol');
+  const proxies = parsed.ok ? parsed.value : TrustedProxies.NONE;
+
+  it('is believed of trusted peers, and of no field of a request', () => {
+    expect(proxies.believesConnectionOf('10.1.2.3')).toBe(true);
+    expect(proxies.believesConnectionOf('192.0.2.1')).toBe(false);
+    expect(trusted('10.0.0.0/8').believesConnectionOf('10.1.2.3')).toBe(false);
+
+    const claims = ['proxy_protocol', '203.0.113.9', 'X-Forwarded-For', '203.0.113.9'];
+    expect(resolveClient(request('10.1.2.3', ...claims), proxies).address).toBe('10.1.2.3');
+  });
+});

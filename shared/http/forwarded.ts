@@ -58,12 +58,23 @@ export class TrustedProxies {
     return { ok: true, value: new TrustedProxies(networks, addressField) };
   }
 
+  /** The connection itself says who the client is, in a PROXY header: no field of a request does. */
+  get isByConnection(): boolean {
+    return this.addressField === 'proxy_protocol';
+  }
+
   get isEmpty(): boolean {
     return this.#networks.length === 0;
   }
 
   has(address: IpNumber): boolean {
     return this.#networks.some((network) => isInCidr(address, network));
+  }
+
+  /** Whether a peer's PROXY header is believed. */
+  believesConnectionOf(peerAddress: string): boolean {
+    const peer = this.isByConnection ? parseIp(peerAddress) : null;
+    return peer !== null && this.has(peer);
   }
 }
 
@@ -89,7 +100,9 @@ export function resolveClient(request: GatewayRequest, trusted: TrustedProxies):
   if (peer === null || !trusted.has(peer)) return own;
   const { headers } = request;
   return {
-    address: clientAddress(headers.getAll(trusted.addressField), peer, trusted),
+    address: trusted.isByConnection
+      ? own.address
+      : clientAddress(headers.getAll(trusted.addressField), peer, trusted),
     scheme: readScheme(headers.getAll('x-forwarded-proto')) ?? own.scheme,
     host: readHost(headers.getAll('x-forwarded-host')) ?? own.host,
     port: readPort(headers.getAll('x-forwarded-port')) ?? own.port,

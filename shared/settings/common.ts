@@ -46,8 +46,10 @@ export const CORE_SETTINGS = defineFields({
     type: 'string',
     required: true,
     default: 'X-Forwarded-For',
-    one_of: ['X-Forwarded-For', 'X-Real-IP'],
-    description: 'Where a trusted peer says who the client is.',
+    one_of: ['X-Forwarded-For', 'X-Real-IP', 'proxy_protocol'],
+    description:
+      'Where a trusted peer says who the client is; proxy_protocol: in the PROXY header of a ' +
+      'listener with that flag.',
   },
   HEADGATE_HEADERS: {
     type: 'array',

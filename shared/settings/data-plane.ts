@@ -1,7 +1,7 @@
 /** Settings of a Node data plane. (An edge data plane has bindings: `edge-dp/bindings.ts`.) */
 import { defineFields, type RecordOf } from '../schema/infer.ts';
 import { COMMON_SETTINGS, CORE_SETTINGS } from './common.ts';
-import { listenError } from './listen.ts';
+import { listenError, proxyListenError } from './listen.ts';
 import { streamListenError } from './stream-listen.ts';
 import { controlPlaneError, joinTokenError } from './validators.ts';
 
@@ -19,8 +19,10 @@ export const DATA_PLANE_SETTINGS = defineFields({
     type: 'array',
     required: true,
     default: ['127.0.0.1:8000'],
-    elements: listen,
-    description: 'Addresses that take traffic, such as "0.0.0.0:8000, 0.0.0.0:8443 ssl".',
+    elements: { type: 'string', custom_validator: proxyListenError },
+    description:
+      'Addresses that take traffic, such as "0.0.0.0:8000, 0.0.0.0:8443 ssl". Flags: ssl, http2 ' +
+      '(in clear by prior knowledge; over TLS it is on unless http2=off), proxy_protocol, backlog=N.',
   },
   HEADGATE_STREAM_LISTEN: {
     type: 'array',

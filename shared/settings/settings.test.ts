@@ -83,6 +83,19 @@ describe('settings', () => {
     ['127.0.0.1:8001', { host: '127.0.0.1', port: 8001, tls: false }],
     ['0.0.0.0:8443 ssl', { host: '0.0.0.0', port: 8443, tls: true }],
     ['[::1]:0', { host: '::1', port: 0, tls: false }],
+    ['a:1 http2', { host: 'a', port: 1, tls: false, http2: true }],
+    [
+      'a:1 http2 ssl reuseport backlog=16384',
+      { host: 'a', port: 1, tls: true, http2: true, backlog: 16384 },
+    ],
+    ['a:1 ssl http2=off', { host: 'a', port: 1, tls: true, http2: false }],
+    ['a:1 proxy_protocol bind', { host: 'a', port: 1, tls: false, proxyProtocol: true }],
+    ['a:1 udp reuseport', { host: 'a', port: 1, tls: false, udp: true }],
+    ['a:1 deferred ipv6only=on so_keepalive=30m::10', { host: 'a', port: 1, tls: false }],
+    ['a:1 quic', null],
+    ['a:1 http2=on', null],
+    ['a:1 backlog=', null],
+    ['a:65536', null],
   ])('read the address %s', (text, listen) => {
     expect(parseListen(text)).toEqual(listen);
   });

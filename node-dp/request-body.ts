@@ -1,13 +1,11 @@
 /** A downstream request body: waits for who wants it, keeps to their pace, and gives up on silence. */
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Readable } from 'node:stream';
 import { assert } from '#shared/base/assert.ts';
 import type { BodySink, BodyStream } from '#shared/http/body.ts';
+import type { HeaderList } from '#shared/http/headers.ts';
 
 /** Bodies of a known length up to this are read before the gateway starts: they can be replayed. */
 export const BUFFERED_BODY_BYTES_MAX = 64 * 1024;
-/** What is read and thrown away after an early answer, so that the client gets to see it. */
-const LINGER_BYTES_MAX = 1024 * 1024;
-const LINGER_MS = 5000;
 
 export class IdleBodyError extends Error {
   override readonly name = 'IdleBodyError';
@@ -17,9 +15,23 @@ export class ClientGoneError extends Error {
   override readonly name = 'ClientGoneError';
 }
 
+/** Where a body's bytes come from. */
+export interface BodySource {
+  readonly readable: Readable;
+  /** The last byte is in. */
+  readonly isComplete: boolean;
+  /** Fields behind the body, once it is complete; null for none. */
+  readonly trailers: HeaderList | null;
+  /** So many bytes were taken. */
+  took(bytes: number): void;
+  /** Tells a client that waits for `100 Continue`. */
+  sendContinue(): void;
+  /** Nobody wants the rest: lets the client see its answer all the same, within bounds. */
+  discard(): void;
+}
+
 export interface RequestBodyOptions {
-  readonly message: IncomingMessage;
-  readonly response: ServerResponse;
+  readonly source: BodySource;
   readonly length: number | null;
   /** The client waits for `100 Continue` before it sends. */
   readonly expectsContinue: boolean;
@@ -50,7 +62,7 @@ export class RequestBody implements BodyStream {
     if (this.#sink !== null || this.#isCancelled) return;
     this.#isCancelled = true;
     // Before the response ends: Node would take over by itself then, and read on without bounds.
-    if (this.isFlowing) discard(this.#options.message);
+    if (this.isFlowing) this.#options.source.discard();
   }
 
   /** The client was told to go on, or needs no telling. */
@@ -62,43 +74,50 @@ export class RequestBody implements BodyStream {
     assert(this.#sink === null, 'a body can be piped once');
     this.#sink = sink;
     if (this.#isCancelled) return;
-    const { message, response } = this.#options;
-    if (message.destroyed && !message.complete) {
+    const { source, expectsContinue } = this.#options;
+    const { readable } = source;
+    if (readable.destroyed && !source.isComplete) {
       this.#fail(new ClientGoneError());
       return;
     }
-    if (this.#options.expectsContinue && !response.headersSent) response.writeContinue();
+    if (expectsContinue) source.sendContinue();
     this.#idleTimer = setTimeout(() => this.#idle(), this.#options.idleMs);
-    message.on('end', () => this.#end());
-    message.on('error', () => this.#fail(new ClientGoneError()));
-    message.on('close', () => this.#fail(new ClientGoneError()));
-    message.on('data', (chunk: Uint8Array) => this.#data(chunk));
+    readable.on('end', () => this.#end());
+    readable.on('error', () => this.#fail(new ClientGoneError()));
+    readable.on('close', () => this.#fail(new ClientGoneError()));
+    readable.on('data', (chunk: Uint8Array) => this.#data(chunk));
   }
 
   resume(): void {
     if (this.#isOver) return;
     this.#idleTimer?.refresh();
-    this.#options.message.resume();
+    this.#options.source.readable.resume();
   }
 
   cancel(): void {
     if (this.#isOver || this.#isCancelled) return;
     this.#isCancelled = true;
     this.#stopIdle();
-    if (this.#sink !== null) discard(this.#options.message);
+    if (this.#sink !== null) this.#options.source.discard();
   }
 
   #data(chunk: Uint8Array): void {
     if (this.#isCancelled || this.#isOver || this.#sink === null) return;
     this.#idleTimer?.refresh();
-    if (!this.#sink.write(chunk)) this.#options.message.pause();
+    this.#options.source.took(chunk.length);
+    if (!this.#sink.write(chunk)) this.#options.source.readable.pause();
   }
 
   #end(): void {
     if (this.#isOver) return;
+    const { source } = this.#options;
+    if (!source.isComplete) {
+      this.#fail(new ClientGoneError());
+      return;
+    }
     this.#isOver = true;
     this.#stopIdle();
-    if (!this.#isCancelled) this.#sink?.end(null);
+    if (!this.#isCancelled) this.#sink?.end(source.trailers);
   }
 
   #fail(error: Error): void {
@@ -110,7 +129,7 @@ export class RequestBody implements BodyStream {
 
   #idle(): void {
     // Paused by the upstream: the silence is not the client's.
-    if (this.#options.message.isPaused()) {
+    if (this.#options.source.readable.isPaused()) {
       this.#idleTimer?.refresh();
       return;
     }
@@ -125,32 +144,13 @@ export class RequestBody implements BodyStream {
   }
 }
 
-/**
- * Reads on and throws away, within bounds: closing at once would reset the connection, and the reset
- * may overtake the answer.
- */
-export function discard(message: IncomingMessage): void {
-  if (message.complete || message.destroyed) return;
-  const socket = message.socket;
-  let bytes = 0;
-  const timer = setTimeout(() => socket.destroy(), LINGER_MS);
-  const stop = (): void => clearTimeout(timer);
-  message.on('data', (chunk: Uint8Array) => {
-    bytes += chunk.length;
-    if (bytes > LINGER_BYTES_MAX) socket.destroy();
-  });
-  message.once('end', stop);
-  message.once('close', stop);
-  message.once('error', stop);
-  message.resume();
-}
-
 /** Reads a short body whole; calls `done` with null when the client went away or fell silent. */
 export function readWhole(
-  message: IncomingMessage,
+  source: BodySource,
   expected: { readonly length: number; readonly idleMs: number },
   done: (body: Uint8Array | null, isIdle: boolean) => void,
 ): void {
+  const { readable } = source;
   const chunks: Uint8Array[] = [];
   let isOver = false;
   const finish = (body: Uint8Array | null, isIdle: boolean): void => {
@@ -160,14 +160,16 @@ export function readWhole(
     done(body, isIdle);
   };
   const timer = setTimeout(() => finish(null, true), expected.idleMs);
-  message.on('data', (chunk: Uint8Array) => {
+  readable.on('data', (chunk: Uint8Array) => {
     timer.refresh();
+    source.took(chunk.length);
     chunks.push(chunk);
   });
-  message.on('end', () => {
+  readable.on('end', () => {
+    if (!source.isComplete) return finish(null, false);
     const only = chunks.length === 1 ? chunks[0] : undefined;
     finish(only ?? Buffer.concat(chunks, expected.length), false);
   });
-  message.on('error', () => finish(null, false));
-  message.on('close', () => finish(null, false));
+  readable.on('error', () => finish(null, false));
+  readable.on('close', () => finish(null, false));
 }
