@@ -4,6 +4,7 @@ import { must } from '#shared/base/assert.ts';
 import { PROXY_SETTINGS_DEFAULT } from '#shared/proxy/settings.ts';
 import { nodeRandom } from '#shared/platform/node/random.ts';
 import type { Logger } from '#shared/platform/platform.ts';
+import type { AccessLogEntry } from '#shared/proxy/log-entry.ts';
 import { Gateway } from '#shared/proxy/gateway.ts';
 import type { JsonObject } from '#shared/schema/field.ts';
 import type { Tables } from '#shared/tables/tables.ts';
@@ -62,12 +63,13 @@ export interface RunningGateway {
 export async function startGateway(
   tables: Tables,
   changes: Partial<ListenerOptions> = {},
+  accessLog: ((entry: AccessLogEntry) => void) | null = null,
 ): Promise<RunningGateway> {
   const platform = createPlatform(SILENT);
   const gateway = new Gateway({
     platform,
     settings: PROXY_SETTINGS_DEFAULT,
-    accessLog: null,
+    accessLog,
   });
   gateway.swap(tables);
   const listener = new Listener({
@@ -108,8 +110,12 @@ export class Started {
     return upstream;
   }
 
-  async gateway(tables: Tables, changes: Partial<ListenerOptions> = {}): Promise<RunningGateway> {
-    const gateway = await startGateway(tables, changes);
+  async gateway(
+    tables: Tables,
+    changes: Partial<ListenerOptions> = {},
+    accessLog: ((entry: AccessLogEntry) => void) | null = null,
+  ): Promise<RunningGateway> {
+    const gateway = await startGateway(tables, changes, accessLog);
     this.#open.push(() => gateway.close());
     return gateway;
   }
