@@ -109,8 +109,11 @@ class Join implements Joined {
       to.socket.end(() => this.#endedBoth());
     });
     socket.on('error', () => this.#finish(from.broken, from));
-    // A socket that closes before it has ended was cut off without an error of its own.
-    socket.once('close', () => this.#finish(from.broken, from));
+    socket.once('close', () => {
+      // One that closes before both of its directions have ended was cut off.
+      if (from.hasEnded && socket.writableFinished) this.#endedBoth();
+      else this.#finish(from.broken, from);
+    });
     if (socket.destroyed) this.#finish(from.broken, from);
     else socket.resume();
   }
