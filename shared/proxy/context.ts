@@ -30,6 +30,13 @@ export interface RequestContext {
   /** Raw query without `?`; null when there was no `?`. */
   readonly query: string | null;
 
+  /** Groups of the route's path, where that is a regex that has any. */
+  readonly captures: {
+    readonly named: Readonly<Record<string, string>>;
+    /** Group 1 first; the empty string for one that took no part. */
+    readonly indexed: readonly string[];
+  } | null;
+
   readonly route: Route | null;
   readonly service: Service | null;
   /** Workspace id of the matched route; null before matching and on 404. */

@@ -72,6 +72,16 @@ describe('plugins', () => {
     expect(got.headers.getAll('content-type')).toEqual(['application/problem+json']);
   });
 
+  it('get the groups of a regex path, by name and by number', async () => {
+    const seen: unknown[] = [];
+    const config = configWith({ access: ({ captures }) => void seen.push(captures) });
+    config.route({ paths: ['~/u/(?<id>\\d+)/(x)?'] });
+    const gateway = new TestGateway(config.tables());
+    await gateway.get('/u/42/posts');
+    await gateway.get('/a');
+    expect(seen).toMatchObject([{ named: { id: '42' }, indexed: ['42', ''] }, null]);
+  });
+
   it('may take their time in every phase', async () => {
     const ran: string[] = [];
     const later = (word: string) => async (): Promise<void> => {

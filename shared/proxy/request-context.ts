@@ -145,6 +145,10 @@ export class Exchange implements RequestContext {
     return this.client === null ? this.request.scheme : this.client.scheme;
   }
 
+  get captures(): RequestContext['captures'] {
+    return this.match === null ? null : this.match.captures;
+  }
+
   get route(): Route | null {
     return this.routed === null ? null : this.routed.route;
   }

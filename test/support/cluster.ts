@@ -26,12 +26,13 @@ export class Cluster {
     this.#ports = { admin: listen('admin'), cluster: listen('cluster') };
   }
 
-  static async start(): Promise<Cluster> {
+  static async start(env: Env = {}): Promise<Cluster> {
     const folder = await mkdtemp(join(tmpdir(), 'headgate-cluster-'));
     const controlPlane = await startProgram('cp', {
       HEADGATE_DATA_DIR: folder,
       HEADGATE_ADMIN_LISTEN: '127.0.0.1:0',
       HEADGATE_CLUSTER_LISTEN: '127.0.0.1:0',
+      ...env,
     });
     return new Cluster(folder, controlPlane);
   }
