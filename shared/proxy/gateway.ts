@@ -5,6 +5,9 @@ import type { GatewayRequest, GatewayResponse } from '../http/message.ts';
 import { HealthRegistry } from '../health/registry.ts';
 import type { Platform, Random } from '../platform/platform.ts';
 import type { Tables } from '../tables/tables.ts';
+import type { JsonObject } from '../schema/field.ts';
+import { explain } from './explain.ts';
+import type { ExplainRequest } from './explain-request.ts';
 import { handle, type HandleOptions } from './handle.ts';
 import type { AccessLogEntry } from './log-entry.ts';
 import { Exchange } from './request-context.ts';
@@ -45,6 +48,11 @@ export class Gateway {
     const { env, upstreams } = tables.parts;
     const nowMs = this.#platform.clock.monotonic();
     env.health.adopt(upstreams.byName.winners, upstreams.step, nowMs);
+  }
+
+  /** What would be done with a request by what is served now. */
+  explain(asked: ExplainRequest): JsonObject {
+    return explain(this.#tables, asked, this.#platform, this.#options);
   }
 
   /** Requests whose exchange is not over. */

@@ -153,7 +153,7 @@ function instanceFor(ctx: Exchange, step: PlanStep): PluginInstance | null {
   return instance;
 }
 
-function closed(ctx: Exchange): GatewayResponse {
+export function closed(ctx: Exchange): GatewayResponse {
   return ctx.error(503, CLOSED_MESSAGE);
 }
 
