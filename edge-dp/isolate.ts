@@ -8,6 +8,7 @@ import { HANDLERS } from '#shared/plugins/handlers.ts';
 import { Gateway } from '#shared/proxy/gateway.ts';
 import type { JsonObject } from '#shared/schema/field.ts';
 import { buildTables } from '#shared/tables/build.ts';
+import { quarantineView } from '#shared/tables/quarantine.ts';
 import { hubOf, type Bindings } from './bindings.ts';
 import { parseBootKey, type BootRecord } from './boot-record.ts';
 import { ConfigSource } from './config-source.ts';
@@ -122,7 +123,7 @@ export class Isolate {
       ready: tables !== null,
       configuration_hash: tables?.hash ?? null,
       configuration: tables === null ? null : { epoch: tables.epoch, revision: tables.revision },
-      quarantined: tables?.quarantined.map(({ kind, id, reason }) => ({ kind, id, reason })) ?? [],
+      ...quarantineView(tables?.quarantined ?? []),
       isolate: {
         confirmed_age_ms: this.#source.confirmedAgeMs(),
         targets_known_bad: this.#health.knownCount,

@@ -5,10 +5,11 @@
  */
 import { fromUtf8 } from '../base/bytes.ts';
 import type { Upstream } from '../entities/upstream.ts';
+import type { AddressHealth } from '../health/registry.ts';
 import { GatewayError } from '../http/errors.ts';
 import type { GatewayResponse } from '../http/message.ts';
 import type { Platform } from '../platform/platform.ts';
-import type { ExplainedMatch, ExplainedMiss, RankExplanation } from '../router/explain.ts';
+import type { ExplainedMatch, ExplainedMiss, RankExplanation, Reason } from '../router/explain.ts';
 import type { RouteEntry } from '../router/router.ts';
 import type { JsonObject } from '../schema/field.ts';
 import type { ServiceTable, Tables } from '../tables/tables.ts';
@@ -140,17 +141,21 @@ function routingView(ctx: Exchange, tables: Tables, limit: number): JsonObject {
 function matchView({ match, reasons, rank }: ExplainedMatch): JsonObject {
   return {
     route: routeView(match.entry),
-    because: reasons.map((reason) => ({ ...reason })),
+    because: reasons.map(reasonView),
     rank: rankView(rank),
   };
 }
 
 function missView({ entry, failed, rank }: ExplainedMiss): JsonObject {
-  return { route: routeView(entry), failed: { ...failed }, rank: rankView(rank) };
+  return { route: routeView(entry), failed: reasonView(failed), rank: rankView(rank) };
+}
+
+function reasonView({ attribute, condition, value }: Reason): JsonObject {
+  return { attribute, condition, value };
 }
 
 function rankView({ priority, terms, id }: RankExplanation): JsonObject {
-  return { priority, terms: terms.map((term) => ({ ...term })), id };
+  return { priority, terms: terms.map(({ name, value }) => ({ name, value })), id };
 }
 
 function routeView({ ws, route }: RouteEntry): JsonObject {
@@ -194,6 +199,10 @@ function targetViews(ctx: Exchange, to: ServiceTable): JsonObject[] {
     weight,
     host_header: hostFor(ctx, to, { host, port, srvName: null }),
     health: byKey.get(key)?.health ?? null,
-    addresses: (byKey.get(key)?.addresses ?? []).map((address) => ({ ...address })),
+    addresses: (byKey.get(key)?.addresses ?? []).map(addressView),
   }));
+}
+
+function addressView({ ip, port, weight, health }: AddressHealth): JsonObject {
+  return { ip, port, weight, health };
 }

@@ -1,10 +1,14 @@
 /** The entities that were set aside, kept from tables to tables. */
 import type { ConfigRecord } from '../config/record.ts';
 import { type MapEdit, PersistentMap } from '../base/persistent-map.ts';
+import type { JsonObject } from '../schema/field.ts';
 import type { Quarantined } from './tables.ts';
 
 /** Names an entity of the group: an id is unique within its kind and workspace only. */
-export type EntityKey = Pick<ConfigRecord, 'kind' | 'ws' | 'id'>;
+export interface EntityKey extends Pick<ConfigRecord, 'kind' | 'ws' | 'id'> {
+  /** Where its name is from, if it has one. */
+  readonly body?: Readonly<Record<string, unknown>>;
+}
 
 interface Held {
   readonly key: string;
@@ -50,18 +54,37 @@ export class QuarantineEdit {
   }
 
   /** Sets an entity aside, or says that it is well: `reason` null. */
-  set({ kind, ws, id }: EntityKey, reason: string | null): void {
+  set({ kind, ws, id, body }: EntityKey, reason: string | null): void {
     if (reason === null && this.#edit.size === 0) return;
     const key = `${kind}\n${id}\n${ws}`;
     if (reason === null) this.#edit.delete(key);
     else if (this.#edit.get(key)?.entity.reason !== reason) {
-      this.#edit.set(key, { key, entity: { kind, id, reason } });
+      const named = body?.['name'];
+      const name = typeof named === 'string' ? named : null;
+      this.#edit.set(key, { key, entity: { kind, ws, id, name, reason } });
     }
   }
 
   done(): Quarantine {
     return this.#make(this.#edit.done());
   }
+}
+
+/** Characters of a reason that a status shows. */
+const REASON_LENGTH_MAX = 1000;
+
+/** Of more, a status only says how many. */
+export const SHOWN_MAX = 100;
+
+/** For the status of a data plane. */
+export function quarantineView(list: readonly Quarantined[]): JsonObject {
+  const shown = list.slice(0, SHOWN_MAX);
+  return {
+    quarantined: shown.map(({ kind, ws, id, name, reason }) => {
+      return { kind, workspace: ws, id, name, reason: reason.slice(0, REASON_LENGTH_MAX) };
+    }),
+    quarantined_total: list.length,
+  };
 }
 
 function inOrder(a: Held, b: Held): number {

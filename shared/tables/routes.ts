@@ -174,7 +174,7 @@ function faultOf({ isStream, isGrpc, isHttp, route }: RouteSource, env: BuildEnv
 }
 
 function keyOf({ ws, route }: RouteSource): EntityKey {
-  return { kind: 'routes', ws, id: route.id };
+  return { kind: 'routes', ws, id: route.id, body: { name: route.name } };
 }
 
 function nextByService(

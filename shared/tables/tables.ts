@@ -16,7 +16,11 @@ import type { UniqueMap } from './unique-map.ts';
 /** An entity that was set aside, and why. */
 export interface Quarantined {
   readonly kind: string;
+  /** Workspace id. */
+  readonly ws: string;
   readonly id: string;
+  /** Null without one. */
+  readonly name: string | null;
   readonly reason: string;
 }
 
