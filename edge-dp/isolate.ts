@@ -47,6 +47,7 @@ export class Isolate {
       crypto: this.#platform.crypto,
       isReady: () => this.#gateway.tables !== null,
       details: () => this.#details(),
+      explain: (asked) => this.#gateway.explain(asked),
     });
   }
 

@@ -48,7 +48,12 @@ describe('the Worker', () => {
     const { host, port } = inject('echo');
     const service = { id: crypto.randomUUID(), name: 'echo', url: `http://${host}:${port}` };
     const route = { id: crypto.randomUUID(), paths: ['/a'], service: { id: service.id } };
-    const records = [recordOf('services', service), recordOf('routes', route)];
+    const broken = { id: crypto.randomUUID(), name: 'grpc', protocol: 'grpc', host: 'a.test' };
+    const records = [
+      recordOf('services', service),
+      recordOf('routes', route),
+      recordOf('services', broken),
+    ];
     const config = await cluster.sign(1, records);
     const identity = await cluster.identity();
     await runInDurableObject(hub, (_hub, state) => keep(state.storage, identity, config));
@@ -58,6 +63,23 @@ describe('the Worker', () => {
 
     expect(await answer.json()).toMatchObject({ method: 'GET', target: '/b?c=1' });
     expect((await get('/other')).status).toBe(404);
+
+    const token = { authorization: 'Bearer status-token' };
+    const status = await (await get('/_headgate/status', token)).json();
+    const reason = 'services of protocol grpc are not supported at the edge';
+    expect(status).toMatchObject({
+      quarantined: [{ kind: 'services', id: broken.id, name: 'grpc', reason }],
+      quarantined_total: 1,
+    });
+    expect((await get('/_headgate/explain?url=/a')).status).toBe(401);
+    const explained = await get('/_headgate/explain?url=/a/b?c=1', token);
+    expect(await explained.json()).toMatchObject({
+      outcome: 'proxied',
+      route: { id: route.id },
+      upstream: { path: '/b', query: 'c=1', targets: [{ host, port }] },
+    });
+    const refused = await get('/_headgate/explain?url=b', token);
+    expect([refused.status, await refused.json()]).toMatchObject([400, { fields: { url: {} } }]);
     expect((await get('/_headgate/status/ready')).status).toBe(200);
   });
 });

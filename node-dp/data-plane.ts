@@ -217,7 +217,10 @@ class DataPlane implements Running {
 
   async #listenStatus(listen: Listen): Promise<void> {
     try {
-      const server = await startStatusServer(listen, () => this.#figures());
+      const server = await startStatusServer(listen, {
+        figures: () => this.#figures(),
+        explain: (asked) => this.#gateway.explain(asked),
+      });
       this.#statusServers.push(server);
       this.#addresses['status']?.push(urlOf('http', server.address));
     } catch (error) {
@@ -269,6 +272,7 @@ class DataPlane implements Running {
       tunnels: sum((listener) => listener.tunnelCount),
       streams: this.#streams?.figures ?? { active: 0, accepted: 0, datagramsDropped: 0 },
       accessLogDropped: this.#accessLog?.dropped ?? 0,
+      quarantined: tables?.quarantined ?? [],
     };
   }
 }

@@ -3,8 +3,12 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { HEADGATE_VERSION } from '#shared/base/product.ts';
 import type { Listen } from '#shared/settings/listen.ts';
+import type { ExplainRequest } from '#shared/proxy/explain-request.ts';
 import type { StreamFigures } from './stream/streams.ts';
 import type { JsonObject } from '#shared/schema/field.ts';
+import { quarantineView } from '#shared/tables/quarantine.ts';
+import type { Quarantined } from '#shared/tables/tables.ts';
+import { answerExplain } from './explain-endpoint.ts';
 
 const CONNECTIONS_MAX = 256;
 const REQUEST_MS = 10_000;
@@ -27,6 +31,12 @@ export interface Figures {
   readonly tunnels: number;
   readonly streams: StreamFigures;
   readonly accessLogDropped: number;
+  readonly quarantined: readonly Quarantined[];
+}
+
+export interface StatusSource {
+  figures(): Figures;
+  explain(asked: ExplainRequest): JsonObject;
 }
 
 export interface StatusServer {
@@ -35,9 +45,9 @@ export interface StatusServer {
 }
 
 /** @throws the system error when the port cannot be bound */
-export function startStatusServer(listen: Listen, figures: () => Figures): Promise<StatusServer> {
+export function startStatusServer(listen: Listen, source: StatusSource): Promise<StatusServer> {
   const server = createServer({ requestTimeout: REQUEST_MS }, (request, response) =>
-    answer(request, response, figures()),
+    answer(request, response, source),
   );
   server.maxConnections = CONNECTIONS_MAX;
   return new Promise((resolve, reject) => {
@@ -56,12 +66,19 @@ export function startStatusServer(listen: Listen, figures: () => Figures): Promi
   });
 }
 
-function answer(request: IncomingMessage, response: ServerResponse, figures: Figures): void {
+function answer(request: IncomingMessage, response: ServerResponse, source: StatusSource): void {
+  const [path] = (request.url ?? '').split('?', 1);
+  if (path === '/explain') {
+    void answerExplain(request, (asked) => source.explain(asked)).then(({ status, body }) =>
+      sendJson(response, status, body),
+    );
+    return;
+  }
   if (request.method !== 'GET' && request.method !== 'HEAD') {
     sendJson(response, 405, { message: 'Method not allowed' });
     return;
   }
-  const [path] = (request.url ?? '').split('?', 1);
+  const figures = source.figures();
   switch (path) {
     case '/status':
       sendJson(response, 200, statusOf(figures));
@@ -100,6 +117,7 @@ function statusOf(figures: Figures): JsonObject {
       streams_active: figures.streams.active,
       total_requests: figures.requestsByClass.reduce((sum, count) => sum + count, 0),
     },
+    ...quarantineView(figures.quarantined),
     memory: { rss_bytes: process.memoryUsage.rss() },
   };
 }
@@ -131,6 +149,12 @@ export function metricsText(figures: Figures): string {
   gauge('headgate_config_epoch', 'Epoch served; 0 for none.', figures.config?.epoch ?? 0);
   gauge('headgate_config_revision', 'Revision served; 0 for none.', figures.config?.revision ?? 0);
   const connected = figures.controlPlaneConnected ? 1 : 0;
+  const quarantined = figures.quarantined.length;
+  gauge(
+    'headgate_config_quarantined',
+    'Entities set aside because they cannot be built.',
+    quarantined,
+  );
   gauge('headgate_control_plane_connected', '1 with a live session.', connected);
   metric('headgate_access_log_dropped_total', 'counter', 'Access log lines dropped.', [
     ['', figures.accessLogDropped],

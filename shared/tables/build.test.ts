@@ -17,7 +17,8 @@ const UNPREPARED: PluginHandler<unknown> = {
 };
 
 function quarantined(result: BuildResult): unknown {
-  return result.ok ? result.quarantined : result;
+  if (!result.ok) return result;
+  return result.quarantined.map(({ kind, id, reason }) => ({ kind, id, reason }));
 }
 
 describe('a broken plugin', () => {

@@ -1,5 +1,6 @@
 /** Upstreams with their targets: what a service's host name may stand for. */
 import { Balancer, buildBalancer, NOTHING_CHECKED } from '../balancer/balancer.ts';
+import { readTarget } from '../balancer/target.ts';
 import { PersistentMap } from '../base/persistent-map.ts';
 import type { ConfigRecord } from '../config/record.ts';
 import type { Target } from '../entities/target.ts';
@@ -41,7 +42,7 @@ export function applyUpstreams(
   health: HealthRegistry,
   quarantine: QuarantineEdit,
 ): UpstreamsPart {
-  const touched = touchedUpstreams(before, changes);
+  const touched = touchedUpstreams(before, changes, quarantine);
   if (touched.size === 0) return before;
   const held = before.held.edit();
   const gone: [string, UpstreamTable][] = [];
@@ -66,7 +67,11 @@ interface Touched {
 }
 
 /** The records of each upstream concerned, as they are now. */
-function touchedUpstreams(before: UpstreamsPart, changes: Changes): Map<string, Touched> {
+function touchedUpstreams(
+  before: UpstreamsPart,
+  changes: Changes,
+  quarantine: QuarantineEdit,
+): Map<string, Touched> {
   const touched = new Map<string, Touched>();
   const at = (key: string): Touched => {
     let now = touched.get(key);
@@ -86,12 +91,19 @@ function touchedUpstreams(before: UpstreamsPart, changes: Changes): Map<string, 
   for (const target of changes.removed('targets')) {
     const now = at(keyOf(target));
     now.targets = now.targets.delete(target.id);
+    quarantine.set(target, null);
   }
   for (const target of changes.added('targets')) {
     const now = at(keyOf(target));
-    now.targets = now.targets.set(target.id, target);
+    if (isTarget(target)) now.targets = now.targets.set(target.id, target);
+    else quarantine.set(target, 'the target is neither a name nor an address');
   }
   return touched;
+}
+
+function isTarget({ body }: ConfigRecord): boolean {
+  const target = body['target'];
+  return typeof target === 'string' && readTarget({ target, weight: 0 }) !== null;
 }
 
 const NOTHING: Held = { record: null, targets: PersistentMap.empty(), table: null };
