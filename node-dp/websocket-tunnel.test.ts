@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import { must } from '#shared/base/assert.ts';
 import type { AccessLogEntry } from '#shared/proxy/log-entry.ts';
-import { testPlugin } from '../test/support/builders.ts';
+import { TestConfig, testPlugin } from '../test/support/builders.ts';
 import { makeCertificate } from '../test/support/certificates.ts';
 import { eventually } from '../test/support/eventually.ts';
 import { hasOpenssl } from '../test/support/openssl.ts';
@@ -123,6 +123,16 @@ describe('a connection that has switched', () => {
     await drained;
 
     await eventually('the cut', () => client.destroyed || client.readableEnded);
+  });
+
+  it('goes on when a new configuration takes its route away', async () => {
+    const { client, upstream, gateway, seen } = await tunnel();
+
+    gateway.swap(new TestConfig().tables());
+    upstream.write('still ');
+    client.write('here');
+
+    await eventually('both', () => seen.client === 'still ' && seen.upstream === 'here');
   });
 
   it('counts towards the connections that a listener holds', async () => {

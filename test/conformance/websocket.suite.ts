@@ -290,6 +290,19 @@ function handshakeTests({ url, port, upstreams }: Context, capabilities: WebSock
     );
   });
 
+  it('carries a frame that comes with the handshake, and takes one in pieces', async () => {
+    const frame = Buffer.from([0x81, 0x82, 0, 0, 0, 0, 0x68, 0x69]);
+    const text = handshake('/chat');
+
+    const early = await sendRaw(port(), Buffer.concat([Buffer.from(text), frame]));
+    const cut = await sendRaw(port(), text.slice(0, 7), text.slice(7, -3), text.slice(-3), frame);
+
+    for (const answer of [early, cut]) {
+      expect(answer.text).toMatch(/^HTTP\/1\.1 101 /);
+      expect(answer.text.endsWith('\r\n\r\n\x81\x02hi')).toBe(true);
+    }
+  });
+
   it('passes a refusal on as it is', async () => {
     const smuggled = 'GET /raw/smuggled HTTP/1.1\r\nHost: a\r\n\r\n';
     const answer = await sendRaw(port(), handshake('/raw/refused'), smuggled);
