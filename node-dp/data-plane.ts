@@ -21,7 +21,6 @@ import { Gateway, type ProxySettings } from '#shared/proxy/gateway.ts';
 import { proxySettings } from '#shared/proxy/settings.ts';
 import type { DataPlaneSettings } from '#shared/settings/data-plane.ts';
 import { parseListens, type Listen } from '#shared/settings/listen.ts';
-import { parseStreamListens } from '#shared/settings/stream-listen.ts';
 import type { IdentityStore, NodeIdentity, StoredIdentity } from '#shared/sync/identity.ts';
 import { AccessLog } from './access-log.ts';
 import { FileConfigStore } from './config-store.ts';
@@ -207,10 +206,11 @@ class DataPlane implements Running {
       targetActiveMax: this.#settings.HEADGATE_TARGET_MAX_ACTIVE_REQUESTS,
       accessLog: accessLog === null ? null : (entry) => accessLog.write(entry),
       sessionsMax,
+      believesPeer: (address) => this.#proxySettings.trustedIps.trustsPeer(address),
       contextFor: () => context,
     });
     this.#streams = streams;
-    for (const listen of parseStreamListens(listens)) {
+    for (const listen of parseListens(listens)) {
       this.#addresses['stream']?.push(await streams.listen(listen));
     }
   }
@@ -231,7 +231,7 @@ class DataPlane implements Running {
   async #readTls(): Promise<TlsFiles | null> {
     const { HEADGATE_TLS_CERT: cert, HEADGATE_TLS_KEY: key } = this.#settings;
     const { HEADGATE_PROXY_LISTEN: proxy, HEADGATE_STREAM_LISTEN: stream } = this.#settings;
-    const isWanted = [...parseListens(proxy), ...parseStreamListens(stream)].some(({ tls }) => tls);
+    const isWanted = [...parseListens(proxy), ...parseListens(stream)].some(({ tls }) => tls);
     if (!isWanted) return null;
     if (cert === null || key === null) {
       throw new StartError(

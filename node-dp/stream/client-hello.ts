@@ -5,6 +5,8 @@
  * Source: RFC 8446 sections 4.1.2 and 5.1, RFC 6066 section 3
  */
 
+import type { Verdict } from '../peek.ts';
+
 /** Handshake bytes of a ClientHello; with a post-quantum key share it takes some 2 KiB. */
 export const CLIENT_HELLO_BYTES_MAX = 16 * 1024;
 /** The same on the wire, record headers included: records may be as short as one byte each. */
@@ -16,6 +18,19 @@ export type ClientHello =
   | { readonly tag: 'bad'; readonly reason: string }
   /** `serverName`: lower case; null when it names none. */
   | { readonly tag: 'hello'; readonly serverName: string | null };
+
+/** The same for `peek`; all of it is left for whoever speaks TLS. */
+export function judgeClientHello(bytes: Buffer): Verdict<{ readonly serverName: string | null }> {
+  const hello = readClientHello(bytes);
+  switch (hello.tag) {
+    case 'more':
+      return { tag: 'more' };
+    case 'bad':
+      return { tag: 'refused' };
+    case 'hello':
+      return { tag: 'known', value: hello, taken: 0 };
+  }
+}
 
 const MORE: ClientHello = { tag: 'more' };
 

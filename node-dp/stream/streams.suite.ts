@@ -75,6 +75,7 @@ export class StartedStreams {
       listen: { host: '127.0.0.1', port: 0, tls: tls !== undefined, udp },
       sessionsMax: 1000,
       contextFor: () => context,
+      believesPeer: () => false,
       handle: (session) => handleStream(session, options),
       ...changes,
     };

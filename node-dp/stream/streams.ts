@@ -1,7 +1,7 @@
 /** All stream listeners of a data plane, and what they come to together. */
 import { listenFailure } from '#shared/platform/node/start-error.ts';
 import { handleStream, type StreamOptions } from '#shared/proxy/stream.ts';
-import type { StreamListen } from '#shared/settings/stream-listen.ts';
+import type { Listen } from '#shared/settings/listen.ts';
 import type { ContextFor } from './tcp-session.ts';
 import { type StreamListener, type StreamListenerOptions, TcpListener } from './tcp-listener.ts';
 import { NodeStreamTransport } from './transport.ts';
@@ -11,6 +11,8 @@ export interface StreamsOptions extends Omit<StreamOptions, 'transport'> {
   /** Per listener. */
   readonly sessionsMax: number;
   readonly contextFor: ContextFor;
+  /** Whether a peer's PROXY header is believed. */
+  readonly believesPeer: (address: string) => boolean;
 }
 
 export interface StreamFigures {
@@ -34,19 +36,20 @@ export class Streams {
    * Binds a port; answers its address as one reads it: `tcp://127.0.0.1:9000`.
    * @throws StartError
    */
-  async listen(listen: StreamListen): Promise<string> {
-    const { sessionsMax, contextFor } = this.#options;
+  async listen(listen: Listen): Promise<string> {
+    const { sessionsMax, contextFor, believesPeer } = this.#options;
     const options: StreamListenerOptions = {
       listen,
       sessionsMax,
       contextFor,
+      believesPeer,
       handle: (session) => handleStream(session, this.#core),
     };
-    const listener = listen.udp ? new UdpListener(options) : new TcpListener(options);
+    const listener = listen.udp === true ? new UdpListener(options) : new TcpListener(options);
     try {
       const { host, port } = await listener.start();
       this.#listeners.push(listener);
-      const scheme = listen.udp ? 'udp' : listen.tls ? 'tls' : 'tcp';
+      const scheme = listen.udp === true ? 'udp' : listen.tls ? 'tls' : 'tcp';
       return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`;
     } catch (error) {
       throw listenFailure('HEADGATE_STREAM_LISTEN', listen, error);

@@ -1,23 +1,27 @@
 /** One port of TCP routes: accepts, finds out who is meant, and joins what the core has connected. */
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import type { StreamAnswer, StreamSession } from '#shared/proxy/stream-context.ts';
-import type { StreamListen } from '#shared/settings/stream-listen.ts';
+import type { Listen } from '#shared/settings/listen.ts';
 import { addressesOf, type Addresses } from '../connection-facts.ts';
 import { SEND_IDLE_MS } from '../engine.ts';
 import { Flight } from '../flight.ts';
 import { join } from '../join.ts';
 import { SocketTunnel } from '../tunnel.ts';
-import { readClientHello } from './client-hello.ts';
+import { peek } from '../peek.ts';
+import { judgeProxyHeader } from '../proxy-protocol.ts';
+import { judgeClientHello } from './client-hello.ts';
 import { type ContextFor, TcpSession, TLS_HANDSHAKE_MS } from './tcp-session.ts';
 
 const BACKLOG = 4096;
 
 export interface StreamListenerOptions {
-  readonly listen: StreamListen;
+  readonly listen: Listen;
   /** Connections, or sessions, held at a time; further ones are closed, or not begun. */
   readonly sessionsMax: number;
   readonly contextFor: ContextFor;
-  /** Default 10 s each: for the client's first message, and for the rest of the handshake. */
+  /** Whether a peer's PROXY header is believed, where `listen.proxyProtocol`. */
+  believesPeer(address: string): boolean;
+  /** Default 10 s each: for the PROXY header, for the client's first message, and for the rest of the handshake. */
   readonly handshakeMs?: number;
   /** Longest time a client may take nothing. Default 60 s. */
   readonly sendIdleMs?: number;
@@ -57,10 +61,10 @@ export class TcpListener implements StreamListener {
   }
 
   start(): Promise<{ readonly host: string; readonly port: number }> {
-    const { host, port } = this.#options.listen;
+    const { host, port, backlog = BACKLOG } = this.#options.listen;
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject);
-      this.#server.listen({ host, port, backlog: BACKLOG }, () => {
+      this.#server.listen({ host, port, backlog }, () => {
         this.#server.off('error', reject);
         // A listening TCP server's address is an object.
         resolve({ host, port: (this.#server.address() as AddressInfo).port });
@@ -85,41 +89,26 @@ export class TcpListener implements StreamListener {
       this.#sockets.delete(socket);
       this.#flight.end();
     });
-    const addresses = addressesOf(socket);
-    if (this.#options.listen.tls) this.#greet(socket, addresses);
-    else void this.#serve(socket, addresses, null);
+    const own = addressesOf(socket);
+    if (this.#options.listen.proxyProtocol !== true) {
+      this.#greet(socket, own);
+      return;
+    }
+    const isBelieved = this.#options.believesPeer(own.peerAddress);
+    peek(socket, this.#handshakeMs, judgeProxyHeader, (told) => {
+      // Who is behind the peer, and nothing else: routes go by the port that is ours (as in Kong).
+      const client = isBelieved && told !== null ? told : own;
+      const { peerAddress, peerPort } = client;
+      this.#greet(socket, { ...own, peerAddress, peerPort });
+    });
   }
 
-  /** Reads the client's first message and puts it back. */
+  /** Finds out whom a TLS client means. */
   #greet(socket: Socket, addresses: Addresses): void {
-    const parts: Buffer[] = [];
-    const timer = setTimeout(() => socket.destroy(), this.#handshakeMs);
-    const stop = (): void => {
-      clearTimeout(timer);
-      socket.off('data', onData);
-      socket.off('end', onEnd);
-    };
-    const onEnd = (): void => {
-      socket.destroy();
-    };
-    const onData = (chunk: Buffer): void => {
-      parts.push(chunk);
-      const bytes = Buffer.concat(parts);
-      const hello = readClientHello(bytes);
-      if (hello.tag === 'more') return;
-      stop();
-      socket.pause();
-      if (hello.tag === 'bad') {
-        socket.destroy();
-        return;
-      }
-      socket.unshift(bytes);
+    const serve = (hello: { readonly serverName: string | null } | null): void =>
       void this.#serve(socket, addresses, hello);
-    };
-    socket.on('data', onData);
-    socket.once('close', stop);
-    socket.once('end', onEnd);
-    socket.resume();
+    if (this.#options.listen.tls) peek(socket, this.#handshakeMs, judgeClientHello, serve);
+    else serve(null);
   }
 
   async #serve(

@@ -188,6 +188,31 @@ describe('a tcp route', () => {
     expect(log[0]?.session.end).toBe('closed by ip-restriction');
   });
 
+  it('goes by who a trusted proxy says the client is', async () => {
+    const tables = tablesTo(await echo('hi'), { sources: [{ ip: '198.51.100.7' }] });
+    const listen = { host: '127.0.0.1', port: 0, tls: false, proxyProtocol: true };
+    const header = 'PROXY TCP4 198.51.100.7 203.0.113.9 40000 443\r\n';
+
+    const believing = await started.streams(tables, {}, { listen, believesPeer: () => true });
+    const client = started.client(believing.port);
+    client.socket.write(`${header}and more`);
+    await eventually('the echo', () => client.text === 'hiand more');
+    client.socket.end();
+    await eventually('the log', () => believing.log.length === 1);
+    expect(believing.log[0]).toMatchObject({ client_ip: '198.51.100.7', session: { received: 8 } });
+
+    const doubting = await started.streams(tables, {}, { listen });
+    const liar = started.client(doubting.port);
+    liar.socket.write(header);
+    await eventually('the end', () => liar.isOver);
+    expect(doubting.log[0]).toMatchObject({ client_ip: '127.0.0.1', session: { end: 'no route' } });
+
+    const silent = started.client(believing.port);
+    silent.socket.write('no header');
+    await eventually('the end', () => silent.isOver);
+    expect(silent.text).toBe('');
+  });
+
   it('is not touched by plugins for requests', async () => {
     const config = new TestConfig();
     streamRoute(config, await echo('hi'));
@@ -304,6 +329,25 @@ describe.skipIf(!hasOpenssl())('a TLS listener', () => {
 
     await eventually('the end', () => client.isOver);
     expect(log[0]).toMatchObject({ session: { status: 500 }, tries: [{ state: 'connect' }] });
+  });
+
+  it('reads a PROXY header in front of TLS', async () => {
+    const config = new TestConfig();
+    const route = { protocols: ['tls'], snis: ['a.test'], sources: [{ ip: '198.51.100.7' }] };
+    streamRoute(config, await echo('plain'), route);
+    const listen = { host: '127.0.0.1', port: 0, tls: true, proxyProtocol: true };
+    const { port } = await started.streams(
+      config.tables(),
+      { tls: certificate },
+      { listen, believesPeer: () => true },
+    );
+    const { socket: raw } = started.client(port);
+    raw.removeAllListeners('data');
+    raw.write('PROXY TCP4 198.51.100.7 203.0.113.9 40000 443\r\n');
+    const socket = connectTls({ socket: raw, servername: 'a.test', rejectUnauthorized: false });
+    const client = new Client(socket);
+
+    await eventually('the greeting', () => client.text === 'plain');
   });
 
   it('takes a ClientHello in pieces of one byte', async () => {

@@ -71,9 +71,13 @@ export class TrustedProxies {
     return this.#networks.some((network) => isInCidr(address, network));
   }
 
-  /** Whether a peer's PROXY header is believed. */
+  /** Whether a peer's PROXY header is believed where it stands before requests. */
   believesConnectionOf(peerAddress: string): boolean {
-    const peer = this.isByConnection ? parseIp(peerAddress) : null;
+    return this.isByConnection && this.trustsPeer(peerAddress);
+  }
+
+  trustsPeer(peerAddress: string): boolean {
+    const peer = parseIp(peerAddress);
     return peer !== null && this.has(peer);
   }
 }

@@ -1,8 +1,7 @@
 /** Settings of a Node data plane. (An edge data plane has bindings: `edge-dp/bindings.ts`.) */
 import { defineFields, type RecordOf } from '../schema/infer.ts';
 import { COMMON_SETTINGS, CORE_SETTINGS } from './common.ts';
-import { listenError, proxyListenError } from './listen.ts';
-import { streamListenError } from './stream-listen.ts';
+import { listenError, proxyListenError, streamListenError } from './listen.ts';
 import { controlPlaneError, joinTokenError } from './validators.ts';
 
 const listen = { type: 'string', custom_validator: listenError } as const;
@@ -31,7 +30,7 @@ export const DATA_PLANE_SETTINGS = defineFields({
     elements: { type: 'string', custom_validator: streamListenError },
     description:
       'Addresses that take connections and datagrams for tcp, tls, tls_passthrough and udp routes, ' +
-      'such as "0.0.0.0:9000, 0.0.0.0:9443 ssl, 0.0.0.0:5353 udp"; flags ssl and udp.',
+      'such as "0.0.0.0:9000, 0.0.0.0:9443 ssl, 0.0.0.0:5353 udp"; flags ssl, udp, proxy_protocol.',
   },
   HEADGATE_STATUS_LISTEN: {
     type: 'array',

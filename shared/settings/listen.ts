@@ -68,6 +68,20 @@ export function proxyListenError(text: string): string | null {
   );
 }
 
+/** Of a listener that takes connections or datagrams, as Kong's `stream_listen`. */
+export function streamListenError(text: string): string | null {
+  if (text === 'off') return null;
+  const listen = parseListen(text);
+  // Datagrams have no connection that TLS or a first line could belong to.
+  const isUdp = listen?.udp === true;
+  const isMixed = isUdp && (listen.tls || listen.proxyProtocol === true);
+  if (listen !== null && listen.http2 === undefined && !isMixed) return null;
+  return (
+    'expected addresses such as 127.0.0.1:9000, "0.0.0.0:9443 ssl", ' +
+    '"0.0.0.0:9001 proxy_protocol" or "0.0.0.0:5353 udp", or off'
+  );
+}
+
 export function listenError(text: string): string | null {
   if (text === 'off') return null;
   const listen = parseListen(text);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { CONTROL_PLANE_SETTINGS } from './control-plane.ts';
 import { DATA_PLANE_SETTINGS } from './data-plane.ts';
-import { isLoopback, parseListen } from './listen.ts';
+import { isLoopback, parseListen, streamListenError } from './listen.ts';
 import { ALL_SETTING_NAMES } from './names.ts';
 import { parseSettings, problemText } from './settings.ts';
 
@@ -98,6 +98,19 @@ describe('settings', () => {
     ['a:65536', null],
   ])('read the address %s', (text, listen) => {
     expect(parseListen(text)).toEqual(listen);
+  });
+
+  it.each([
+    ['127.0.0.1:9000', true],
+    ['0.0.0.0:9443 ssl proxy_protocol', true],
+    ['0.0.0.0:5353 udp reuseport', true],
+    ['off', true],
+    ['0.0.0.0:5353 udp ssl', false],
+    ['0.0.0.0:5353 udp proxy_protocol', false],
+    ['0.0.0.0:9000 http2', false],
+    ['9000', false],
+  ])('take %s for connections and datagrams: %s', (text, isTaken) => {
+    expect(streamListenError(text) === null).toBe(isTaken);
   });
 
   it('count only this machine as loopback', () => {
