@@ -211,12 +211,13 @@ function isName(field: Field): boolean {
 
 function textOf({ operator, literal }: PredicateSyntax, field: Field, isLower: boolean): string {
   const { text } = literal;
-  // Under lower() capitals never match, and go on doing so.
-  if (!isName(field) || isLower) return text;
+  if (!isName(field)) return text;
   // The final dot of a full name is no part of it (Kong `router/transform.lua`, sni_val_transform).
   const isEnd = operator === '==' || operator === '!=' || operator === '=^';
   const isFull = field.type === 'sni' && isEnd && text.length > 1 && text.endsWith('.');
-  return (isFull ? text.slice(0, -1) : text).toLowerCase();
+  const name = isFull ? text.slice(0, -1) : text;
+  // Under lower() capitals never match, and go on doing so.
+  return isLower ? name : name.toLowerCase();
 }
 
 function regexTest(field: Field, { text, at }: Literal): Test {

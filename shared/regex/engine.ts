@@ -5,7 +5,7 @@ import { isExactNative, toNative } from './native.ts';
 import { toRe2 } from './re2.ts';
 import { RegexRefusal } from './refusal.ts';
 import { safetyOf } from './safety.ts';
-import { isAnchored, literalPrefix } from './tree.ts';
+import { isAnchored, isNullable, literalPrefix } from './tree.ts';
 import type { RegexTree } from './tree.ts';
 
 /** Matching costs at most text × program: `a{1000}` nested twice must not pass as a short pattern. */
@@ -45,7 +45,8 @@ export function toEngine(tree: RegexTree): LinearRegex {
   const safety = isExactNative(root) ? safetyOf(root, !anchored) : null;
   const prefix = literalPrefix(root);
   if (safety === null || !safety.atStart) return new Re2Regex(tree, prefix);
-  const isWhole = anchored || safety.anywhere;
+  // V8 looks for a match between the halves of a surrogate pair too; only an empty one can be there.
+  const isWhole = anchored || (safety.anywhere && !isNullable(root));
   return new NativeRegex(tree, prefix, safety.size, isWhole);
 }
 

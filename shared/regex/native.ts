@@ -8,14 +8,13 @@ import type { Look, RegexNode } from './tree.ts';
 import { perlClass } from './unicode.ts';
 
 /**
- * Whether ECMAScript gives the same groups. It forgets groups at the start of each round of a
- * repetition and refuses rounds that take nothing; Rust and RE2 do neither.
+ * Whether ECMAScript gives the same match and groups. It forgets groups at the start of each round of a
+ * repetition and goes back on rounds that take nothing; Rust and RE2 do neither.
  */
 export function isExactNative(node: RegexNode): boolean {
   if (node.type === 'repeat') {
-    const isNull = isNullable(node.node);
-    if (node.max > 1 && (isNull || !setsAllGroups(node.node))) return false;
-    if (isNull && hasGroups(node.node)) return false;
+    if (isNullable(node.node)) return false;
+    if (node.max > 1 && !setsAllGroups(node.node)) return false;
   }
   return childrenOf(node).every(isExactNative);
 }

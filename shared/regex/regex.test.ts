@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { NATIVE_TEXT_MAX } from './engine.ts';
 import {
   compileHeaderRegex,
   compileRouteRegex,
@@ -107,6 +108,16 @@ describe('the regex of a path', () => {
   it('bounds the size of what a short pattern expands to', () => {
     expect(refusal(`/${'[a-z]{1000}'.repeat(19)}`)).toBe('accepted');
     expect(refusal(`/${'[a-z]{1000}'.repeat(21)}`)).toBe('too large');
+  });
+
+  it('matches texts of any length alike', () => {
+    // Beyond 64 Ki another engine takes over; V8 keeps a stack of what it may go back to.
+    const short = regex('/(?:[a-z]|-)*$');
+    for (const length of [NATIVE_TEXT_MAX, NATIVE_TEXT_MAX + 1, 1_000_000]) {
+      const text = `/${'a-'.repeat(length / 2)}`.slice(0, length);
+      expect(short.matchStart(text)?.matched).toBe(text);
+      expect(short.test(`${text}!`)).toBe(false);
+    }
   });
 
   it('costs no more than linear time on a pattern that backtrackers choke on', () => {
