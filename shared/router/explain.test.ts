@@ -165,6 +165,18 @@ describe('an explanation', () => {
     expect(misses.map(({ entry }) => entry.route.name)).toEqual(['miss 29', 'miss 28', 'miss 27']);
   });
 
+  it('does not name a route both ways, whichever of its hosts and paths fits', () => {
+    const hosts = ['example.com:1', '*.com:2', 'example.com', '*.com'];
+    const entry = named('one', { hosts, paths: ['~/a/x', '/a'] });
+    const { matches, misses } = buildRouter([entry]).router.explain(
+      requestFacts({ path: '/a/b' }),
+      5,
+    );
+
+    expect(matches.map(({ match }) => match.entry)).toEqual([entry]);
+    expect(misses).toEqual([]);
+  });
+
   it('looks no further than the request itself would', () => {
     const { router } = buildRouter([
       named('other host', { hosts: ['other.com'] }),

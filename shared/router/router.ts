@@ -179,11 +179,7 @@ class Update {
   }
 
   remove(entry: RouteEntry): void {
-    const failure = this.#failures.get(entry);
-    if (failure !== undefined) {
-      this.#changedFailures().delete(entry);
-      if (!failure.isCovered) return;
-    }
+    if (this.#failures.has(entry)) this.#changedFailures().delete(entry);
     const isStream = isStreamRoute(entry.route);
     const edit = isStream ? this.#streams : this.#requests;
     const { names, texts } = isStream
