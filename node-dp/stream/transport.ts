@@ -103,9 +103,11 @@ function openDatagrams({ host, address, port, ...upstream }: StreamUpstream): Pr
       reject(new UpstreamError(failureOf(error), false, error));
     };
     socket.once('error', failed);
-    socket.connect(port, to, () => {
+    socket.once('connect', () => {
       socket.off('error', failed);
       resolve(new DatagramTunnel(socket, upstream.readTimeoutMs));
     });
+    // Without a callback: one would be given the errors, and called as if all were well.
+    socket.connect(port, to);
   });
 }

@@ -105,6 +105,17 @@ describe('a udp route', () => {
     await eventually('another', () => listener.acceptedCount === 2);
   });
 
+  it('drops what is meant for a name that does not resolve', async () => {
+    const tables = tablesTo(53, { host: 'no-such-host.invalid' });
+    const { port, log } = await started.streams(tables, { udp: true });
+    const ann = await client(port);
+
+    ann.say('x');
+
+    await eventually('the refusal', () => log.length === 1);
+    expect(log[0]).toMatchObject({ session: { status: 500 }, tries: [{ state: 'resolve' }] });
+  });
+
   it('drops what no route matches', async () => {
     const config = new TestConfig();
     const { port, listener, log } = await started.streams(config.tables(), { udp: true });
