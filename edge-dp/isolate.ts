@@ -19,6 +19,12 @@ import { toResponse } from './response.ts';
 import { SharedHealth } from './shared-health.ts';
 import { createStatus } from './status.ts';
 
+/**
+ * A request whose client has left may never run again, not even to say that it is over. Longer than a
+ * try takes by default; that a longer one is not counted to its end does no harm.
+ */
+const FORGOTTEN_AFTER_MS = 120_000;
+
 export class Isolate {
   readonly #bindings: Bindings;
   readonly #platform: Platform;
@@ -34,6 +40,7 @@ export class Isolate {
     this.#gateway = new Gateway({
       platform: this.#platform,
       settings: bindings.proxy,
+      forgottenAfterMs: FORGOTTEN_AFTER_MS,
       accessLog:
         settings.HEADGATE_PROXY_ACCESS_LOG === 'off'
           ? null

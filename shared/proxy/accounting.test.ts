@@ -5,6 +5,8 @@ import { TestGateway } from '../../test/support/gateway.ts';
 import { SeededRandom } from '../../test/support/seeded-random.ts';
 import { must } from '../base/assert.ts';
 import type { UpstreamState } from '../balancer/upstream-state.ts';
+import { Gateway } from './gateway.ts';
+import { PROXY_SETTINGS_DEFAULT } from './settings.ts';
 import type { GatewayRequest, GatewayResponse } from '../http/message.ts';
 import {
   UpstreamError,
@@ -185,6 +187,26 @@ describe('more than may be under way', () => {
 
     expect((await test.get('/x')).status).toBe(200);
     expect((await test.get('/x')).status).toBe(200);
+  });
+
+  it('counts no longer what a runtime has ended without a word', async () => {
+    const { platform } = new Accounts('round-robin').test;
+    const config = new TestConfig();
+    config.route({ paths: ['/'] });
+    const gateway = new Gateway({
+      platform,
+      settings: { ...PROXY_SETTINGS_DEFAULT, activeMax: 1, targetActiveMax: 1 },
+      accessLog: null,
+      forgottenAfterMs: 120_000,
+    });
+    gateway.swap(config.tables());
+    platform.respond = HELD.respond;
+    void gateway.handle(request('/x'));
+    platform.clock.advance(120_000);
+    expect((await gateway.handle(request('/x'))).status).toBe(503);
+    platform.clock.advance(1);
+    platform.respond = () => answer(200, 'room');
+    expect((await gateway.handle(request('/x'))).status).toBe(200);
   });
 
   it('is refused for hosts that are no Upstream too', async () => {

@@ -10,6 +10,7 @@ import { explain } from './explain.ts';
 import type { ExplainRequest } from './explain-request.ts';
 import { handle, type HandleOptions } from './handle.ts';
 import type { AccessLogEntry } from './log-entry.ts';
+import { Load } from './load.ts';
 import { Exchange } from './request-context.ts';
 
 /** What an operator sets of the request path. */
@@ -20,6 +21,11 @@ export interface GatewayOptions {
   readonly settings: ProxySettings;
   /** Gets one entry per request when it is over; null: nobody reads them, none are made. */
   readonly accessLog: ((entry: AccessLogEntry) => void) | null;
+  /**
+   * Where the runtime ends a request without a word when its client leaves, one that began so long ago
+   * does not count any more. Default: a listener tells of every end.
+   */
+  readonly forgottenAfterMs?: number;
 }
 
 export class Gateway {
@@ -28,13 +34,16 @@ export class Gateway {
   readonly #platform: Platform;
   readonly #options: HandleOptions;
   readonly #ids: RequestIds;
-  readonly #load = { active: 0 };
+  readonly #load: Load;
+  readonly #forgottenAfterMs: number | null;
   #tables: Tables | null = null;
 
   constructor(options: GatewayOptions) {
     this.#platform = options.platform;
     this.#options = { ...options.settings, accessLog: options.accessLog };
     this.#ids = new RequestIds(options.platform.random);
+    this.#forgottenAfterMs = options.forgottenAfterMs ?? null;
+    this.#load = new Load(this.#forgottenAfterMs !== null);
   }
 
   /** Null until the first configuration: every request answers 503. */
@@ -66,6 +75,9 @@ export class Gateway {
    */
   handle(request: GatewayRequest): MaybePromise<GatewayResponse> {
     const ctx = new Exchange(this.#platform, this.#tables, request, this.#ids.next());
+    if (this.#forgottenAfterMs !== null) {
+      this.#load.forget(ctx.startedMonotonic - this.#forgottenAfterMs);
+    }
     ctx.enter(this.#load, this.#options.activeMax);
     return handle(ctx, this.#options);
   }

@@ -22,17 +22,13 @@ import { EMPTY_PLAN } from '../tables/plugin-plan.ts';
 import type { RouteTable, Tables, WorkspaceTable } from '../tables/tables.ts';
 import type { Credential, MutableResponse, RequestContext } from './context.ts';
 import type { HashCookie } from './hash-value.ts';
+import type { Load } from './load.ts';
 import type { Try } from './log-entry.ts';
 
 const JSON_TYPE = 'application/json; charset=utf-8';
 
 /** Nothing to do when the exchange is over. */
 export const NO_FINISH = (): void => {};
-
-/** How much a data plane has to do at the moment. */
-export interface Load {
-  active: number;
-}
 
 /** Fields are public to the request path; plugins get it as `RequestContext`. */
 export class Exchange implements RequestContext {
@@ -105,7 +101,7 @@ export class Exchange implements RequestContext {
   /** Takes a place among the active requests; without one, the request is only told so. */
   enter(load: Load, activeMax: number): void {
     if (load.active >= activeMax) return;
-    load.active += 1;
+    load.entered(this);
     this.#load = load;
   }
 
@@ -133,7 +129,7 @@ export class Exchange implements RequestContext {
   /** The whole exchange is over, however it ended. */
   leave(): void {
     this.release();
-    if (this.#load !== null) this.#load.active -= 1;
+    this.#load?.left(this);
     this.#load = null;
   }
 
