@@ -13,7 +13,7 @@ import { CONTROL_PLANE_SETTINGS } from '#shared/settings/control-plane.ts';
 import { send } from '../test/support/http-client.ts';
 import { adminEndpoints } from './admin/app.ts';
 import { startControlPlane } from './control-plane.ts';
-import { selfSigned } from './tls/self-signed.ts';
+import { selfSigned } from '#shared/platform/node/tls/self-signed.ts';
 
 const TOKEN = 'a-token-of-enough-length';
 const BODY_MAX = 256 * 1024;

@@ -12,7 +12,7 @@ import { isLoopback, type Listen, parseListens } from '#shared/settings/listen.t
 import { SettingsError } from '#shared/platform/node/env.ts';
 import { listenFailure } from '#shared/platform/node/start-error.ts';
 import { ListenerCertificates } from './tls/listener-certificates.ts';
-import { TLS_OPTIONS } from './tls/live-certificate.ts';
+import { TLS_OPTIONS } from '#shared/platform/node/tls/live-certificate.ts';
 
 /** What answers on a listener. Paths come without the prefix of a shared port. */
 export interface Role {

@@ -6,8 +6,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CONTROL_PLANE_SETTINGS } from '#shared/settings/control-plane.ts';
 import { parseSettings } from '#shared/settings/settings.ts';
 import { openListeners, type OpenListeners, type Role } from '../listeners.ts';
-import { OWN_CERTIFICATE_FILE } from './pair-source.ts';
-import { selfSigned } from './self-signed.ts';
+import { ADMIN_CERTIFICATE } from './listener-certificates.ts';
+import { selfSigned } from '#shared/platform/node/tls/self-signed.ts';
 
 let folder: string;
 let opened: OpenListeners | null = null;
@@ -65,7 +65,7 @@ describe('an Admin API on loopback with ssl', () => {
   it('has a certificate of its own, which a client can be told to trust', async () => {
     const url = await open({});
     expect(url.protocol).toBe('https:');
-    const own = await readFile(join(folder, OWN_CERTIFICATE_FILE), 'utf8');
+    const own = await readFile(join(folder, ADMIN_CERTIFICATE.certificateFile), 'utf8');
     expect(own).not.toContain('PRIVATE KEY');
     expect(await answer(url, own)).toBe(200);
     await expect(answer(url, (await files('other')).cert)).rejects.toThrow(/certificate/);

@@ -5,14 +5,25 @@ import { StartError } from '#shared/platform/node/start-error.ts';
 import type { Logger } from '#shared/platform/platform.ts';
 import type { ControlPlaneSettings } from '#shared/settings/control-plane.ts';
 import { isLoopback, type Listen } from '#shared/settings/listen.ts';
-import { LiveCertificate } from './live-certificate.ts';
-import { filesSource, ownSource, type PairSource } from './pair-source.ts';
+import { LiveCertificate } from '#shared/platform/node/tls/live-certificate.ts';
+import {
+  filesSource,
+  ownSource,
+  type OwnCertificate,
+  type PairSource,
+} from '#shared/platform/node/tls/pair-source.ts';
 
 type FileSetting =
   | 'HEADGATE_TLS_CERT'
   | 'HEADGATE_TLS_KEY'
   | 'HEADGATE_ADMIN_TLS_CERT'
   | 'HEADGATE_ADMIN_TLS_KEY';
+
+export const ADMIN_CERTIFICATE: OwnCertificate = {
+  name: 'Headgate Admin API (self-signed)',
+  pairFile: 'admin-tls.key',
+  certificateFile: 'admin-tls.pem',
+};
 
 const COMMON = ['HEADGATE_TLS_CERT', 'HEADGATE_TLS_KEY'] as const;
 const ADMIN = ['HEADGATE_ADMIN_TLS_CERT', 'HEADGATE_ADMIN_TLS_KEY'] as const;
@@ -39,7 +50,7 @@ export class ListenerCertificates {
     const present = this.#open.get(name);
     if (present !== undefined) return present;
     const source = isOwn
-      ? ownSource(resolve(this.#settings.HEADGATE_DATA_DIR), Date.now)
+      ? ownSource(resolve(this.#settings.HEADGATE_DATA_DIR), ADMIN_CERTIFICATE, Date.now)
       : filesSource(this.#file(certSetting), this.#file(keySetting));
     const opened = await this.#load(source, certSetting);
     this.#open.set(name, opened);

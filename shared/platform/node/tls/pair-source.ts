@@ -2,8 +2,8 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileFailure } from '#shared/platform/node/start-error.ts';
-import { PRIVATE_FILE_MODE, writeFileAtomic } from '#shared/platform/node/files.ts';
+import { fileFailure } from '../start-error.ts';
+import { PRIVATE_FILE_MODE, writeFileAtomic } from '../files.ts';
 import { type PemPair, selfSigned } from './self-signed.ts';
 
 export interface PairSource {
@@ -20,10 +20,6 @@ interface NamedFile {
 }
 
 const FILE_SIZE_MAX = 1024 * 1024;
-/** Certificate and key: one file, so that they cannot be of different pairs. */
-export const OWN_FILE = 'admin-tls.key';
-/** The certificate alone, for clients to trust: it is passed on, and the key must not be. */
-export const OWN_CERTIFICATE_FILE = 'admin-tls.pem';
 const PUBLIC_FILE_MODE = 0o644;
 const OWN_HOSTS = ['localhost', '127.0.0.1', '::1'];
 const DAY_MS = 24 * 3600 * 1000;
@@ -32,6 +28,16 @@ const OWN_LIFETIME_MS = 365 * DAY_MS;
 const OWN_RENEWAL_MS = 30 * DAY_MS;
 /** Clocks of clients may be behind. */
 const BACKDATING_MS = 3600 * 1000;
+
+/** A certificate that a process makes for itself. */
+export interface OwnCertificate {
+  /** Common name, for people. */
+  readonly name: string;
+  /** Certificate and key: one file, so that they cannot be of different pairs. */
+  readonly pairFile: string;
+  /** The certificate alone, for clients to trust: it is passed on, and the key must not be. */
+  readonly certificateFile: string;
+}
 
 export function filesSource(cert: NamedFile, key: NamedFile): PairSource {
   return {
@@ -44,10 +50,10 @@ export function filesSource(cert: NamedFile, key: NamedFile): PairSource {
 }
 
 /** A pair that is made in the folder when there is none, and renewed in time. */
-export function ownSource(folder: string, now: () => number): PairSource {
-  const path = join(folder, OWN_FILE);
+export function ownSource(folder: string, own: OwnCertificate, now: () => number): PairSource {
+  const path = join(folder, own.pairFile);
   const publish = async (pair: string): Promise<PemPair> => {
-    const certPath = join(folder, OWN_CERTIFICATE_FILE);
+    const certPath = join(folder, own.certificateFile);
     const cert = new X509Certificate(pair).toString();
     const present = await readFile(certPath, 'utf8').catch(() => '');
     if (present !== cert) await writeFileAtomic(certPath, cert, PUBLIC_FILE_MODE);
@@ -60,7 +66,7 @@ export function ownSource(folder: string, now: () => number): PairSource {
       // OpenSSL takes each from it.
       if (isPair(text) && lifetimeLeft(text, now()) > OWN_RENEWAL_MS) return publish(text);
       const made = selfSigned({
-        name: 'Headgate Admin API (self-signed)',
+        name: own.name,
         hosts: OWN_HOSTS,
         notBefore: new Date(now() - BACKDATING_MS),
         notAfter: new Date(now() + OWN_LIFETIME_MS),

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { hasOpenssl } from '../../test/support/openssl.ts';
+import { hasOpenssl } from '../../../../test/support/openssl.ts';
 import { selfSigned } from './self-signed.ts';
 
 const HOSTS = ['localhost', 'a.example', '127.0.0.1', '::1'];

@@ -6,18 +6,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect, createServer, type Server, type TLSSocket } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Logger } from '#shared/platform/platform.ts';
+import type { Logger } from '../../platform.ts';
 import { LiveCertificate, TLS_OPTIONS } from './live-certificate.ts';
-import {
-  filesSource,
-  OWN_CERTIFICATE_FILE,
-  OWN_FILE,
-  ownSource,
-  type PairSource,
-} from './pair-source.ts';
+import { filesSource, ownSource, type OwnCertificate, type PairSource } from './pair-source.ts';
 import { type PemPair, selfSigned } from './self-signed.ts';
 
 const DAY_MS = 24 * 3600 * 1000;
+
+const OWN: OwnCertificate = {
+  name: 'own',
+  pairFile: 'own.key',
+  certificateFile: 'own.pem',
+};
 
 let folder: string;
 let files: { cert: string; key: string };
@@ -179,14 +179,14 @@ describe('a certificate whose files change', () => {
 });
 
 describe('a certificate of one’s own', () => {
-  const path = () => join(folder, OWN_FILE);
+  const path = () => join(folder, OWN.pairFile);
 
   it('is made once, for its owner’s eyes only', async () => {
-    const own = ownSource(folder, Date.now);
+    const own = ownSource(folder, OWN, Date.now);
     const made = await own.load();
     expect((await stat(path())).mode & 0o777).toBe(0o600);
     expect(await own.load()).toEqual(made);
-    const published = await readFile(join(folder, OWN_CERTIFICATE_FILE), 'utf8');
+    const published = await readFile(join(folder, OWN.certificateFile), 'utf8');
     expect(new X509Certificate(published).raw).toEqual(new X509Certificate(made.cert).raw);
     expect(published).not.toContain('PRIVATE KEY');
     const parsed = new X509Certificate(made.cert);
@@ -195,8 +195,8 @@ describe('a certificate of one’s own', () => {
   });
 
   it('is renewed in time', async () => {
-    const made = await ownSource(folder, Date.now).load();
-    const later = (days: number) => ownSource(folder, () => Date.now() + days * DAY_MS).load();
+    const made = await ownSource(folder, OWN, Date.now).load();
+    const later = (days: number) => ownSource(folder, OWN, () => Date.now() + days * DAY_MS).load();
     expect(await later(334)).toEqual(made);
     const renewed = await later(336);
     expect(renewed).not.toEqual(made);
@@ -204,7 +204,7 @@ describe('a certificate of one’s own', () => {
   });
 
   it('is made anew when its file is damaged', async () => {
-    const own = ownSource(folder, Date.now);
+    const own = ownSource(folder, OWN, Date.now);
     const made = await own.load();
     await writeFile(path(), `${pair().key}${made.cert}`);
     expect((await own.load()).cert).toContain('BEGIN PRIVATE KEY');

@@ -5,7 +5,7 @@
 import { type FSWatcher, watch } from 'node:fs';
 import { dirname } from 'node:path';
 import { createSecureContext } from 'node:tls';
-import type { Logger } from '#shared/platform/platform.ts';
+import type { Logger } from '../../platform.ts';
 import { lifetimeLeft, type PairSource } from './pair-source.ts';
 import type { PemPair } from './self-signed.ts';
 
