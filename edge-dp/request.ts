@@ -4,6 +4,7 @@ import { HeaderList } from '#shared/http/headers.ts';
 import type { GatewayRequest } from '#shared/http/message.ts';
 import { isHandshake } from '#shared/http/websocket.ts';
 import type { Abort } from '#shared/platform/platform.ts';
+import { clientCertificateOf } from './client-certificate.ts';
 import { contentLength, WebBody } from './web-body.ts';
 
 const DEFAULT_PORT = { http: 80, https: 443 } as const;
@@ -32,7 +33,11 @@ export function fromRequest(request: Request): GatewayRequest {
     localPort: portOf(authority) ?? DEFAULT_PORT[scheme],
     tls:
       scheme === 'https'
-        ? { serverName: hostOf(authority), version: textOf(cf?.tlsVersion) ?? 'TLSv1.3' }
+        ? {
+            serverName: hostOf(authority),
+            version: textOf(cf?.tlsVersion) ?? 'TLSv1.3',
+            clientCertificate: clientCertificateOf(cf?.tlsClientAuth),
+          }
         : null,
     abort: new SignalAbort(request.signal),
     sendInterim: null,

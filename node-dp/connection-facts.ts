@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { DownstreamTls, GatewayRequest } from '#shared/http/message.ts';
+import { ConnectionTls } from './tls/peer-certificate.ts';
 
 /** Who is connected to what. */
 export type Addresses = Pick<
@@ -20,7 +21,7 @@ export function factsOf(socket: Socket, told: Addresses | null): ConnectionFacts
   return {
     ...(told ?? addressesOf(socket)),
     scheme: isTls ? 'https' : 'http',
-    tls: isTls ? readTls(socket) : null,
+    tls: isTls ? new ConnectionTls(socket) : null,
   };
 }
 
@@ -30,15 +31,6 @@ export function addressesOf(socket: Socket): Addresses {
     peerPort: socket.remotePort ?? 0,
     localAddress: unmapped(socket.localAddress ?? ''),
     localPort: socket.localPort ?? 0,
-  };
-}
-
-function readTls(socket: TLSSocket): DownstreamTls {
-  // Node's type leaves out the name that the client asked for; `false` means none.
-  const name = (socket as { servername?: string | false | null }).servername;
-  return {
-    serverName: typeof name === 'string' && name !== '' ? name : null,
-    version: socket.getProtocol() ?? 'unknown',
   };
 }
 

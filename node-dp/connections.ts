@@ -1,8 +1,8 @@
 /** Connections to one target: one request at a time on each, the one used last is used next. */
-import { connect as connectTcp, isIP, type Socket } from 'node:net';
-import { connect as connectTls } from 'node:tls';
+import { connect as connectTcp, type Socket } from 'node:net';
 import { Client, type buildConnector } from 'undici';
 import type { UpstreamRequest } from '#shared/platform/platform.ts';
+import type { UpstreamTlsContexts } from './tls/upstream-tls.ts';
 
 /** As Kong: `upstream_keepalive_pool_size`, `_idle_timeout` and `_max_requests`. */
 const IDLE_CONNECTIONS_MAX = 512;
@@ -28,11 +28,11 @@ export class ConnectionPool {
   readonly #idle: Client[] = [];
   readonly #busy = new Set<Client>();
 
-  constructor(target: Target) {
+  constructor(target: Target, contexts: UpstreamTlsContexts) {
     // The connector knows where to go; a URL of the real host could only be misread.
     this.#origin = `${target.scheme}://upstream`;
     this.#options = {
-      connect: createConnector(target),
+      connect: createConnector(target, contexts),
       pipelining: 1,
       allowH2: false,
       keepAliveTimeout: KEEP_ALIVE_MS,
@@ -83,11 +83,14 @@ function discard(client: Client): void {
   client.destroy().catch(() => {});
 }
 
-function createConnector(target: Target): buildConnector.connector {
-  const { scheme, connectTimeoutMs, host, address, port } = target;
+function createConnector(target: Target, contexts: UpstreamTlsContexts): buildConnector.connector {
+  const { scheme, host, port, connectTimeoutMs } = target;
+  const address = target.address ?? host;
   const readyEvent = scheme === 'https' ? 'secureConnect' : 'connect';
-  const openTcp = (): Socket => connectTcp({ host: address ?? host, port });
-  const open = scheme === 'https' ? tlsOpener(target) : openTcp;
+  const open =
+    scheme === 'https'
+      ? contexts.opener({ ...target, address, alpn: ['http/1.1'] })
+      : () => connectTcp({ host: address, port });
   return (_options, callback) => {
     const socket = open();
     socket.setKeepAlive(true, TCP_KEEP_ALIVE_DELAY_MS);
@@ -123,24 +126,6 @@ function tolerateContinue(socket: Socket): void {
   if (typeof onHeadersComplete !== 'function') return;
   parser.onHeadersComplete = (status: number, ...rest: unknown[]): unknown =>
     onHeadersComplete.call(parser, status === 100 ? 102 : status, ...rest);
-}
-
-/** Opens TLS connections that resume the session of the one before. */
-function tlsOpener({ host, address, port, tls }: Target): () => Socket {
-  const name = tls?.serverName ?? (isIP(host) === 0 ? host : null);
-  let session: Buffer | null = null;
-  return () => {
-    const socket = connectTls({
-      host: address ?? host,
-      port,
-      rejectUnauthorized: tls?.verify ?? false,
-      ALPNProtocols: ['http/1.1'],
-      ...(name === null ? {} : { servername: name }),
-      ...(session === null ? {} : { session }),
-    });
-    socket.on('session', (ticket) => (session = ticket));
-    return socket;
-  };
 }
 
 function timeoutError(): Error {

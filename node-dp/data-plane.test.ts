@@ -298,12 +298,6 @@ describe('a data plane that cannot start says in one line', () => {
     expect(await failure({})).toContain('node.json');
   });
 
-  it('that an ssl address has no certificate', async () => {
-    expect(await failure({ HEADGATE_PROXY_LISTEN: '127.0.0.1:0 ssl' })).toContain(
-      'HEADGATE_TLS_CERT',
-    );
-  });
-
   it('that a certificate cannot be read', async () => {
     const message = await failure({
       HEADGATE_PROXY_LISTEN: '127.0.0.1:0 ssl',

@@ -5,7 +5,6 @@
 import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { createSecureContext } from 'node:tls';
 import { compareRevisions } from '#shared/config/manifest.ts';
 import { loadReplica, type ReplicaState } from '#shared/config/replica.ts';
 import { acquireLock, ensurePrivateDir, LockedError } from '#shared/platform/node/files.ts';
@@ -25,12 +24,15 @@ import type { IdentityStore, NodeIdentity, StoredIdentity } from '#shared/sync/i
 import { AccessLog } from './access-log.ts';
 import { FileConfigStore } from './config-store.ts';
 import { fileIdentityStore } from './identity-store.ts';
-import { Listener, type ListenerAddress, type TlsFiles } from './listener.ts';
+import { Listener, type ListenerAddress } from './listener.ts';
 import { createPlatform, type NodePlatform } from './platform.ts';
 import { Serving } from './serving.ts';
 import { Streams } from './stream/streams.ts';
 import { startStatusServer, type Figures, type StatusServer } from './status.ts';
 import { startSync, type Sync } from './sync.ts';
+import { CertificateContexts } from './tls/contexts.ts';
+import { openDefaultCertificate, readTlsSetup, type TlsSetup } from './tls/setup.ts';
+import { TlsTermination } from './tls/termination.ts';
 
 /** What is left to background work and connections once the requests are done. */
 const CLOSE_MS = 1000;
@@ -40,7 +42,7 @@ export async function startDataPlane(
   settings: DataPlaneSettings,
   logger: Logger,
 ): Promise<Running> {
-  const dataPlane = new DataPlane(settings, logger);
+  const dataPlane = new DataPlane(settings, await readTlsSetup(settings), logger);
   try {
     await dataPlane.start();
   } catch (error) {
@@ -52,6 +54,7 @@ export async function startDataPlane(
 
 class DataPlane implements Running {
   readonly #settings: DataPlaneSettings;
+  readonly #tls: TlsSetup;
   readonly #logger: Logger;
   readonly #platform: NodePlatform;
   readonly #accessLog: AccessLog | null;
@@ -64,13 +67,15 @@ class DataPlane implements Running {
   #streams: Streams | null = null;
   #statusServers: StatusServer[] = [];
   #sync: Sync | null = null;
+  #closeTls: () => Promise<void> = async () => {};
   #unlock: () => void = () => {};
   #isDraining = false;
 
-  constructor(settings: DataPlaneSettings, logger: Logger) {
+  constructor(settings: DataPlaneSettings, tls: TlsSetup, logger: Logger) {
     this.#settings = settings;
+    this.#tls = tls;
     this.#logger = logger;
-    this.#platform = createPlatform(logger);
+    this.#platform = createPlatform(logger, tls.trusted);
     const writesAccessLog = settings.HEADGATE_PROXY_ACCESS_LOG === 'stdout';
     this.#accessLog = writesAccessLog ? new AccessLog(process.stdout, logger) : null;
     const accessLog = this.#accessLog;
@@ -80,8 +85,12 @@ class DataPlane implements Running {
       settings: this.#proxySettings,
       accessLog: accessLog === null ? null : (entry) => accessLog.write(entry),
     });
-    const flavor = settings.HEADGATE_ROUTER_FLAVOR;
-    this.#serving = new Serving(this.#gateway, this.#platform.crypto, logger, flavor);
+    const contexts = new CertificateContexts(tls.policy);
+    this.#serving = new Serving(this.#gateway, this.#platform.crypto, logger, {
+      routerFlavor: settings.HEADGATE_ROUTER_FLAVOR,
+      certificateFault: (certificate) => contexts.fault(certificate),
+      upstreamTls: tls.upstream,
+    });
   }
 
   get addresses(): Running['addresses'] {
@@ -97,8 +106,7 @@ class DataPlane implements Running {
     const identity = await loadIdentity(identities, identityPath);
     await store.sweep();
     const cached = identity?.tag === 'joined' ? await this.#loadCache(store, identity) : null;
-    const tls = await this.#readTls();
-    await this.#listen(tls);
+    await this.#listen(await this.#openTermination(folder));
     this.#sync = await startSync({
       settings: this.#settings,
       logger: this.#logger,
@@ -127,6 +135,7 @@ class DataPlane implements Running {
     await this.#sync?.close();
     await Promise.all(this.#statusServers.map((server) => server.close()));
     await this.#platform.close(CLOSE_MS);
+    await this.#closeTls();
     this.#accessLog?.flush();
     this.#unlock();
   }
@@ -167,14 +176,14 @@ class DataPlane implements Running {
     return null;
   }
 
-  async #listen(tls: TlsFiles | null): Promise<void> {
+  async #listen(tls: TlsTermination | null): Promise<void> {
     const { HEADGATE_PROXY_LISTEN: proxy, HEADGATE_STATUS_LISTEN: status } = this.#settings;
     await Promise.all(parseListens(proxy).map((listen) => this.#listenProxy(listen, tls)));
     await this.#listenStreams(tls);
     await Promise.all(parseListens(status).map((listen) => this.#listenStatus(listen)));
   }
 
-  async #listenProxy(listen: Listen, tls: TlsFiles | null): Promise<void> {
+  async #listenProxy(listen: Listen, tls: TlsTermination | null): Promise<void> {
     const listener = new Listener({
       listen,
       tls,
@@ -194,11 +203,10 @@ class DataPlane implements Running {
     this.#addresses['proxy']?.push(urlOf(address.tls ? 'https' : 'http', address));
   }
 
-  async #listenStreams(tls: TlsFiles | null): Promise<void> {
+  async #listenStreams(tls: TlsTermination | null): Promise<void> {
     const { HEADGATE_STREAM_LISTEN: listens, HEADGATE_MAX_CONNECTIONS: sessionsMax } =
       this.#settings;
     const accessLog = this.#accessLog;
-    const context = tls === null ? null : createSecureContext({ ...tls, minVersion: 'TLSv1.2' });
     const streams = new Streams({
       platform: this.#platform,
       tables: () => this.#gateway.tables,
@@ -207,7 +215,8 @@ class DataPlane implements Running {
       accessLog: accessLog === null ? null : (entry) => accessLog.write(entry),
       sessionsMax,
       believesPeer: (address) => this.#proxySettings.trustedIps.trustsPeer(address),
-      contextFor: () => context,
+      contextFor: (serverName) => tls?.contextFor(serverName) ?? null,
+      upstreamTls: this.#platform.upstreamTls,
     });
     this.#streams = streams;
     for (const listen of parseListens(listens)) {
@@ -228,20 +237,24 @@ class DataPlane implements Running {
     }
   }
 
-  async #readTls(): Promise<TlsFiles | null> {
-    const { HEADGATE_TLS_CERT: cert, HEADGATE_TLS_KEY: key } = this.#settings;
+  /** Null when no listener needs it. */
+  async #openTermination(folder: string): Promise<TlsTermination | null> {
     const { HEADGATE_PROXY_LISTEN: proxy, HEADGATE_STREAM_LISTEN: stream } = this.#settings;
     const isWanted = [...parseListens(proxy), ...parseListens(stream)].some(({ tls }) => tls);
     if (!isWanted) return null;
-    if (cert === null || key === null) {
-      throw new StartError(
-        'HEADGATE_PROXY_LISTEN or HEADGATE_STREAM_LISTEN has an ssl address: set HEADGATE_TLS_CERT and HEADGATE_TLS_KEY',
-      );
-    }
-    return {
-      cert: await readText('HEADGATE_TLS_CERT', cert),
-      key: await readText('HEADGATE_TLS_KEY', key),
+    const fallback = await openDefaultCertificate(this.#settings, folder, this.#logger);
+    const { policy, clients } = this.#tls;
+    const termination = new TlsTermination({
+      policy,
+      clients,
+      fallback,
+      certificates: () => this.#gateway.tables?.certificates ?? null,
+    });
+    this.#closeTls = async () => {
+      termination.close();
+      await fallback.close();
     };
+    return termination;
   }
 
   async #readClusterCa(): Promise<string | null> {

@@ -65,7 +65,7 @@ export async function startGateway(
   changes: Partial<ListenerOptions> = {},
   accessLog: ((entry: AccessLogEntry) => void) | null = null,
 ): Promise<RunningGateway> {
-  const platform = createPlatform(SILENT);
+  const platform = createPlatform(SILENT, []);
   const gateway = new Gateway({
     platform,
     settings: PROXY_SETTINGS_DEFAULT,

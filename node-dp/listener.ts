@@ -3,11 +3,7 @@
  * on them. What follows is an engine's.
  */
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
-import {
-  createServer as createTlsServer,
-  type Server as TlsServer,
-  type TLSSocket,
-} from 'node:tls';
+import type { TLSSocket } from 'node:tls';
 import type { MaybePromise } from '#shared/base/maybe-promise.ts';
 import type { GatewayRequest, GatewayResponse } from '#shared/http/message.ts';
 import type { Random } from '#shared/platform/platform.ts';
@@ -21,19 +17,15 @@ import { judgePreface } from './h2/preface.ts';
 import { Http1Engine } from './http1/engine.ts';
 import { peek } from './peek.ts';
 import { judgeProxyHeader } from './proxy-protocol.ts';
+import { TlsAcceptor } from './tls/acceptor.ts';
+import type { TlsTermination } from './tls/termination.ts';
 
-const TLS_HANDSHAKE_MS = 10_000;
 const BACKLOG = 4096;
-
-export interface TlsFiles {
-  readonly cert: string;
-  readonly key: string;
-}
 
 export interface ListenerOptions {
   readonly listen: Listen;
-  /** PEM texts; needed where `listen.tls`. */
-  readonly tls: TlsFiles | null;
+  /** Needed where `listen.tls`. */
+  readonly tls: TlsTermination | null;
   readonly connectionsMax: number;
   readonly random: Random;
   /** Longest silence of a client in the middle of a body. Default 30 s. */
@@ -60,8 +52,7 @@ export interface ListenerAddress {
 export class Listener {
   readonly #options: ListenerOptions;
   readonly #server: Server;
-  /** Never listens: connections are handed to it. */
-  readonly #tls: TlsServer | null;
+  readonly #tls: TlsAcceptor | null;
   readonly #http1: Http1Engine;
   readonly #h2: H2Engine | null;
   readonly #flight = new Flight();
@@ -85,7 +76,13 @@ export class Listener {
     this.#http1 = new Http1Engine(engine);
     const speaksH2 = options.listen.http2 ?? tls;
     this.#h2 = speaksH2 ? new H2Engine(engine, options.h2Limits) : null;
-    this.#tls = options.tls !== null && tls ? this.#createTls(options.tls) : null;
+    this.#tls =
+      options.tls !== null && tls
+        ? new TlsAcceptor(options.tls, {
+            alpn: speaksH2 ? ['h2', 'http/1.1'] : ['http/1.1'],
+            secured: (socket) => this.#secured(socket),
+          })
+        : null;
     this.#server = createServer({ allowHalfOpen: !tls, noDelay: true });
     this.#server.maxConnections = options.connectionsMax;
     this.#server.on('connection', (socket) => this.#accept(socket));
@@ -130,6 +127,7 @@ export class Listener {
     await this.#flight.landed(deadlineMs);
     for (const socket of this.#sockets) socket.destroy();
     this.#h2?.stop();
+    this.#tls?.close();
     await closed;
   }
 
@@ -157,7 +155,7 @@ export class Listener {
       this.#told.set(key, told);
       socket.once('close', () => this.#told.delete(key));
     }
-    this.#tls.emit('connection', socket);
+    this.#tls.accept(socket);
   }
 
   /** In clear: whether it is HTTP/2, its first bytes say (RFC 9113 section 3.3). */
@@ -181,19 +179,6 @@ export class Listener {
 
   get #headTimeoutMs(): number {
     return this.#options.headTimeoutMs ?? HEAD_TIMEOUT_MS;
-  }
-
-  #createTls({ cert, key }: TlsFiles): TlsServer {
-    const server = createTlsServer({
-      cert,
-      key,
-      minVersion: 'TLSv1.2',
-      ALPNProtocols: this.#h2 === null ? ['http/1.1'] : ['h2', 'http/1.1'],
-      handshakeTimeout: TLS_HANDSHAKE_MS,
-    });
-    server.on('secureConnection', (socket) => this.#secured(socket));
-    server.on('tlsClientError', (_error, socket) => socket.destroy());
-    return server;
   }
 }
 

@@ -4,19 +4,24 @@ import { nodeCrypto } from '#shared/platform/node/crypto.ts';
 import { MemoryCounters } from '#shared/platform/memory-counters.ts';
 import { nodeRandom } from '#shared/platform/node/random.ts';
 import type { Logger, Platform } from '#shared/platform/platform.ts';
-import { NodeTransport } from './transport.ts';
+import { UpstreamTlsContexts } from './tls/upstream-tls.ts';
+import { NodeTransport, TRANSPORT_LIMITS } from './transport.ts';
 
 /** Rate-limit counters held at a time, some 150 MB of them. */
 const COUNTERS_MAX = 1_000_000;
 const SWEEP_INTERVAL_MS = 1000;
 
 export interface NodePlatform extends Platform {
+  /** How TLS is spoken to upstreams, over whatever transport. */
+  readonly upstreamTls: UpstreamTlsContexts;
   /** Waits for background work, at most so long, and lets go of timers and connections. */
   close(deadlineMs: number): Promise<void>;
 }
 
-export function createPlatform(logger: Logger): NodePlatform {
-  const transport = new NodeTransport();
+/** @param trusted  PEM of the authorities that upstreams are verified against */
+export function createPlatform(logger: Logger, trusted: readonly string[]): NodePlatform {
+  const upstreamTls = new UpstreamTlsContexts(trusted);
+  const transport = new NodeTransport(TRANSPORT_LIMITS, upstreamTls);
   const counters = new MemoryCounters(nodeClock, COUNTERS_MAX);
   const sweeper = setInterval(() => counters.sweep(), SWEEP_INTERVAL_MS);
   sweeper.unref();
@@ -26,6 +31,7 @@ export function createPlatform(logger: Logger): NodePlatform {
     random: nodeRandom,
     crypto: nodeCrypto,
     transport,
+    upstreamTls,
     resolver: null,
     counters,
     logger,

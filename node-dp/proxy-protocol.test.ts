@@ -8,6 +8,7 @@ import { closeAfterEach, start, type Started } from './h2/h2.suite.ts';
 import type { ListenerOptions } from './listener.ts';
 import { judgeProxyHeader } from './proxy-protocol.ts';
 import { sendRaw } from './raw-client.suite.ts';
+import { terminationOf } from './tls/tls.suite.ts';
 
 closeAfterEach();
 
@@ -170,7 +171,7 @@ describe('a listener of connections with PROXY headers', () => {
   });
 
   it.skipIf(!hasOpenssl())('goes on with TLS behind it, in either version of HTTP', async () => {
-    const { port, seen } = await begin({ tls: makeCertificate() }, true);
+    const { port, seen } = await begin({ tls: terminationOf(makeCertificate()) }, true);
     const over = async (alpn: string, bytes: Buffer): Promise<void> => {
       const raw = connect({ host: '127.0.0.1', port });
       raw.write(V2);

@@ -5,10 +5,12 @@ import { pepperFor } from '#shared/config/secrets.ts';
 import { HANDLERS } from '#shared/plugins/handlers.ts';
 import type { Crypto, Logger } from '#shared/platform/platform.ts';
 import type { Gateway } from '#shared/proxy/gateway.ts';
-import type { RouterFlavor } from '#shared/settings/common.ts';
 import type { NodeIdentity } from '#shared/sync/identity.ts';
-import { buildTables } from '#shared/tables/build.ts';
+import { type BuildDeps, buildTables } from '#shared/tables/build.ts';
 import type { Quarantined } from '#shared/tables/tables.ts';
+
+/** What a process builds by, besides who it is. */
+export type BuildTerms = Pick<BuildDeps, 'routerFlavor' | 'certificateFault' | 'upstreamTls'>;
 
 /** What is said of a configuration that was handed over. */
 export type Served =
@@ -24,11 +26,11 @@ export class Serving {
   readonly #crypto: Crypto;
   readonly #logger: Logger;
   readonly #opener: SecretOpener;
-  readonly #routerFlavor: RouterFlavor;
+  readonly #terms: BuildTerms;
 
-  constructor(gateway: Gateway, crypto: Crypto, logger: Logger, routerFlavor: RouterFlavor) {
+  constructor(gateway: Gateway, crypto: Crypto, logger: Logger, terms: BuildTerms) {
     this.#gateway = gateway;
-    this.#routerFlavor = routerFlavor;
+    this.#terms = terms;
     this.#crypto = crypto;
     this.#logger = logger;
     this.#opener = new SecretOpener(crypto);
@@ -64,9 +66,8 @@ export class Serving {
     const crypto = this.#crypto;
     const pepper = pepperFor(groupSecrets, state.replica.secretGeneration, crypto);
     const runtime = 'node';
-    const routerFlavor = this.#routerFlavor;
     const { health } = this.#gateway;
-    const deps = { handlers: HANDLERS, runtime, crypto, pepper, routerFlavor, health } as const;
+    const deps = { ...this.#terms, handlers: HANDLERS, runtime, crypto, pepper, health } as const;
     let built: ReturnType<typeof buildTables>;
     try {
       const replica = await this.#opener.open(state, groupSecrets);

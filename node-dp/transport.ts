@@ -8,6 +8,7 @@ import {
 import { ConnectionPool } from './connections.ts';
 import { Exchange } from './exchange.ts';
 import { fieldValue } from './field-value.ts';
+import { UpstreamTlsContexts } from './tls/upstream-tls.ts';
 import { Upload } from './upload.ts';
 
 export interface TransportLimits {
@@ -36,11 +37,17 @@ interface Entry {
 export class NodeTransport implements Transport {
   readonly #entries = new Map<string, Entry>();
   readonly #limits: TransportLimits;
+  readonly #tls: UpstreamTlsContexts;
   readonly #sweeper: NodeJS.Timeout;
   #isClosed = false;
 
-  constructor(limits: TransportLimits = TRANSPORT_LIMITS) {
+  /** @param tls  whom we trust where no entity says whom */
+  constructor(
+    limits: TransportLimits = TRANSPORT_LIMITS,
+    tls: UpstreamTlsContexts = new UpstreamTlsContexts(),
+  ) {
     this.#limits = limits;
+    this.#tls = tls;
     this.#sweeper = setInterval(() => this.sweep(), SWEEP_INTERVAL_MS);
     this.#sweeper.unref();
   }
@@ -81,12 +88,16 @@ export class NodeTransport implements Transport {
   }
 
   #entryFor(request: UpstreamRequest): Entry | null {
-    const key = keyOf(request);
+    const key = keyOf(request, this.#tls);
     const known = this.#entries.get(key);
     if (known !== undefined) return known;
     const isFull = this.#entries.size >= this.#limits.poolsMax;
     if (this.#isClosed || (isFull && !this.#evictIdlest())) return null;
-    const entry = { key, pool: new ConnectionPool(request), lastUsedMs: performance.now() };
+    const entry = {
+      key,
+      pool: new ConnectionPool(request, this.#tls),
+      lastUsedMs: performance.now(),
+    };
     this.#entries.set(key, entry);
     return entry;
   }
@@ -142,11 +153,10 @@ function exchange(entry: Entry, request: UpstreamRequest, settle: Settle): void 
 /** undici reconnects when the name changes, which it takes from the Host header unless told. */
 const SAME_SERVER_NAME: object = { servername: 'upstream' };
 
-function keyOf(request: UpstreamRequest): string {
-  const { scheme, host, address, port, connectTimeoutMs } = request;
+function keyOf(request: UpstreamRequest, contexts: UpstreamTlsContexts): string {
+  const { scheme, host, address, port, connectTimeoutMs, tls } = request;
   const at = `${scheme}|${host}|${address ?? ''}|${port}|${connectTimeoutMs}`;
-  if (request.tls === null) return at;
-  return `${at}|${request.tls.verify ? 1 : 0}|${request.tls.serverName ?? ''}`;
+  return tls === null ? at : `${at}|${contexts.keyOf(tls)}`;
 }
 
 /** Fields that frame or belong to one connection: undici writes them itself. */

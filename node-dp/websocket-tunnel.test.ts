@@ -8,6 +8,7 @@ import { makeCertificate } from '../test/support/certificates.ts';
 import { eventually } from '../test/support/eventually.ts';
 import { hasOpenssl } from '../test/support/openssl.ts';
 import { proxyTo, Started } from './gateway.suite.ts';
+import { terminationOf } from './tls/tls.suite.ts';
 
 const started = new Started();
 const cleanups: (() => void)[] = [];
@@ -172,10 +173,9 @@ describe.skipIf(!hasOpenssl())('a WebSocket over TLS', () => {
     cleanups.push(() => server.close());
     server.on('connection', (socket) => socket.on('message', (data) => socket.send(data)));
     const { port } = must(server.address() as { port: number } | null, 'an address');
-    const { cert, key } = makeCertificate();
     const gateway = await started.gateway(proxyTo(port).tables(), {
       listen: { host: '127.0.0.1', port: 0, tls: true },
-      tls: { cert, key },
+      tls: terminationOf(makeCertificate()),
     });
     const socket = new WebSocket(`wss://127.0.0.1:${gateway.port}/chat`, {
       rejectUnauthorized: false,

@@ -57,12 +57,12 @@ export class StartedStreams {
     flags: { readonly tls?: TestCertificate; readonly udp?: boolean } = {},
     changes: Partial<StreamListenerOptions> = {},
   ): Promise<RunningStreams> {
-    const platform = createPlatform({ log() {} });
+    const platform = createPlatform({ log() {} }, []);
     const log: StreamLogEntry[] = [];
     let current = tables;
     const options = {
       platform,
-      transport: new NodeStreamTransport(),
+      transport: new NodeStreamTransport(platform.upstreamTls),
       tables: () => current,
       upstreamActiveMax: 10_000,
       targetActiveMax: 10_000,

@@ -2,6 +2,7 @@
 import { listenFailure } from '#shared/platform/node/start-error.ts';
 import { handleStream, type StreamOptions } from '#shared/proxy/stream.ts';
 import type { Listen } from '#shared/settings/listen.ts';
+import type { UpstreamTlsContexts } from '../tls/upstream-tls.ts';
 import type { ContextFor } from './tcp-session.ts';
 import { type StreamListener, type StreamListenerOptions, TcpListener } from './tcp-listener.ts';
 import { NodeStreamTransport } from './transport.ts';
@@ -13,6 +14,7 @@ export interface StreamsOptions extends Omit<StreamOptions, 'transport'> {
   readonly contextFor: ContextFor;
   /** Whether a peer's PROXY header is believed. */
   readonly believesPeer: (address: string) => boolean;
+  readonly upstreamTls: UpstreamTlsContexts;
 }
 
 export interface StreamFigures {
@@ -29,7 +31,7 @@ export class Streams {
 
   constructor(options: StreamsOptions) {
     this.#options = options;
-    this.#core = { ...options, transport: new NodeStreamTransport() };
+    this.#core = { ...options, transport: new NodeStreamTransport(options.upstreamTls) };
   }
 
   /**

@@ -1,7 +1,6 @@
 /** Connections and datagram sockets to upstreams that are not asked by requests. */
 import { createSocket, type Socket as DatagramSocket } from 'node:dgram';
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
-import { connect as connectTls } from 'node:tls';
 import {
   UpstreamError,
   type StreamTransport,
@@ -9,6 +8,7 @@ import {
   type Tunnel,
   type UpstreamFailure,
 } from '#shared/platform/platform.ts';
+import type { UpstreamTlsContexts } from '../tls/upstream-tls.ts';
 import { SocketTunnel } from '../tunnel.ts';
 
 const TCP_KEEP_ALIVE_DELAY_MS = 60_000;
@@ -31,15 +31,24 @@ export class DatagramTunnel implements Tunnel {
 }
 
 export class NodeStreamTransport implements StreamTransport {
+  readonly #tls: UpstreamTlsContexts;
+
+  /** @param tls  whom we trust where no entity says whom */
+  constructor(tls: UpstreamTlsContexts) {
+    this.#tls = tls;
+  }
+
   connect(upstream: StreamUpstream): Promise<Tunnel> {
     if (upstream.abort.aborted) return Promise.reject(new UpstreamError('aborted', false));
-    return upstream.protocol === 'udp' ? openDatagrams(upstream) : openConnection(upstream);
+    return upstream.protocol === 'udp'
+      ? openDatagrams(upstream)
+      : openConnection(upstream, this.#tls);
   }
 }
 
-function openConnection(upstream: StreamUpstream): Promise<Tunnel> {
+function openConnection(upstream: StreamUpstream, contexts: UpstreamTlsContexts): Promise<Tunnel> {
   return new Promise((resolve, reject) => {
-    const socket = dial(upstream);
+    const socket = dial(upstream, contexts);
     const { connectTimeoutMs, readTimeoutMs: idleMs, writeTimeoutMs: stallMs } = upstream;
     let isOver = false;
     const over = (failure: UpstreamFailure | null, cause?: unknown): void => {
@@ -64,19 +73,11 @@ function openConnection(upstream: StreamUpstream): Promise<Tunnel> {
   });
 }
 
-function dial({ host, address, port, tls }: StreamUpstream): Socket {
-  const to = { host: address ?? host, port, allowHalfOpen: true };
-  if (tls === null) return connectTcp(to);
-  const { serverName, verify, ca, clientCertificate } = tls;
-  return connectTls({
-    ...to,
-    rejectUnauthorized: verify,
-    ...(serverName === null ? {} : { servername: serverName }),
-    ...(ca === null ? {} : { ca: [...ca] }),
-    ...(clientCertificate === null
-      ? {}
-      : { cert: clientCertificate.cert, key: clientCertificate.key }),
-  });
+function dial(upstream: StreamUpstream, contexts: UpstreamTlsContexts): Socket {
+  const { host, port, tls } = upstream;
+  const address = upstream.address ?? host;
+  if (tls === null) return connectTcp({ host: address, port, allowHalfOpen: true });
+  return contexts.opener({ host, address, port, tls, alpn: [], allowHalfOpen: true })();
 }
 
 function failureOf(error: Error): UpstreamFailure {

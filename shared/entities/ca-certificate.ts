@@ -5,8 +5,6 @@ import { tags, timestampSeconds, uuid } from '../schema/typedefs.ts';
 export const caCertificate = defineEntity({
   name: 'ca_certificates',
   workspaceable: false,
-  // No data plane verifies against one yet.
-  wire: false,
   fields: {
     id: uuid,
     created_at: timestampSeconds,

@@ -34,6 +34,22 @@ export interface GatewayRequest {
 export interface DownstreamTls {
   readonly serverName: string | null;
   readonly version: string;
+  /** What the client showed; null when it was not asked, or had none. */
+  readonly clientCertificate: PeerCertificate | null;
+}
+
+/** A client's certificate. Names are those of RFC 4514: `CN=a,O=b`. */
+export interface PeerCertificate {
+  readonly subject: string;
+  readonly issuer: string;
+  /** Hex, upper case. */
+  readonly serial: string;
+  /** SHA-256 of the certificate in DER form, hex. */
+  readonly fingerprint: string;
+  /** Null: it was verified; otherwise why it was not, or was not found good. */
+  readonly fault: string | null;
+  /** The certificate alone; null where the runtime does not show it. */
+  readonly pem: string | null;
 }
 
 /** How an exchange ended, told once by the listener. */

@@ -143,7 +143,7 @@ export function toGatewayRequest(asked: ExplainRequest): GatewayRequest {
     peerPort: asked.client_port,
     localAddress: asked.address,
     localPort: asked.port ?? (portOfUrl === undefined ? portDefault : Number(portOfUrl)),
-    tls: scheme === 'https' ? { serverName, version: 'TLSv1.3' } : null,
+    tls: scheme === 'https' ? { serverName, version: 'TLSv1.3', clientCertificate: null } : null,
     abort: NEVER_ABORTED,
     sendInterim: null,
     upgrade: null,

@@ -249,16 +249,7 @@ function upstreamOf(exchange: StreamExchange, to: ServiceTable, peer: Peer): Str
     connectTimeoutMs: service.connect_timeout ?? TIMEOUT_MS,
     writeTimeoutMs: service.write_timeout ?? TIMEOUT_MS,
     readTimeoutMs: service.read_timeout ?? TIMEOUT_MS,
-    tls:
-      service.protocol === 'tls'
-        ? {
-            serverName: parseIp(name) === null ? name : null,
-            verify: service.tls_verify ?? false,
-            verifyDepth: service.tls_verify_depth ?? null,
-            ca: null,
-            clientCertificate: null,
-          }
-        : null,
+    tls: to.tls === null ? null : to.tls.named(parseIp(name) === null ? name : null),
     abort: exchange.session.abort,
   };
 }

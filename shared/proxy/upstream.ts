@@ -223,16 +223,7 @@ function requestTo(ctx: Exchange, to: ServiceTable, peer: Peer, target: string):
     connectTimeoutMs: service.connect_timeout ?? TIMEOUT_MS,
     writeTimeoutMs: service.write_timeout ?? TIMEOUT_MS,
     readTimeoutMs: service.read_timeout ?? TIMEOUT_MS,
-    tls:
-      scheme === 'https'
-        ? {
-            serverName: serverNameOf(host),
-            verify: service.tls_verify ?? false,
-            verifyDepth: null,
-            ca: null,
-            clientCertificate: null,
-          }
-        : null,
+    tls: to.tls === null ? null : to.tls.named(serverNameOf(host)),
     abort: ctx.request.abort,
   };
 }

@@ -20,7 +20,8 @@ export const COMMON_SETTINGS = defineFields({
   },
   HEADGATE_TLS_CERT: {
     type: 'string',
-    description: 'PEM file with the certificate chain of the listeners marked ssl.',
+    description:
+      'PEM file with the certificate chain of the listeners marked ssl; a data plane’s default certificate, self-signed where there is none. Changed files are taken over while running.',
   },
   HEADGATE_TLS_KEY: {
     type: 'string',

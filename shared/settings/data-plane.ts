@@ -2,6 +2,7 @@
 import { defineFields, type RecordOf } from '../schema/infer.ts';
 import { COMMON_SETTINGS, CORE_SETTINGS } from './common.ts';
 import { listenError, proxyListenError, streamListenError } from './listen.ts';
+import { TLS_SETTINGS } from './tls.ts';
 import { controlPlaneError, joinTokenError } from './validators.ts';
 
 const listen = { type: 'string', custom_validator: listenError } as const;
@@ -65,6 +66,7 @@ export const DATA_PLANE_SETTINGS = defineFields({
     elements: { type: 'string', custom_validator: labelError },
     description: 'Labels of this node, key:value, at most 10.',
   },
+  ...TLS_SETTINGS,
   ...CORE_SETTINGS,
   HEADGATE_MAX_CONNECTIONS: {
     type: 'integer',

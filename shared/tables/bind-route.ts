@@ -29,8 +29,10 @@ function rebind(source: RouteSource, { parts }: Tables): RouteTable {
   let target: ServiceTable | null = null;
   let fault = source.fault;
   if (service !== undefined) {
-    target = service.bind(parts.upstreams.byName.get(service.upstreamKey) ?? null);
-    fault ??= service.fault ?? mismatchOf(source, service);
+    const upstream = parts.upstreams.byName.get(service.upstreamKey) ?? null;
+    const bound = service.bind(upstream, parts.certificates);
+    target = bound.table;
+    fault ??= bound.fault ?? mismatchOf(source, service);
   } else if (serviceId !== null) {
     fault ??= 'the service is missing';
   }

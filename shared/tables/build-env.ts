@@ -2,6 +2,8 @@
 import type { HealthRegistry } from '../health/registry.ts';
 import type { PluginDefinition, PluginHandler, Runtime } from '../plugins/plugin.ts';
 import type { RouterFlavor } from '../settings/common.ts';
+import type { CertificateFault } from './certificates.ts';
+import type { UpstreamTlsDefaults } from './service-tls.ts';
 
 export interface BuildEnv {
   readonly handlers: ReadonlyMap<string, PluginHandler<unknown>>;
@@ -10,6 +12,9 @@ export interface BuildEnv {
   readonly routerFlavor: RouterFlavor;
   /** Whether look-up secrets can be hashed. */
   readonly hasPepper: boolean;
+  /** Whether a certificate can be served here; null: nobody is served any. */
+  readonly certificateFault: CertificateFault | null;
+  readonly upstreamTls: UpstreamTlsDefaults;
   /** What is known of the Upstreams' targets, whatever the version. */
   readonly health: HealthRegistry;
 }
@@ -23,6 +28,8 @@ export function isSameProcess(a: BuildEnv, b: BuildEnv): boolean {
     a.runtime === b.runtime &&
     a.definitions === b.definitions &&
     a.routerFlavor === b.routerFlavor &&
-    a.health === b.health
+    a.health === b.health &&
+    a.certificateFault === b.certificateFault &&
+    a.upstreamTls === b.upstreamTls
   );
 }

@@ -17,10 +17,12 @@ import type { PluginDefinition, PluginHandler, Runtime } from '../plugins/plugin
 import type { RouterFlavor } from '../settings/common.ts';
 import { type BuildEnv, isSameProcess } from './build-env.ts';
 import { applyPlugins, NO_PLUGINS } from './build-plugins.ts';
+import { type CertificateFault, Certificates } from './certificates.ts';
 import { Changes } from './changes.ts';
 import type { Parts } from './parts.ts';
 import { messageOf, Quarantine } from './quarantine.ts';
 import { applyRoutes, noRoutes } from './routes.ts';
+import { UPSTREAM_TLS_DEFAULTS, type UpstreamTlsDefaults } from './service-tls.ts';
 import { applyServices, NO_SERVICES } from './services.ts';
 import type { HashSecret, Quarantined, Tables } from './tables.ts';
 import { applyUpstreams, NO_UPSTREAMS } from './upstreams.ts';
@@ -36,6 +38,10 @@ export interface BuildDeps {
   readonly routerFlavor?: RouterFlavor;
   /** What is known of the Upstreams' targets. Default: that of the tables before. */
   readonly health?: HealthRegistry;
+  /** Default: certificates are not looked at, as nobody is served any. */
+  readonly certificateFault?: CertificateFault | null;
+  /** Default: Kong's. */
+  readonly upstreamTls?: UpstreamTlsDefaults;
   /** Default: all that ship. */
   readonly definitions?: ReadonlyMap<string, PluginDefinition>;
 }
@@ -77,6 +83,7 @@ function build(replica: Replica, deps: BuildDeps, previous: Tables | null): Buil
 
   const plugins = applyPlugins(before.plugins, changes, env, quarantine);
   if (!plugins.ok) return refuse('plugins', plugins.id, plugins.reason);
+  const certificates = before.certificates.next(changes, env.certificateFault, quarantine);
   const upstreams = applyUpstreams(before.upstreams, changes, env.health, quarantine);
   const services = applyServices(before.services, changes, env, quarantine);
   const steps = { before: before.services, now: services };
@@ -89,6 +96,7 @@ function build(replica: Replica, deps: BuildDeps, previous: Tables | null): Buil
   const parts: Parts = {
     env,
     plugins: plugins.part,
+    certificates,
     upstreams,
     services,
     routes: routes.part,
@@ -103,6 +111,7 @@ function build(replica: Replica, deps: BuildDeps, previous: Tables | null): Buil
     router: parts.routes.router,
     workspaces: workspaces.tables,
     fallback: fallbackOf(workspaces),
+    certificates,
     hashSecret: hasherFor(deps),
     quarantined,
     tree: replica.tree,
@@ -119,6 +128,8 @@ function envOf(deps: BuildDeps, previous: Tables | null): BuildEnv {
     runtime,
     routerFlavor: routerFlavor ?? 'traditional_compatible',
     hasPepper: pepper !== null,
+    certificateFault: deps.certificateFault ?? null,
+    upstreamTls: deps.upstreamTls ?? UPSTREAM_TLS_DEFAULTS,
     health: health ?? previous?.parts.env.health ?? new HealthRegistry(),
   };
 }
@@ -128,6 +139,7 @@ function nothing(env: BuildEnv): Parts {
   return {
     env,
     plugins: NO_PLUGINS,
+    certificates: Certificates.NONE,
     upstreams: NO_UPSTREAMS,
     services: NO_SERVICES,
     routes: noRoutes(env),

@@ -4,6 +4,7 @@
  */
 import type { BuildEnv } from './build-env.ts';
 import type { PluginsPart } from './build-plugins.ts';
+import type { Certificates } from './certificates.ts';
 import type { Quarantine } from './quarantine.ts';
 import type { RoutesPart } from './routes.ts';
 import type { ServicesPart } from './services.ts';
@@ -13,6 +14,7 @@ import type { WorkspacesPart } from './workspaces.ts';
 export interface Parts {
   readonly env: BuildEnv;
   readonly plugins: PluginsPart;
+  readonly certificates: Certificates;
   readonly upstreams: UpstreamsPart;
   readonly services: ServicesPart;
   readonly routes: RoutesPart;

@@ -1,10 +1,19 @@
 /** Services: where routes lead to, without what else that depends on. */
+import { must } from '../base/assert.ts';
 import { PersistentMap } from '../base/persistent-map.ts';
 import type { ConfigRecord } from '../config/record.ts';
 import type { Service } from '../entities/service.ts';
 import type { BuildEnv } from './build-env.ts';
+import type { Certificates } from './certificates.ts';
 import type { Changes } from './changes.ts';
 import type { QuarantineEdit } from './quarantine.ts';
+import {
+  findTlsParts,
+  isSameTls,
+  makeServiceTls,
+  type TlsParts,
+  type UpstreamTlsDefaults,
+} from './service-tls.ts';
 import { scopedKey, type ServiceTable, type UpstreamTable } from './tables.ts';
 
 /** By `scopedKey(ws, id)`. Kept from tables to tables. */
@@ -26,7 +35,7 @@ export function applyServices(
   for (const record of changes.added('services')) {
     const source = new ServiceSource(record, env);
     services.set(scopedKey(record.ws, record.id), source);
-    quarantine.set(record, source.fault);
+    quarantine.set(record, source.fault ?? edgeNote(record, env));
   }
   return services.done();
 }
@@ -58,13 +67,17 @@ export class ServiceSource {
   readonly takes: 'requests' | 'connections' | null;
   /** `scopedKey(ws, host)`: the upstream that its host may stand for. */
   readonly upstreamKey: string;
-  readonly #base: Omit<ServiceTable, 'upstream'> | null;
-  #bound: ServiceTable | null = null;
+  readonly #ws: string;
+  readonly #defaults: UpstreamTlsDefaults;
+  readonly #base: Omit<ServiceTable, 'upstream' | 'tls'> | null;
+  #bound: Bound | null = null;
 
   constructor(record: ConfigRecord, env: BuildEnv) {
     // Validated and signed by the control plane; what is used of it is looked at here.
     const service = record.body as unknown as Service;
     const spoken = SPOKEN.get(service.protocol);
+    this.#ws = record.ws;
+    this.#defaults = env.upstreamTls;
     this.isEnabled = record.body['enabled'] !== false;
     this.upstreamKey = scopedKey(record.ws, service.host);
     this.fault = faultOf(record, env);
@@ -73,14 +86,39 @@ export class ServiceSource {
     this.#base = isUsable ? { service, ...spoken, path: service.path ?? '/' } : null;
   }
 
-  /** The same table for the same upstream. Null when the service has a fault. */
-  bind(upstream: UpstreamTable | null): ServiceTable | null {
-    if (this.#base === null) return null;
-    if (this.#bound === null || this.#bound.upstream !== upstream) {
-      this.#bound = { ...this.#base, upstream };
-    }
+  /** The same table for the same upstream and certificates; or why its routes are closed. */
+  bind(upstream: UpstreamTable | null, certificates: Certificates): ServiceOutcome {
+    if (this.#base === null) return { table: null, fault: this.fault };
+    if (this.#base.scheme === 'http') return this.#bindWith(upstream, null);
+    const { service } = this.#base;
+    const found = findTlsParts(this.#ws, service, upstream?.upstream ?? null, certificates);
+    return found.ok ? this.#bindWith(upstream, found.parts) : { table: null, fault: found.fault };
+  }
+
+  #bindWith(upstream: UpstreamTable | null, parts: TlsParts | null): ServiceOutcome {
+    const before = this.#bound;
+    const isTlsSame = before !== null && isSameTlsOrNone(before.parts, parts);
+    if (isTlsSame && before.table.upstream === upstream) return before;
+    const base = must(this.#base, 'a service without a fault');
+    const made = parts === null ? null : makeServiceTls(parts, this.#defaults);
+    const tls = isTlsSame ? before.table.tls : made;
+    this.#bound = { parts, table: { ...base, upstream, tls }, fault: null };
     return this.#bound;
   }
+}
+
+export type ServiceOutcome =
+  | { readonly table: ServiceTable; readonly fault: null }
+  | { readonly table: null; readonly fault: string | null };
+
+interface Bound {
+  readonly parts: TlsParts | null;
+  readonly table: ServiceTable;
+  readonly fault: null;
+}
+
+function isSameTlsOrNone(a: TlsParts | null, b: TlsParts | null): boolean {
+  return a === null || b === null ? a === b : isSameTls(a, b);
 }
 
 function faultOf({ body, fault }: ConfigRecord, env: BuildEnv): string | null {
@@ -93,5 +131,27 @@ function faultOf({ body, fault }: ConfigRecord, env: BuildEnv): string | null {
   if (env.runtime === 'edge' && !EDGE_PROTOCOLS.has(protocol)) {
     return `services of protocol ${protocol} are not supported at the edge`;
   }
-  return null;
+  return env.runtime === 'edge' ? edgeTlsFault(body) : null;
+}
+
+/** A Worker's `fetch` verifies by the platform's own authorities, and shows no certificate. */
+function edgeTlsFault(body: ConfigRecord['body']): string | null {
+  if (isGiven(body['client_certificate'])) {
+    return 'client certificates to upstreams are not supported at the edge';
+  }
+  if (body['tls_verify'] !== true) return null;
+  if (isGiven(body['ca_certificates'])) {
+    return 'CA certificates of one’s own are not supported at the edge';
+  }
+  return isGiven(body['tls_verify_depth']) ? 'tls_verify_depth is not supported at the edge' : null;
+}
+
+/** What the edge does in another way, and better be known. It is served all the same. */
+function edgeNote({ body }: ConfigRecord, env: BuildEnv): string | null {
+  if (env.runtime !== 'edge' || body['tls_verify'] !== false) return null;
+  return 'tls_verify false is not supported at the edge: certificates are always verified there';
+}
+
+function isGiven(value: unknown): boolean {
+  return Array.isArray(value) ? value.length > 0 : value !== null && value !== undefined;
 }

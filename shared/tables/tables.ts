@@ -10,7 +10,9 @@ import type { Upstream } from '../entities/upstream.ts';
 import type { RouteEntry, Router } from '../router/router.ts';
 import type { AnyEntity } from '../schema/infer.ts';
 import type { Parts } from './parts.ts';
+import type { Certificates } from './certificates.ts';
 import type { PluginPlan } from './plugin-plan.ts';
+import type { ServiceTls } from './service-tls.ts';
 import type { UniqueMap } from './unique-map.ts';
 
 /** An entity that was set aside, and why. */
@@ -46,6 +48,8 @@ export interface ServiceTable {
   readonly path: string;
   /** Null: the service's host is a name to connect to, not an Upstream. */
   readonly upstream: UpstreamTable | null;
+  /** Null where no TLS is spoken. */
+  readonly tls: ServiceTls | null;
 }
 
 /** A route as one version of the configuration has it; made by `bindRoute`. */
@@ -95,6 +99,8 @@ export interface Tables {
   readonly workspaces: ReadonlyMap<string, WorkspaceTable>;
   /** Whose global plugins apply when no route matched; null when no workspace stands out. */
   readonly fallback: WorkspaceTable | null;
+  /** Whose certificate a client is shown. */
+  readonly certificates: Certificates;
   /** The keyed hash under which a secret is indexed; null without the group's secret. */
   readonly hashSecret: HashSecret | null;
   readonly quarantined: readonly Quarantined[];

@@ -100,7 +100,7 @@ function touchedWorkspaces(changes: Changes, plan: IndexPlan): Map<string, Touch
     }
   };
   for (const kind of changes.kinds()) {
-    if (kind === 'workspaces') continue;
+    if (kind === 'workspaces' || CLUSTER_KINDS.has(kind)) continue;
     for (const record of changes.removed(kind)) take(record, 'removed');
     for (const record of changes.added(kind)) take(record, 'added');
   }

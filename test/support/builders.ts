@@ -99,6 +99,14 @@ export class TestConfig {
     this.#gone.delete(name);
   }
 
+  /** As if the secrets of an entity could not be opened. */
+  shut(kind: string, id: string, fault: string, ws: string = this.ws): void {
+    const key = { kind, ws, id, placement: id };
+    const name = `${kind} ${ws} ${id}`;
+    const record = must(this.#changed.get(name) ?? this.#tree.get(key), name);
+    this.#changed.set(name, { ...record, hash: `${fault} ${record.hash}`, fault });
+  }
+
   remove(kind: string, id: string, ws: string = this.ws): void {
     const name = `${kind} ${ws} ${id}`;
     this.#changed.delete(name);

@@ -42,10 +42,7 @@ export interface OwnCertificate {
 export function filesSource(cert: NamedFile, key: NamedFile): PairSource {
   return {
     paths: [cert.path, key.path],
-    load: async () => {
-      const [certPem, keyPem] = await Promise.all([read(cert), read(key)]);
-      return { cert: certPem, key: keyPem };
-    },
+    load: async () => ({ cert: await read(cert), key: await read(key) }),
   };
 }
 
