@@ -84,14 +84,32 @@ function discard(client: Client): void {
 }
 
 function createConnector(target: Target, contexts: UpstreamTlsContexts): buildConnector.connector {
+  const dial = dialer(target, 'http/1.1', contexts);
+  return (_options, callback) => {
+    dial((error, socket) => {
+      if (socket === null) return callback(error ?? new Error('no connection'), null);
+      callback(null, socket);
+      tolerateContinue(socket);
+    });
+  };
+}
+
+/** Opens a connection within the target's time. `done` is called once, with one or the other. */
+export type Dial = (done: (error: Error | null, socket: Socket | null) => void) => void;
+
+export function dialer(
+  target: Target,
+  alpn: 'http/1.1' | 'h2',
+  contexts: UpstreamTlsContexts,
+): Dial {
   const { scheme, host, port, connectTimeoutMs } = target;
   const address = target.address ?? host;
   const readyEvent = scheme === 'https' ? 'secureConnect' : 'connect';
   const open =
     scheme === 'https'
-      ? contexts.opener({ ...target, address, alpn: ['http/1.1'] })
+      ? contexts.opener({ ...target, address, alpn: [alpn] })
       : () => connectTcp({ host: address, port });
-  return (_options, callback) => {
+  return (callback) => {
     const socket = open();
     socket.setKeepAlive(true, TCP_KEEP_ALIVE_DELAY_MS);
     socket.setNoDelay(true);
@@ -101,9 +119,7 @@ function createConnector(target: Target, contexts: UpstreamTlsContexts): buildCo
       if (isDone) return;
       isDone = true;
       clearTimeout(timer);
-      if (error !== null) return callback(error, null);
-      callback(null, socket);
-      tolerateContinue(socket);
+      callback(error, error === null ? socket : null);
     };
     socket.once(readyEvent, () => done(null));
     socket.on('error', done);

@@ -196,7 +196,7 @@ class InvalidResponseError extends Error {
 }
 
 /** A failure before the first byte of the request. */
-function connectFailureOf(error: Error, code: unknown): UpstreamFailure {
+export function connectFailureOf(error: Error, code: unknown): UpstreamFailure {
   switch (code) {
     case 'ENOTFOUND':
     case 'EAI_AGAIN':

@@ -1,13 +1,14 @@
-/** The Transport port over undici's HTTP/1.1 client. */
+/** The Transport port: undici's client for HTTP/1.1, `node:http2` for HTTP/2. */
 import {
   UpstreamError,
   type Transport,
   type UpstreamRequest,
   type UpstreamResponse,
 } from '#shared/platform/platform.ts';
-import { ConnectionPool } from './connections.ts';
+import { ConnectionPool, dialer } from './connections.ts';
 import { Exchange } from './exchange.ts';
 import { fieldValue } from './field-value.ts';
+import { H2Pool } from './h2-upstream/pool.ts';
 import { UpstreamTlsContexts } from './tls/upstream-tls.ts';
 import { Upload } from './upload.ts';
 
@@ -30,7 +31,7 @@ const SWEEP_INTERVAL_MS = 30_000;
 
 interface Entry {
   readonly key: string;
-  readonly pool: ConnectionPool;
+  readonly pool: ConnectionPool | H2Pool;
   lastUsedMs: number;
 }
 
@@ -93,11 +94,7 @@ export class NodeTransport implements Transport {
     if (known !== undefined) return known;
     const isFull = this.#entries.size >= this.#limits.poolsMax;
     if (this.#isClosed || (isFull && !this.#evictIdlest())) return null;
-    const entry = {
-      key,
-      pool: new ConnectionPool(request, this.#tls),
-      lastUsedMs: performance.now(),
-    };
+    const entry = { key, pool: poolFor(request, this.#tls), lastUsedMs: performance.now() };
     this.#entries.set(key, entry);
     return entry;
   }
@@ -123,8 +120,20 @@ interface Settle {
   reject(error: UpstreamError): void;
 }
 
+function poolFor(request: UpstreamRequest, contexts: UpstreamTlsContexts): ConnectionPool | H2Pool {
+  if (request.httpVersion === '1.1') return new ConnectionPool(request, contexts);
+  return new H2Pool(dialer(request, 'h2', contexts), request.connectTimeoutMs);
+}
+
 function exchange(entry: Entry, request: UpstreamRequest, settle: Settle): void {
   const { pool } = entry;
+  if (pool instanceof H2Pool) {
+    const over = (): void => {
+      if (pool.busyCount === 0) entry.lastUsedMs = performance.now();
+    };
+    pool.send(request, { ...settle, over });
+    return;
+  }
   const client = pool.take();
   const { body } = request;
   const isStream = body !== null && !(body instanceof Uint8Array);
@@ -154,8 +163,8 @@ function exchange(entry: Entry, request: UpstreamRequest, settle: Settle): void 
 const SAME_SERVER_NAME: object = { servername: 'upstream' };
 
 function keyOf(request: UpstreamRequest, contexts: UpstreamTlsContexts): string {
-  const { scheme, host, address, port, connectTimeoutMs, tls } = request;
-  const at = `${scheme}|${host}|${address ?? ''}|${port}|${connectTimeoutMs}`;
+  const { httpVersion, scheme, host, address, port, connectTimeoutMs, tls } = request;
+  const at = `${httpVersion}|${scheme}|${host}|${address ?? ''}|${port}|${connectTimeoutMs}`;
   return tls === null ? at : `${at}|${contexts.keyOf(tls)}`;
 }
 

@@ -1,6 +1,7 @@
 /** A request body on its way to an upstream: a `BodyStream` as the Readable that undici wants. */
 import { Readable } from 'node:stream';
 import type { BodyStream } from '#shared/http/body.ts';
+import type { HeaderList } from '#shared/http/headers.ts';
 
 /** Bytes held between the two sockets before the downstream one is told to wait. */
 const UPLOAD_BUFFER_BYTES_MAX = 64 * 1024;
@@ -15,6 +16,7 @@ export class Upload extends Readable {
   readonly #stallMs: number;
   #started = false;
   #ended = false;
+  #trailers: HeaderList | null = null;
   #stallTimer: NodeJS.Timeout | null = null;
 
   /** `stallMs`: longest time the upstream may refuse to take more; 0 for no limit. */
@@ -22,6 +24,11 @@ export class Upload extends Readable {
     super({ highWaterMark: UPLOAD_BUFFER_BYTES_MAX });
     this.#source = source;
     this.#stallMs = stallMs;
+  }
+
+  /** Once it has ended. undici has no use for them. */
+  get trailers(): HeaderList | null {
+    return this.#trailers;
   }
 
   override _read(): void {
@@ -33,8 +40,9 @@ export class Upload extends Readable {
     this.#started = true;
     this.#source.pipe({
       write: (chunk) => this.#take(chunk),
-      end: () => {
+      end: (trailers) => {
         this.#ended = true;
+        this.#trailers = trailers;
         this.#clearStall();
         this.push(null);
       },
