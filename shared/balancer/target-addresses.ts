@@ -1,8 +1,8 @@
 /**
  * The addresses that a target's host stands for, kept current.
  *
- * Known addresses are served while newer ones are looked up; when a name does not resolve any more,
- * they go on for a while (Kong's `dns_stale_ttl`), and then the target is in the state DNS_ERROR.
+ * Known addresses are served while newer ones are looked up. A resolver goes on for a while with what
+ * it knew (Kong's `dns_stale_ttl`); when it fails all the same, the target is in the state DNS_ERROR.
  */
 import { parseIp } from '../base/ip.ts';
 import { isPromise, type MaybePromise } from '../base/maybe-promise.ts';
@@ -10,10 +10,8 @@ import type { Clock, Resolution, ResolvedAddress, Resolver } from '../platform/p
 import type { Peer, PeerPlace } from './peer.ts';
 import type { Target } from './target.ts';
 
-/** A failed look-up is repeated after this. Source: Kong `runloop/balancer/balancers.lua` */
-export const REQUERY_MS = 30_000;
-/** How long addresses are used beyond their life while the name does not resolve. */
-export const STALE_MS = 3_600_000;
+/** A failed look-up is repeated after this; the resolver itself asks again when it sees fit. */
+export const REQUERY_MS = 1000;
 /** Addresses taken of one name; further ones are left out. */
 export const ADDRESSES_MAX = 1024;
 
@@ -37,7 +35,6 @@ export class TargetAddresses {
   #known: readonly KnownAddress[] = [];
   /** When to ask again, on the monotonic clock, ms. */
   #dueAt = Number.NEGATIVE_INFINITY;
-  #staleAt = Number.NEGATIVE_INFINITY;
   #hasFailed = false;
   #asking: Promise<void> | null = null;
 
@@ -110,7 +107,6 @@ export class TargetAddresses {
   #take({ addresses, expiresAt }: Resolution, nowMs: number): void {
     this.#hasFailed = false;
     this.#dueAt = expiresAt;
-    this.#staleAt = expiresAt + STALE_MS;
     const byPeer = new Map<Peer, KnownAddress>();
     for (const resolved of addresses.slice(0, ADDRESSES_MAX)) {
       const known = this.#addressOf(resolved);
@@ -129,7 +125,7 @@ export class TargetAddresses {
   #fail(nowMs: number): void {
     this.#hasFailed = true;
     this.#dueAt = nowMs + REQUERY_MS;
-    if (this.#known.length > 0 && nowMs >= this.#staleAt) this.#replace([], nowMs);
+    if (this.#known.length > 0) this.#replace([], nowMs);
   }
 
   #replace(known: readonly KnownAddress[], nowMs: number): void {
