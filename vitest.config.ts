@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { defineConfig } from 'vitest/config';
 
 // Test files by what they need: `.test.ts` nothing, `.db.test.ts` the embedded database (some seconds
-// of its own), `.pg.test.ts` and `.neon.test.ts` a PostgreSQL server, `.slow.test.ts` time,
+// of its own), `.pg.test.ts` and `.neon.test.ts` a PostgreSQL server, `.dns.test.ts` a DNS server, `.slow.test.ts` time,
 // `.workers.test.ts` workerd, `test/e2e/` whole processes.
 const unit = {
   test: {
@@ -15,7 +15,7 @@ const unit = {
       'test/compat/**/*.test.ts',
       'test/interop/**/*.test.ts',
     ],
-    exclude: ['pg', 'neon', 'db', 'workers', 'slow'].map((need) => `**/*.${need}.test.ts`),
+    exclude: ['pg', 'neon', 'dns', 'db', 'workers', 'slow'].map((need) => `**/*.${need}.test.ts`),
     environment: 'node',
     testTimeout: 20_000,
   },
@@ -34,7 +34,7 @@ const embedded = {
 const servers = {
   test: {
     name: 'servers',
-    include: ['**/*.pg.test.ts', '**/*.neon.test.ts', '**/*.slow.test.ts'],
+    include: ['pg', 'neon', 'dns', 'slow'].map((need) => `**/*.${need}.test.ts`),
     exclude: ['node_modules/**'],
     environment: 'node',
     testTimeout: 60_000,

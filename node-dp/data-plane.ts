@@ -22,6 +22,7 @@ import type { DataPlaneSettings } from '#shared/settings/data-plane.ts';
 import { parseListens, type Listen } from '#shared/settings/listen.ts';
 import type { IdentityStore, NodeIdentity, StoredIdentity } from '#shared/sync/identity.ts';
 import { AccessLog } from './access-log.ts';
+import { createResolver } from './dns/setup.ts';
 import { FileConfigStore } from './config-store.ts';
 import { fileIdentityStore } from './identity-store.ts';
 import { Listener, type ListenerAddress } from './listener.ts';
@@ -75,7 +76,7 @@ class DataPlane implements Running {
     this.#settings = settings;
     this.#tls = tls;
     this.#logger = logger;
-    this.#platform = createPlatform(logger, tls.trusted);
+    this.#platform = createPlatform(logger, tls.trusted, createResolver(settings, logger));
     const writesAccessLog = settings.HEADGATE_PROXY_ACCESS_LOG === 'stdout';
     this.#accessLog = writesAccessLog ? new AccessLog(process.stdout, logger) : null;
     const accessLog = this.#accessLog;

@@ -10,6 +10,7 @@ import type { JsonObject } from '#shared/schema/field.ts';
 import type { Tables } from '#shared/tables/tables.ts';
 import { TestConfig } from '../test/support/builders.ts';
 import { Listener, type ListenerOptions } from './listener.ts';
+import type { DnsResolver } from './dns/resolver.ts';
 import { createPlatform } from './platform.ts';
 
 const SILENT: Logger = { log() {} };
@@ -64,8 +65,9 @@ export async function startGateway(
   tables: Tables,
   changes: Partial<ListenerOptions> = {},
   accessLog: ((entry: AccessLogEntry) => void) | null = null,
+  resolver: DnsResolver | null = null,
 ): Promise<RunningGateway> {
-  const platform = createPlatform(SILENT, []);
+  const platform = createPlatform(SILENT, [], resolver);
   const gateway = new Gateway({
     platform,
     settings: PROXY_SETTINGS_DEFAULT,

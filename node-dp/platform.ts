@@ -4,6 +4,7 @@ import { nodeCrypto } from '#shared/platform/node/crypto.ts';
 import { MemoryCounters } from '#shared/platform/memory-counters.ts';
 import { nodeRandom } from '#shared/platform/node/random.ts';
 import type { Logger, Platform } from '#shared/platform/platform.ts';
+import type { DnsResolver } from './dns/resolver.ts';
 import { UpstreamTlsContexts } from './tls/upstream-tls.ts';
 import { NodeTransport, TRANSPORT_LIMITS } from './transport.ts';
 
@@ -18,8 +19,15 @@ export interface NodePlatform extends Platform {
   close(deadlineMs: number): Promise<void>;
 }
 
-/** @param trusted  PEM of the authorities that upstreams are verified against */
-export function createPlatform(logger: Logger, trusted: readonly string[]): NodePlatform {
+/**
+ * @param trusted  PEM of the authorities that upstreams are verified against
+ * @param resolver  null: names are left to the operating system
+ */
+export function createPlatform(
+  logger: Logger,
+  trusted: readonly string[],
+  resolver: DnsResolver | null = null,
+): NodePlatform {
   const upstreamTls = new UpstreamTlsContexts(trusted);
   const transport = new NodeTransport(TRANSPORT_LIMITS, upstreamTls);
   const counters = new MemoryCounters(nodeClock, COUNTERS_MAX);
@@ -32,7 +40,7 @@ export function createPlatform(logger: Logger, trusted: readonly string[]): Node
     crypto: nodeCrypto,
     transport,
     upstreamTls,
-    resolver: null,
+    resolver,
     counters,
     logger,
     background(promise) {
@@ -47,6 +55,7 @@ export function createPlatform(logger: Logger, trusted: readonly string[]): Node
       clearInterval(sweeper);
       await settledWithin([...work], deadlineMs);
       transport.close();
+      resolver?.close();
     },
   };
 }

@@ -210,7 +210,7 @@ export interface Resolver {
   /**
    * What is known and current at once, otherwise a promise. Addresses are answered as they stand.
    * @param useSrv  ask for SRV records under this very name first (Kong's `use_srv_name` aside)
-   * @throws ResolveError, and nothing else (as a rejection)
+   * @throws ResolveError, and nothing else (at once or as a rejection)
    */
   resolve(name: string, useSrv: boolean): MaybePromise<Resolution>;
 }

@@ -1,6 +1,7 @@
 /** Settings of a Node data plane. (An edge data plane has bindings: `edge-dp/bindings.ts`.) */
 import { defineFields, type RecordOf } from '../schema/infer.ts';
 import { COMMON_SETTINGS, CORE_SETTINGS } from './common.ts';
+import { DNS_SETTINGS } from './dns.ts';
 import { listenError, proxyListenError, streamListenError } from './listen.ts';
 import { TLS_SETTINGS } from './tls.ts';
 import { controlPlaneError, joinTokenError } from './validators.ts';
@@ -68,6 +69,7 @@ export const DATA_PLANE_SETTINGS = defineFields({
   },
   ...TLS_SETTINGS,
   ...CORE_SETTINGS,
+  ...DNS_SETTINGS,
   HEADGATE_MAX_CONNECTIONS: {
     type: 'integer',
     required: true,

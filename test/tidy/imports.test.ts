@@ -24,7 +24,10 @@ const RULES: Readonly<Record<string, { folders: readonly string[]; packages: rea
         /^yaml$/,
       ],
     },
-    'node-dp': { folders: ['node-dp', 'shared'], packages: [/^node:/, /^undici$/, /^ws$/] },
+    'node-dp': {
+      folders: ['node-dp', 'shared'],
+      packages: [/^node:/, /^undici$/, /^ws$/, /^dns-packet$/],
+    },
     'edge-dp': {
       folders: ['edge-dp', 'shared'],
       packages: [/^cloudflare:/, /^node:crypto$/, /^itty-router$/],
