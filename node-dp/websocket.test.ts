@@ -194,6 +194,18 @@ describe('a WebSocket through the gateway', () => {
     await eventually('the upstream is let go', () => upstream.connections[0]?.destroyed);
   });
 
+  it('answers 504 to an upstream that hangs, having asked another one too', async () => {
+    const hanging = await started.upstream(() => {});
+    const gateway = await gatewayTo(hanging.port, { read_timeout: 100, retries: 1 });
+
+    const answer = await sendRaw(gateway.port, HANDSHAKE);
+
+    expect(answer.status).toBe(504);
+    expect(answer.closed).toBe(true);
+    expect(hanging.text.match(/^GET /gm)).toHaveLength(2);
+    await eventually('nothing in flight', () => gateway.listener.inFlight === 0);
+  });
+
   it('answers 502 to a 101 that nobody asked for', async () => {
     const upstream = await started.upstream((socket) => socket.write(SWITCHED));
     const gateway = await gatewayTo(upstream.port);

@@ -8,6 +8,7 @@
  */
 import type { Choice } from '../balancer/algorithm.ts';
 import type { Balancer } from '../balancer/balancer.ts';
+import { observeLatency } from '../balancer/latency.ts';
 import type { Peer } from '../balancer/peer.ts';
 import { hex } from '../base/bytes.ts';
 import { isPromise } from '../base/maybe-promise.ts';
@@ -214,13 +215,16 @@ async function tryPeer(
 ): Promise<StreamAnswer['tunnel'] | UpstreamError> {
   const { clock } = platform;
   const { balancer, peer, to } = attempt;
+  const startedMs = clock.monotonic();
   const entry = { host: peer.ip, port: peer.port, started_at: clock.now(), state: 'ok' };
   exchange.tries.push(entry);
   balancer.state.began(peer);
   exchange.release = () => balancer.state.ended(peer);
   try {
     const tunnel = await transport.connect(upstreamOf(exchange, to, peer));
-    exchange.connectedMonotonic = clock.monotonic();
+    const nowMs = clock.monotonic();
+    exchange.connectedMonotonic = nowMs;
+    observeLatency(peer, nowMs - startedMs, nowMs);
     return tunnel;
   } catch (error) {
     exchange.letGo();

@@ -45,6 +45,8 @@ export async function startWebSocketUpstreams(): Promise<WebSocketUpstreams> {
   const handshakes: Readonly<Record<string, string | string[] | undefined>>[] = [];
   echo.on('connection', (socket, request) => {
     handshakes.push(request.headers);
+    // Frames that are none; the library has said so to the client by then.
+    socket.on('error', () => {});
     socket.on('message', (data, isBinary) => {
       if (String(data) === 'close me') socket.close(4002, 'as you wish');
       else if (String(data) === 'drop me') socket.terminate();
@@ -301,6 +303,26 @@ function handshakeTests({ url, port, upstreams }: Context, capabilities: WebSock
       expect(answer.text).toMatch(/^HTTP\/1\.1 101 /);
       expect(answer.text.endsWith('\r\n\r\n\x81\x02hi')).toBe(true);
     }
+  });
+
+  it.each([
+    ['an opcode that nobody knows', [0x83, 0x80, 0, 0, 0, 0]],
+    ['a frame without a mask', [0x81, 0x02, 0x68, 0x69]],
+    [
+      'a length beyond all bounds',
+      [0x82, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0],
+    ],
+    ['a fragmented ping', [0x09, 0x80, 0, 0, 0, 0]],
+  ])('comes through %s unharmed', async (_what, frame) => {
+    const answer = await sendRaw(port(), handshake('/chat'), Buffer.from(frame));
+
+    // Whoever reads frames says what is wrong with it: a close frame, or no more than the end.
+    const behind = answer.text.slice(answer.text.indexOf('\r\n\r\n') + 4);
+    expect(behind === '' ? answer.closed : behind.startsWith('\x88')).toBe(true);
+    const { socket, messages } = await dial(url(), '/chat');
+    socket.send('still there');
+    await eventually('the echo', () => messages.length === 1);
+    socket.terminate();
   });
 
   it('passes a refusal on as it is', async () => {
