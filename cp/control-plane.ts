@@ -11,6 +11,7 @@ import { folderFailure } from '#shared/platform/node/start-error.ts';
 import type { Running } from '#shared/platform/node/program.ts';
 import type { AdjustableLogger } from '#shared/platform/node/logger.ts';
 import type { Logger } from '#shared/platform/platform.ts';
+import { stillPlatform } from '#shared/proxy/still-platform.ts';
 import type { ProcessDeps } from '#shared/schema/process.ts';
 import { registryFor } from '#shared/registry.ts';
 import {
@@ -27,6 +28,7 @@ import { sweepKeptAnswers } from './admin/idempotency.ts';
 import { randomText } from './admin/random-text.ts';
 import { ServerStatus } from './admin/server-status.ts';
 import { Publisher } from './changes/publisher.ts';
+import { GroupTables } from './explain/group-tables.ts';
 import type { Keks } from './keys/kek.ts';
 import type { Keyring } from './keys/keyring.ts';
 import { KeyRotation } from './keys/rotation.ts';
@@ -97,6 +99,7 @@ async function serve(
       nodes,
       ...access,
       keys,
+      ...explaining(store, settings, logger),
       logLevel,
       ...adminSettings(settings, keyring),
       information: {
@@ -144,6 +147,16 @@ async function serve(
       await keys.close();
       await store.close();
     },
+  };
+}
+
+/** What `/headgate/explain` asks. */
+function explaining({ db }: OpenedStore['store'], settings: ControlPlaneSettings, logger: Logger) {
+  const routerFlavor = settings.HEADGATE_ROUTER_FLAVOR;
+  const registry = registryFor(routerFlavor);
+  return {
+    groupTables: new GroupTables({ db, registry, crypto: nodeCrypto, routerFlavor }),
+    explainPlatform: stillPlatform({ ...PORTS, logger }),
   };
 }
 

@@ -3,12 +3,16 @@ import { randomUUID } from 'node:crypto';
 import { BlockList } from 'node:net';
 import { must } from '#shared/base/assert.ts';
 import { nodeClock } from '#shared/platform/node/clock.ts';
+import { nodeCrypto } from '#shared/platform/node/crypto.ts';
+import { nodeRandom } from '#shared/platform/node/random.ts';
 import type { Clock, Logger } from '#shared/platform/platform.ts';
+import { stillPlatform } from '#shared/proxy/still-platform.ts';
 import { REGISTRY } from '#shared/registry.ts';
 import type { EntityDefinition, JsonObject } from '#shared/schema/field.ts';
 import type { Registry } from '#shared/schema/plugin-definition.ts';
 import { openTestStore } from '../../test/support/pglite.ts';
 import type { Keyring } from '../keys/keyring.ts';
+import { GroupTables } from '../explain/group-tables.ts';
 import { KeyRotation } from '../keys/rotation.ts';
 import type { Store } from '../store/store.ts';
 import { AdminTokens } from '../access/admin-tokens.ts';
@@ -163,6 +167,18 @@ function contextOf(
       revoke: async () => false,
       mintJoinToken: async () => null,
     },
+    groupTables: new GroupTables({
+      db: store.db,
+      registry: options.registry ?? REGISTRY,
+      crypto: nodeCrypto,
+      routerFlavor: 'traditional_compatible',
+    }),
+    explainPlatform: stillPlatform({
+      clock: nodeClock,
+      random: nodeRandom,
+      crypto: nodeCrypto,
+      logger: { log: () => {} },
+    }),
     bodyMax: options.bodyMax ?? 1024 * 1024,
     dropMaxPercent: 50,
     allowUnsupported: options.allowUnsupported ?? false,

@@ -26,6 +26,7 @@ import { clusteringEndpoints } from './endpoints/clustering.ts';
 import { configEndpoints } from './endpoints/config.ts';
 import { consumerEndpoints } from './endpoints/consumers.ts';
 import { debugEndpoints } from './endpoints/debug.ts';
+import { explainEndpoints } from './endpoints/explain.ts';
 import { filterChainEndpoints } from './endpoints/filter-chains.ts';
 import { healthEndpoints } from './endpoints/health.ts';
 import { historyEndpoints } from './endpoints/history.ts';
@@ -87,6 +88,7 @@ export function adminEndpoints(entities: ReadonlyMap<string, EntityDefinition>):
     ...keyEndpoints(),
     ...configEndpoints(),
     ...historyEndpoints(),
+    ...explainEndpoints(),
     ...consumerEndpoints(),
     ...aclEndpoints(),
     ...certificateEndpoints(),

@@ -1,9 +1,11 @@
 /** What every handler of the Admin API is given. */
+import type { Platform } from '#shared/platform/platform.ts';
 import type { JsonObject } from '#shared/schema/field.ts';
 import type { ProcessDeps, Registry } from '#shared/schema/process.ts';
 import type { LogLevelControl } from '../log-level.ts';
 import type { AdminTokens } from '../access/admin-tokens.ts';
 import type { Audit } from '../access/audit.ts';
+import type { GroupTables } from '../explain/group-tables.ts';
 import type { KeyRotation } from '../keys/rotation.ts';
 import type { Actor, Store } from '../store/store.ts';
 import type { Operations } from './openapi/operation-docs.ts';
@@ -33,6 +35,9 @@ export interface AdminContext {
   readonly tokens: AdminTokens;
   readonly audit: Audit;
   readonly keys: Pick<KeyRotation, 'rotateKeys' | 'keyStatus'>;
+  /** What was published, to be explained. */
+  readonly groupTables: Pick<GroupTables, 'find' | 'tables'>;
+  readonly explainPlatform: Platform;
   readonly logLevel: Pick<LogLevelControl, 'current' | 'set' | 'setEverywhere'>;
   /** Longest request body, in bytes. */
   readonly bodyMax: number;

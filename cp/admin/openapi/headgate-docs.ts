@@ -4,6 +4,7 @@ import { OPERATION } from '../bulk-operation.ts';
 import { OPERATIONS_MAX } from '../endpoints/bulk.ts';
 import { accessDocs } from './access-docs.ts';
 import { configDocs } from './config-docs.ts';
+import { explainDocs } from './explain-docs.ts';
 import { historyDocs } from './history-docs.ts';
 import { keysDocs } from './keys-docs.ts';
 import type { Operations } from './operation-docs.ts';
@@ -15,6 +16,7 @@ export function headgateDocs(): Readonly<Record<string, Operations>> {
     ...historyDocs(),
     ...accessDocs(),
     ...keysDocs(),
+    ...explainDocs(),
   };
 }
 
