@@ -84,7 +84,7 @@ export class Upgrade {
     this.#request = request;
     const write = (answer: GatewayResponse): void => this.#answer(request, answer);
     const answer = this.#deps.handle(request);
-    if (isPromise(answer)) answer.then(write, () => this.#socket.destroy());
+    if (isPromise(answer)) answer.then(write).catch(() => this.#socket.destroy());
     else write(answer);
   }
 

@@ -105,8 +105,10 @@ export class TcpListener implements StreamListener {
 
   /** Finds out whom a TLS client means. */
   #greet(socket: Socket, addresses: Addresses): void {
-    const serve = (hello: { readonly serverName: string | null } | null): void =>
-      void this.#serve(socket, addresses, hello);
+    const serve = (hello: { readonly serverName: string | null } | null): void => {
+      // The core never rejects; should anything here, the connection must not hang.
+      this.#serve(socket, addresses, hello).catch(() => socket.destroy());
+    };
     if (this.#options.listen.tls) peek(socket, this.#handshakeMs, judgeClientHello, serve);
     else serve(null);
   }

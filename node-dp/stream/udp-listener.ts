@@ -93,7 +93,11 @@ export class UdpListener implements StreamListener {
     this.#accepted += 1;
     this.#flight.begin();
     this.#sessions.set(key, session);
-    void this.#options.handle(session).then((answer) => session.answered(answer));
+    this.#options
+      .handle(session)
+      .then((answer) => session.answered(answer))
+      // The core never rejects; should anything here, the session must not stay.
+      .catch(() => session.end('crash'));
     return session;
   }
 

@@ -1,12 +1,15 @@
 /** Connections and datagrams through a Node data plane, and what an edge one says of their routes. */
 import { createSocket } from 'node:dgram';
 import { connect, createServer, type AddressInfo } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { must } from '#shared/base/assert.ts';
+import { makeCertificate } from '../support/certificates.ts';
 import { answers, Cluster } from '../support/cluster.ts';
 import { startEcho, type Echo } from '../support/echo.ts';
 import { eventually } from '../support/eventually.ts';
 import { send } from '../support/http-client.ts';
+import { hasOpenssl } from '../support/openssl.ts';
 import type { Program } from '../support/program.ts';
 
 let cluster: Cluster;
@@ -35,7 +38,7 @@ beforeAll(async () => {
   const { admin } = cluster;
   node = await cluster.startNode({
     HEADGATE_JOIN_TOKEN: await admin.joinToken(),
-    HEADGATE_STREAM_LISTEN: '127.0.0.1:0, 127.0.0.1:0 udp',
+    HEADGATE_STREAM_LISTEN: '127.0.0.1:0, 127.0.0.1:0 udp, 127.0.0.1:0 ssl',
   });
   edgeUrl = (await cluster.startEdge({ HEADGATE_JOIN_TOKEN: await admin.joinToken() })).url;
   const { port } = upper.address() as AddressInfo;
@@ -93,6 +96,42 @@ it('carries datagrams there and back', async () => {
   await eventually('the answer', () => text === 'HELLO');
   client.close();
 });
+
+it.skipIf(!hasOpenssl())(
+  'ends TLS with the certificate of the name that is asked for',
+  async () => {
+    const { admin } = cluster;
+    const { cert, key } = makeCertificate();
+    await admin.post('/certificates', { cert, key, snis: ['a.test'] });
+    await admin.post('/services/upper/routes', {
+      name: 'upper-tls',
+      protocols: ['tls'],
+      snis: ['a.test'],
+    });
+    const dial = (): Promise<{ shown: string; text: string }> =>
+      new Promise((resolve, reject) => {
+        const client = connectTls({
+          host: '127.0.0.1',
+          port: portOf('tls'),
+          servername: 'a.test',
+          rejectUnauthorized: false,
+        });
+        client.once('error', reject);
+        client.once('close', () => reject(new Error('closed')));
+        client.once('secureConnect', () => client.write('hello'));
+        client.once('data', (chunk) => {
+          const shown = client.getPeerX509Certificate()?.toString() ?? '';
+          resolve({ shown, text: String(chunk) });
+          client.destroy();
+        });
+      });
+
+    const { shown, text } = await eventually('an answer over TLS', dial);
+
+    expect(text).toBe('HELLO');
+    expect(shown.trim()).toBe(cert.trim());
+  },
+);
 
 it('names the routes that the edge cannot serve, and serves the rest', async () => {
   await answers(edgeUrl, '/canary', 200);
