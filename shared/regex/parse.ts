@@ -62,14 +62,14 @@ class Parser {
       scanner.skipSpace();
       if (scanner.isAtEnd || scanner.char === ')') break;
       if (scanner.take('|')) {
-        all.push(concat(sequence));
+        all.push(joined(sequence));
         sequence = [];
         continue;
       }
       const node = this.#item(sequence);
       if (node !== null) sequence.push(node);
     }
-    all.push(concat(sequence));
+    all.push(joined(sequence));
     return alternate(all);
   }
 
@@ -324,6 +324,10 @@ class Parser {
 
 /** What `(?i)` leaves behind. Known by identity. */
 const FLAGS_ONLY: RegexNode = { ...EMPTY };
+
+function joined(sequence: readonly RegexNode[]): RegexNode {
+  return concat(sequence.filter((node) => node !== FLAGS_ONLY));
+}
 
 /** What walks a tree later calls itself; this does not. */
 function assertDepth(root: RegexNode): void {

@@ -92,6 +92,7 @@ describe('a regex of Rust', () => {
     ['(?:a|b)*?c', ['abc'], ['abc']],
     ['a|', ['b'], ['']],
     ['()', ['b'], ['']],
+    ['(?:(?i))+a', ['A', 'a'], [null, 'a']],
     ['', ['b'], ['']],
     // Looks.
     [String.raw`\Aa\z`, ['a', 'a\n', 'ba'], ['a', null, null]],
