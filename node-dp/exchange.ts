@@ -185,8 +185,8 @@ export class Exchange implements Dispatcher.DispatchHandler, Flow {
       case 'UND_ERR_SOCKET':
         return error.message.startsWith('bad ') ? 'invalid_response' : 'reset';
       default:
-        if (typeof code === 'string' && code.startsWith('HPE_')) return 'invalid_response';
-        return 'reset';
+        // Not by its code: undici has one for some of its parser's errors only.
+        return error.name === 'HTTPParserError' ? 'invalid_response' : 'reset';
     }
   }
 }
