@@ -74,10 +74,14 @@ const IDENTITY_PREFIXES = [
 /** Names in a Connection field that are looked at. */
 const NOMINATED_MAX = 64;
 
-/** Removes what concerns the connection only, in place; `Connection` names more. */
-export function stripHopByHop(headers: HeaderList): void {
+/**
+ * Removes what concerns the connection only, in place; `Connection` names more.
+ *
+ * @param keepsTrailer  `Trailer` announces what will follow, to who has asked for it
+ */
+export function stripHopByHop(headers: HeaderList, keepsTrailer = false): void {
   const nominated = nominatedBy(headers);
-  for (const name of HOP_BY_HOP) headers.remove(name);
+  for (const name of HOP_BY_HOP) if (name !== 'trailer' || !keepsTrailer) headers.remove(name);
   if (nominated !== null) for (const name of nominated) headers.remove(name);
 }
 

@@ -1,12 +1,7 @@
 /** What the gateway itself says in a response. Written last, after every plugin. */
 import { SERVER_TOKEN } from '../base/product.ts';
 import type { HeaderList } from './headers.ts';
-
-const VIA_BY_VERSION = {
-  '1.0': `1.1 ${SERVER_TOKEN}`,
-  '1.1': `1.1 ${SERVER_TOKEN}`,
-  '2': `2 ${SERVER_TOKEN}`,
-} as const;
+import { VIA_BY_VERSION } from './upstream-headers.ts';
 
 /** Which of our fields a response gets. Made once, when settings are read. */
 export interface ResponseFields {

@@ -4,9 +4,16 @@ import type { ClientFacts } from './forwarded.ts';
 import type { HeaderList } from './headers.ts';
 import { joinHost } from './host.ts';
 
-const VIA = `1.1 ${SERVER_TOKEN}`;
+/** What a message was received by. Source: Kong `runloop/handler.lua`. */
+export const VIA_BY_VERSION = {
+  '1.0': `1.1 ${SERVER_TOKEN}`,
+  '1.1': `1.1 ${SERVER_TOKEN}`,
+  '2': `2 ${SERVER_TOKEN}`,
+} as const;
 
 export interface ForwardingFacts {
+  /** Of the request as it was received. */
+  readonly httpVersion: '1.0' | '1.1' | '2';
   readonly client: ClientFacts;
   /** The connected peer, appended to the chain whoever the client says it is. */
   readonly peerAddress: string;
@@ -28,8 +35,9 @@ export interface ForwardingFacts {
  */
 export function addForwardingHeaders(headers: HeaderList, facts: ForwardingFacts): void {
   const { client } = facts;
-  const via = headers.getAll('via');
-  headers.set('Via', via.length === 0 ? VIA : `${via.join(', ')}, ${VIA}`);
+  const via = VIA_BY_VERSION[facts.httpVersion];
+  const vias = headers.getAll('via');
+  headers.set('Via', vias.length === 0 ? via : `${vias.join(', ')}, ${via}`);
   if (facts.wantsTrailers) headers.set('TE', 'trailers');
   headers.set('X-Real-IP', client.address);
   const chain = headers.getAll('x-forwarded-for');

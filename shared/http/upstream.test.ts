@@ -113,6 +113,7 @@ const CLIENT: ClientFacts = {
 function forwarding(raw: string[], facts: Partial<ForwardingFacts> = {}): HeaderList {
   const headers = new HeaderList(raw);
   addForwardingHeaders(headers, {
+    httpVersion: '1.1',
     client: CLIENT,
     peerAddress: '192.0.2.1',
     wantsTrailers: false,

@@ -5,6 +5,7 @@ import type { HeaderList } from '../http/headers.ts';
 import { stripHopByHop } from '../http/hop-by-hop.ts';
 import type { GatewayResponse, Outcome } from '../http/message.ts';
 import { addOwnHeaders, addProxiedHeaders, type ResponseFields } from '../http/response-headers.ts';
+import { asksForTrailers } from '../http/upstream-headers.ts';
 import { restoreAgreement } from '../http/websocket.ts';
 import type { HashCookie } from './hash-value.ts';
 import { type AccessLogEntry, logEntry } from './log-entry.ts';
@@ -24,7 +25,7 @@ export function respond(
   response: GatewayResponse,
   options: RespondOptions,
 ): MaybePromise<GatewayResponse> {
-  if (ctx.proxied) stripHopByHop(response.headers);
+  if (ctx.proxied) stripHopByHop(response.headers, asksForTrailers(ctx.request.headers));
   if (ctx.proxied && ctx.hashCookie !== null) setHashCookie(response.headers, ctx.hashCookie);
   if (response.tunnel !== null) return respondSwitched(ctx, response, options);
   ctx.response = { status: response.status, headers: response.headers };

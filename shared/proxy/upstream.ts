@@ -192,6 +192,7 @@ export function writeTarget(ctx: Exchange, to: ServiceTable, options: ProxyOptio
           pathHandling,
         });
   addForwardingHeaders(ctx.upstreamHeaders, {
+    httpVersion: request.httpVersion,
     client: must(ctx.client, 'proxying needs a client'),
     peerAddress: request.peerAddress,
     wantsTrailers: asksForTrailers(request.headers),
