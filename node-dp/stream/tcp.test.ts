@@ -109,6 +109,38 @@ describe('a tcp route', () => {
     });
   });
 
+  it('gives up on an upstream that hangs while it is connected to', async () => {
+    const upstream = await started.tcpUpstream(() => {});
+    const service = { protocol: 'tls', connect_timeout: 100, retries: 1 };
+    const { port, log } = await started.streams(tablesTo(upstream, {}, service));
+    const client = started.client(port);
+
+    await eventually('the end', () => client.isOver);
+    expect(log[0]).toMatchObject({
+      session: { status: 500, end: 'upstream connect_timeout' },
+      tries: [{ state: 'connect_timeout' }, { state: 'connect_timeout' }],
+    });
+  });
+
+  it('gives up the upstream for a client that goes away while it waits', async () => {
+    let state = 'nobody';
+    const upstream = await started.tcpUpstream((socket) => {
+      state = 'asked';
+      socket.resume();
+      socket.on('end', () => (state = 'let go'));
+    });
+    const service = { protocol: 'tls', retries: 5 };
+    const { port, log } = await started.streams(tablesTo(upstream, {}, service));
+    const client = started.client(port);
+    await eventually('it waits', () => state === 'asked');
+
+    client.socket.resetAndDestroy();
+
+    await eventually('it is let go', () => state === 'let go');
+    await eventually('the log', () => log.length === 1);
+    expect(log[0]?.tries).toMatchObject([{ state: 'aborted' }]);
+  });
+
   it('ends a session that is silent for the read timeout', async () => {
     const upstream = await started.tcpUpstream(() => {});
     const { port, log } = await started.streams(tablesTo(upstream, {}, { read_timeout: 100 }));
