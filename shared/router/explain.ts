@@ -155,13 +155,15 @@ function requestReasons(
   candidate: RequestCandidate,
   search: RequestSearch,
 ): readonly Reason[] {
-  const { rule, host, path } = candidate;
+  const { rule, path } = candidate;
   switch (attribute) {
     case 'host': {
-      if (host === null || rule.expression !== null) return NONE;
+      if (rule.hosts.length === 0 || rule.expression !== null) return NONE;
+      const host = candidate.host ?? search.hostOf(rule.hosts);
+      const condition = host === null ? firstNames(rule.hosts) : nameText(host);
       const port = search.namedPort < 0 ? '' : `:${search.namedPort}`;
       const value = search.host === null ? null : search.host + port;
-      return [{ attribute, condition: nameText(host), value }];
+      return [{ attribute, condition, value }];
     }
     case 'protocol':
       if (rule.scheme === null) return NONE;
@@ -236,6 +238,13 @@ function headerReasons({ rule }: RequestCandidate, search: RequestSearch): reado
       value: values.length === 0 ? null : values.join(', '),
     };
   });
+}
+
+const NAMES_SHOWN_MAX = 8;
+
+function firstNames(tests: readonly NameTest[]): string {
+  const more = tests.length > NAMES_SHOWN_MAX ? ', …' : '';
+  return tests.slice(0, NAMES_SHOWN_MAX).map(nameText).join(', ') + more;
 }
 
 function nameText({ kind, text, port }: NameTest): string {

@@ -214,6 +214,50 @@ describe('a route that does not compile', () => {
   });
 });
 
+describe('a route of very many hosts and paths', () => {
+  const numbers = Array.from({ length: 20_000 }, (_, i) => i);
+  // 400 million pairs.
+  const wide = routeEntry({
+    hosts: numbers.map((i) => `h${i}.com`).concat('*.w.com:8000', 'v.*'),
+    paths: numbers.map((i) => `/p${i}/`).concat('~/r\\d+'),
+  });
+
+  it.each(['traditional_compatible', 'traditional', 'expressions'] as const)(
+    'is found by any pair, and gone when it is removed, in the flavor %s',
+    (flavor) => {
+      const { router } = buildRouter([wide, routeEntry({ hosts: ['h7.com'] })], flavor);
+      const at = (host: string, path: string) => {
+        const match = router.match(facts({ host, path }));
+        return match?.entry === wide ? match.matchedPath : null;
+      };
+
+      expect(at('h7.com', '/p19999/x')).toBe('/p19999/');
+      expect(at('h19999.com', '/r42')).toBe('/r42');
+      expect(at('a.w.com:8000', '/p0/')).toBe('/p0/');
+      expect(at('v.org', '/p0/')).toBe('/p0/');
+      expect(at('a.w.com:8001', '/p0/')).toBeNull();
+      expect(at('h20000.com', '/p0/')).toBeNull();
+      expect(at('h7.com', '/p0')).toBeNull();
+      const left = router.update([wide], []).router;
+      expect(left.match(facts({ host: 'h8.com', path: '/p0/' }))).toBeNull();
+      expect(left.match(facts({ host: 'h7.com', path: '/p0/' }))).not.toBeNull();
+    },
+  );
+
+  it('is explained in few words', () => {
+    const { router } = buildRouter([wide]);
+    const [match] = router.explain(facts({ host: 'h7.com', path: '/p8/' }), 1).matches;
+    const [miss] = router.explain(facts({ host: 'x.com', path: '/p8/' }), 1).misses;
+
+    expect(match?.reasons[0]).toEqual({ attribute: 'host', condition: 'h7.com', value: 'h7.com' });
+    expect(miss?.failed).toEqual({
+      attribute: 'host',
+      condition: 'h0.com, h1.com, h2.com, h3.com, h4.com, h5.com, h6.com, h7.com, …',
+      value: 'x.com',
+    });
+  });
+});
+
 describe('a fault that comes and goes', () => {
   const HEALTHY = routeEntry({ id: '10000000-0000-4000-8000-000000000000', paths: ['/admin'] });
   const FAULTY = routeEntry({

@@ -13,7 +13,7 @@ import { explainRequest, explainStream } from './explain.ts';
 import type { Explanation } from './explain.ts';
 import { EMPTY_INDEX, IndexEdit } from './route-index.ts';
 import type { RouteIndex } from './route-index.ts';
-import { compileRoute, indexKeysOf } from './rule.ts';
+import { compileRoute, hasTooManyPairs, indexKeysOf } from './rule.ts';
 import type { NameTest, PathTest, Rule } from './rule.ts';
 import { matchOf, RequestSearch, StreamSearch } from './search.ts';
 import type { RequestCandidate, StreamCandidate } from './search.ts';
@@ -209,12 +209,13 @@ class Update {
   }
 
   #addRule(rule: Rule): void {
-    const hosts = rule.hosts.length === 0 ? ANY_HOST : rule.hosts;
+    const isWide = rule.expression === null && hasTooManyPairs(rule.entry.route);
+    const hosts = rule.hosts.length === 0 || isWide ? ANY_HOST : rule.hosts;
     const paths = rule.paths.length === 0 ? ANY_PATH : rule.paths;
     for (const [ordinal, path] of paths.entries()) {
       const text = path === null ? '' : path.prefix;
       for (const host of hosts) {
-        this.#requests.add(host ?? ANY_KEY, text, { rule, ordinal, host, path });
+        this.#requests.add(host ?? ANY_KEY, text, { rule, ordinal, host, path, isWide });
       }
     }
   }

@@ -16,7 +16,7 @@ import { compileExpression } from './expression/compile.ts';
 import type { Expression } from './expression/compile.ts';
 import type { HostHint } from './expression/hints.ts';
 import { bitRank, expressionRank, isGiven, isSet, Rank, traditionalRank } from './rank.ts';
-import type { RankKeys } from './rank.ts';
+import type { RankKeys, TraditionalHosts } from './rank.ts';
 import type { NameKey } from './route-index.ts';
 import type { RouterFlavor } from '../settings/common.ts';
 import type { RouteEntry } from './router.ts';
@@ -85,9 +85,16 @@ export interface Compiled<R> {
   readonly isCovered: boolean;
 }
 
+/** Hosts of a route that rank alike. */
+interface HostGroup {
+  readonly tests: readonly NameTest[];
+  /** Of the traditional flavour. */
+  readonly traits: TraditionalHosts;
+}
+
 /** A part of a route: what of its hosts and paths ranks alike. */
 interface Part {
-  readonly hosts: readonly string[];
+  readonly hosts: HostGroup;
   readonly paths: readonly string[];
 }
 
@@ -113,7 +120,7 @@ export function compileRoute(entry: RouteEntry, flavor: RouterFlavor): Compiled<
     rules.push({
       ...shared,
       rank: new Rank(rankOf(route, part, flavor), entry, index, isSplit),
-      hosts: part.hosts.map((host) => hostTest(host, isTraditional)),
+      hosts: part.hosts.tests,
       paths: part.paths.map((path) => pathTest(path, faults)),
     });
   }
@@ -128,6 +135,16 @@ export interface IndexKeys {
   readonly texts: readonly string[];
 }
 
+/**
+ * Above so many pairs of a host and a path a route lies in the index by its paths alone, and its hosts
+ * are looked through: a document of a megabyte can name a billion pairs.
+ */
+export const PAIRS_MAX = 65_536;
+
+export function hasTooManyPairs({ hosts, paths }: Route): boolean {
+  return (hosts ?? []).length * (paths ?? []).length > PAIRS_MAX;
+}
+
 /** The same as the rules would say. */
 export function indexKeysOf(entry: RouteEntry, flavor: RouterFlavor): IndexKeys {
   const { route } = entry;
@@ -136,12 +153,9 @@ export function indexKeysOf(entry: RouteEntry, flavor: RouterFlavor): IndexKeys 
     const [rule] = compileExpressionRoute(entry, source, flavor).rules;
     return rule === undefined ? NO_KEYS : keysOf(rule);
   }
-  const isTraditional = flavor === 'traditional';
-  const names = isSet(route.hosts)
-    ? route.hosts.map((host) => hostTest(host, isTraditional))
-    : ANY_NAME;
   const texts = isSet(route.paths) ? route.paths.map((path) => pathTest(path, []).prefix) : [''];
-  return { names, texts };
+  if (!isSet(route.hosts) || hasTooManyPairs(route)) return { names: ANY_NAME, texts };
+  return { names: route.hosts.map((host) => hostTest(host, flavor === 'traditional')), texts };
 }
 
 export const ANY_NAME: readonly NameKey[] = [{ kind: 'any', text: '' }];
@@ -219,16 +233,44 @@ function partsOf(route: Route, flavor: RouterFlavor): readonly Part[] {
   const hosts = route.hosts ?? [];
   const paths = route.paths ?? [];
   if (flavor !== 'traditional') {
-    return groupPaths(paths).map((group) => ({ hosts, paths: group }));
+    const tests = hosts.map((host) => hostTest(host, false));
+    return groupPaths(paths).map((group) => ({
+      hosts: { tests, traits: NO_TRAITS },
+      paths: group,
+    }));
   }
-  const ported = hosts.filter((host) => !host.includes('*') && splitHost(host).port !== null);
-  const others = hosts.filter((host) => !ported.includes(host));
-  const groups = [ported, others].filter((group) => group.length > 0);
-  return (groups.length === 0 ? [hosts] : groups).flatMap((group) =>
-    paths.length === 0
-      ? [{ hosts: group, paths }]
-      : paths.map((path) => ({ hosts: group, paths: [path] })),
+  const alone: readonly (readonly string[])[] =
+    paths.length === 0 ? [paths] : paths.map((path) => [path]);
+  return traditionalGroups(route).flatMap((group) =>
+    alone.map((each) => ({ hosts: group, paths: each })),
   );
+}
+
+const NO_TRAITS: TraditionalHosts = {
+  isPlainWithPort: false,
+  isPlain: false,
+  hasWildcardWithPort: false,
+};
+
+function traditionalGroups(route: Route): readonly HostGroup[] {
+  const ported: NameTest[] = [];
+  const others: NameTest[] = [];
+  for (const host of route.hosts ?? []) {
+    const test = hostTest(host, true);
+    (test.kind === 'exact' && test.port !== null ? ported : others).push(test);
+  }
+  const traits: TraditionalHosts = {
+    isPlainWithPort: false,
+    isPlain: isGiven(route.hosts) && others.every(({ kind }) => kind === 'exact'),
+    hasWildcardWithPort: others.some(({ kind, port }) => kind !== 'exact' && port !== null),
+  };
+  const groups: HostGroup[] = [];
+  if (ported.length > 0) {
+    groups.push({ tests: ported, traits: { ...traits, isPlainWithPort: true } });
+  }
+  // Without any host there is one group, too.
+  if (others.length > 0 || groups.length === 0) groups.push({ tests: others, traits });
+  return groups;
 }
 
 function groupPaths(paths: readonly string[]): readonly (readonly string[])[] {
@@ -252,15 +294,7 @@ function rankOf(route: Route, part: Part, flavor: RouterFlavor): RankKeys {
     isRegex,
     prefixLength: isRegex || first === undefined ? 0 : utf8(first).length,
   };
-  if (flavor !== 'traditional') return bitRank(parts);
-  const wildcards = (route.hosts ?? []).filter((host) => host.includes('*'));
-  return traditionalRank(parts, {
-    isPlainWithPort: part.hosts.some(
-      (host) => !host.includes('*') && splitHost(host).port !== null,
-    ),
-    isPlain: isGiven(route.hosts) && wildcards.length === 0,
-    hasWildcardWithPort: wildcards.some((host) => splitHost(host).port !== null),
-  });
+  return flavor === 'traditional' ? traditionalRank(parts, part.hosts.traits) : bitRank(parts);
 }
 
 /** Addresses count where Kong gives an HTTP router them; elsewhere their route is closed. */

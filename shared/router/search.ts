@@ -19,6 +19,8 @@ export interface RequestCandidate extends Candidate {
   readonly host: NameTest | null;
   /** Null for any. */
   readonly path: PathTest | null;
+  /** The index does not know its hosts (`PAIRS_MAX`): they are looked through. */
+  readonly isWide: boolean;
 }
 
 export interface StreamCandidate extends Candidate {
@@ -146,10 +148,9 @@ export class RequestSearch extends Search<RequestCandidate> {
     this.collect(index, this.host, this.path);
   }
 
-  check({ rule, host, path }: RequestCandidate): Condition | null {
-    if (host !== null && host.port !== null) {
-      if (host.port !== (host.isPortNamed ? this.namedPort : this.port)) return 'host';
-    }
+  check({ rule, host, path, isWide }: RequestCandidate): Condition | null {
+    if (isWide && this.hostOf(rule.hosts) === null) return 'host';
+    if (host !== null && !this.#isPort(host)) return 'host';
     if (rule.scheme !== null && rule.scheme !== this.scheme) return 'protocol';
     if (rule.methods !== null && !rule.methods.includes(this.method)) return 'method';
     if (rule.snis !== null && this.scheme === 'https' && !isAnyName(rule.snis, this.sni)) {
@@ -163,6 +164,18 @@ export class RequestSearch extends Search<RequestCandidate> {
     if (path !== null && path.regex !== null && !path.regex.test(this.path)) return 'path';
     if (rule.expression !== null && !rule.expression.matches(this.input)) return 'expression';
     return null;
+  }
+
+  /** The first that fits the request's host. */
+  hostOf(tests: readonly NameTest[]): NameTest | null {
+    const { host } = this;
+    if (host === null) return null;
+    for (const test of tests) if (matchesName(test, host) && this.#isPort(test)) return test;
+    return null;
+  }
+
+  #isPort({ port, isPortNamed }: NameTest): boolean {
+    return port === null || port === (isPortNamed ? this.namedPort : this.port);
   }
 
   /** The first that no value of the request satisfies. */

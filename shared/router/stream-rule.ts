@@ -20,7 +20,14 @@ import {
 import type { NameKey } from './route-index.ts';
 import type { RouterFlavor } from '../settings/common.ts';
 import type { RouteEntry } from './router.ts';
-import { ANY_NAME, expressionOf, expressionPriorityOf, flavorFault, sniTest } from './rule.ts';
+import {
+  ANY_NAME,
+  expressionOf,
+  expressionPriorityOf,
+  flavorFault,
+  PAIRS_MAX,
+  sniTest,
+} from './rule.ts';
 import type { Compiled, IndexKeys, NameTest } from './rule.ts';
 import { portText } from './search.ts';
 
@@ -93,17 +100,19 @@ function compileExpressionRoute(
   return { rules: [rule], fault: flavorFault(flavor), isCovered: true };
 }
 
-/** By SNI and by our port, where every destination names one. */
+const ANY_PORT: readonly string[] = [''];
+
+/** By SNI, and by our port where every destination names one and there are not too many pairs. */
 export function streamIndexKeysOf(route: Route, flavor: RouterFlavor): IndexKeys {
-  const isTraditional = flavor === 'traditional';
-  if (expressionOf(route) !== null) return { names: ANY_NAME, texts: [''] };
+  if (expressionOf(route) !== null) return { names: ANY_NAME, texts: ANY_PORT };
+  const names = namesOf(route, flavor === 'traditional');
   const ports = new Set<number>();
   for (const { port } of route.destinations ?? []) {
-    if (!isGiven(port)) return { names: namesOf(route, isTraditional), texts: [''] };
+    if (!isGiven(port)) return { names, texts: ANY_PORT };
     ports.add(port);
   }
-  const texts = ports.size === 0 ? [''] : [...ports].map((port) => portText(port));
-  return { names: namesOf(route, isTraditional), texts };
+  if (ports.size === 0 || names.length * ports.size > PAIRS_MAX) return { names, texts: ANY_PORT };
+  return { names, texts: [...ports].map((port) => portText(port)) };
 }
 
 function namesOf(route: Route, isTraditional: boolean): readonly NameKey[] {
