@@ -11,8 +11,8 @@ import {
   traditionalTerms,
 } from './rank-terms.ts';
 import type { RankTerm } from './rank-terms.ts';
-import { compareCandidates } from './route-index.ts';
-import type { Candidate, CandidateList } from './route-index.ts';
+import { chunksOf, compareCandidates } from './candidate-list.ts';
+import type { Candidate, CandidateList } from './candidate-list.ts';
 import type { RouterFlavor } from '../settings/common.ts';
 import type { RouteEntry, RouteMatch } from './router.ts';
 import { expressionOf } from './rule.ts';
@@ -117,7 +117,7 @@ function sift<C extends Candidate>(
   for (const list of lists) {
     const matched = new Set<RouteEntry>();
     const missed = new Set<RouteEntry>();
-    for (const candidate of list) {
+    for (const candidate of chunksOf(list).flat()) {
       const { entry } = candidate.rule;
       const failed = check(candidate);
       if (failed === null) {

@@ -1,9 +1,9 @@
-/** Mixes of hosts and paths that routers are measured with. */
+/** Mixes of routes that routers are measured with. */
 import { HeaderList } from '../http/headers.ts';
-import type { RequestFacts } from './facts.ts';
+import type { RequestFacts, StreamFacts } from './facts.ts';
 import { routeEntry } from './route-entry.suite.ts';
 import type { RouterFlavor } from '../settings/common.ts';
-import type { RouteEntry } from './router.ts';
+import type { RouteEntry, Router } from './router.ts';
 import type { Seeded } from './seeded.suite.ts';
 
 type Fields = Parameters<typeof routeEntry>[0];
@@ -12,9 +12,17 @@ export interface Mix {
   readonly name: string;
   readonly flavor?: RouterFlavor;
   readonly route: (index: number) => Fields;
-  /** A request that the route with this index matches, if any does. */
-  readonly request: (index: number) => { readonly host: string; readonly path: string };
+  /** What the route with this index matches, if any does. */
+  readonly request: (index: number) => Asked;
 }
+
+/** A connection names a port instead of a path; its host is its SNI. */
+type Asked =
+  | { readonly host: string; readonly path: string }
+  | { readonly host: string | null; readonly port: number };
+
+/** Asks the router something that one of the routes answers to. */
+export type Ask = (router: Router) => RouteEntry | null;
 
 export const MIXES: readonly Mix[] = [
   {
@@ -80,6 +88,20 @@ export const MIXES: readonly Mix[] = [
     request: (i) => ({ host: `h${i % 1000}.example.com`, path: `/service-${i}/42` }),
   },
   {
+    name: 'connections, one SNI each',
+    route: (i) => ({ protocols: ['tls'], snis: [i % 9 === 0 ? `*.s${i}.com` : `s${i}.com`] }),
+    request: (i) => ({ host: i % 9 === 0 ? `a.s${i}.com` : `s${i}.com`, port: 9000 }),
+  },
+  {
+    name: 'connections, one port and network each',
+    route: (i) => ({
+      protocols: ['tcp'],
+      destinations: [{ ip: null, port: i % 65_536 }],
+      sources: [{ ip: '192.0.2.0/24', port: null }],
+    }),
+    request: (i) => ({ host: null, port: i % 65_536 }),
+  },
+  {
     name: 'no match',
     route: (i) => ({ hosts: [`h${i}.example.com`, `*.w${i}.example`], paths: [`/service-${i}`] }),
     request: () => ({ host: 'www.other.example.org', path: '/nothing/here' }),
@@ -92,18 +114,28 @@ export function entriesOf(mix: Mix, count: number, random: Seeded): RouteEntry[]
   return Array.from({ length: count }, (_, index) => routeEntry(mix.route(index), random));
 }
 
-/** Requests to routes all over the mix. */
-export function requestsOf(mix: Mix, count: number, random: Seeded): RequestFacts[] {
-  return Array.from({ length: 1_000 }, () => ({
+/** For routes all over the mix. */
+export function asksOf(mix: Mix, count: number, random: Seeded): Ask[] {
+  return Array.from({ length: 1_000 }, () => askFor(mix.request(random.below(count))));
+}
+
+const SIDES = { sourceAddress: '192.0.2.1', sourcePort: 50_000, address: '192.0.2.2' };
+
+function askFor(asked: Asked): Ask {
+  if ('port' in asked) {
+    const { host: sni, port } = asked;
+    const facts: StreamFacts = { ...SIDES, protocol: sni === null ? 'tcp' : 'tls', sni, port };
+    return (router) => router.matchStream(facts);
+  }
+  const facts: RequestFacts = {
     method: 'GET',
-    ...mix.request(random.below(count)),
+    ...asked,
     query: null,
     scheme: 'http',
     headers: HEADERS,
     sni: null,
-    sourceAddress: '192.0.2.1',
-    sourcePort: 50_000,
-    address: '192.0.2.2',
+    ...SIDES,
     port: 8000,
-  }));
+  };
+  return (router) => router.match(facts)?.entry ?? null;
 }

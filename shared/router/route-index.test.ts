@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import type { Radix } from './radix.ts';
 import { Rank } from './rank.ts';
-import { compareCandidates, EMPTY_INDEX, IndexEdit } from './route-index.ts';
-import type { Bucket, Candidate, CandidateList, NameKey, RouteIndex } from './route-index.ts';
+import { chunksOf, compareCandidates } from './candidate-list.ts';
+import type { Candidate, CandidateList } from './candidate-list.ts';
+import { EMPTY_INDEX, IndexEdit } from './route-index.ts';
+import type { Bucket, NameKey, RouteIndex } from './route-index.ts';
 import { routeEntry } from './route-entry.suite.ts';
 import type { RouteEntry } from './router.ts';
 import { SEED, Seeded } from './seeded.suite.ts';
@@ -39,9 +41,10 @@ function edited(
   removed: readonly Placed[],
   added: readonly Placed[],
 ): RouteIndex<Candidate> {
-  const entries = new Set(removed.map(({ candidate }) => candidate.rule.entry));
-  const edit = new IndexEdit(index, entries);
-  for (const { name, text } of removed) edit.remove(name, text);
+  const edit = new IndexEdit(index);
+  for (const { name, text, candidate } of removed) {
+    edit.remove(name, text, candidate.rule.entry, [candidate.rule.rank]);
+  }
   for (const { name, text, candidate } of added) edit.add(name, text, candidate);
   return edit.finish();
 }
@@ -58,7 +61,9 @@ function shapeOf<T>(root: Radix<T>, valueOf: (value: T) => unknown): unknown {
 
 function dump(index: RouteIndex<Candidate>): unknown {
   const list = (value: CandidateList<Candidate>): unknown =>
-    value.map(({ rule, ordinal }) => `${rule.rank.id} ${ordinal}`);
+    chunksOf(value)
+      .flat()
+      .map(({ rule, ordinal }) => `${rule.rank.id} ${ordinal}`);
   const bucket = (value: Bucket<Candidate>): unknown => shapeOf(value, list);
   return [
     ...[index.exact, index.suffix, index.prefix].map((names) => shapeOf(names, bucket)),

@@ -1,11 +1,13 @@
-/** What building, matching and updating cost as routes grow. Run: node shared/router/router.bench.ts */
-import { entriesOf, MIXES, requestsOf } from './mixes.suite.ts';
-import type { Mix } from './mixes.suite.ts';
+/**
+ * What building, matching and updating cost as routes grow.
+ * Run: node shared/router/router.bench.ts [part of a mix's name]
+ */
+import { asksOf, entriesOf, MIXES } from './mixes.suite.ts';
+import type { Ask, Mix } from './mixes.suite.ts';
 import { buildRouter } from './router.ts';
 import type { Router } from './router.ts';
 import { Seeded } from './seeded.suite.ts';
 import { routeEntry } from './route-entry.suite.ts';
-import type { RequestFacts } from './facts.ts';
 
 const BATCH = 100;
 const BATCHES = 400;
@@ -21,8 +23,8 @@ function measure(mix: Mix, count: number): void {
   const startedAt = performance.now();
   const { router } = buildRouter(entries, mix.flavor);
   const buildMs = performance.now() - startedAt;
-  const requests = requestsOf(mix, count, random);
-  const { medianNs, matched } = matchCost(router, requests);
+  const asks = asksOf(mix, count, random);
+  const { medianNs, matched } = matchCost(router, asks);
   const updateUs: number[] = [];
   let changing = router;
   for (let i = 0; i < UPDATES; i += 1) {
@@ -49,15 +51,15 @@ function measure(mix: Mix, count: number): void {
 }
 
 /** Median over batches: a collection of garbage falls into few of them. */
-function matchCost(router: Router, requests: readonly RequestFacts[]) {
+function matchCost(router: Router, asks: readonly Ask[]) {
   let matched = 0;
   let at = 0;
   const batch = (): number => {
     const beganAt = performance.now();
     for (let i = 0; i < BATCH; i += 1) {
-      const facts = requests[at];
-      at = (at + 1) % requests.length;
-      if (facts !== undefined && router.match(facts) !== null) matched += 1;
+      const ask = asks[at];
+      at = (at + 1) % asks.length;
+      if (ask !== undefined && ask(router) !== null) matched += 1;
     }
     return ((performance.now() - beganAt) * 1e6) / BATCH;
   };

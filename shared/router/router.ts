@@ -8,16 +8,23 @@
  */
 import type { Route } from '../entities/route.ts';
 import type { RouterFlavor } from '../settings/common.ts';
+import type { Candidate } from './candidate-list.ts';
 import type { RequestFacts, StreamFacts } from './facts.ts';
 import { explainRequest, explainStream } from './explain.ts';
 import type { Explanation } from './explain.ts';
+import type { Rank } from './rank.ts';
 import { EMPTY_INDEX, IndexEdit } from './route-index.ts';
 import type { RouteIndex } from './route-index.ts';
-import { compileRoute, hasTooManyPairs, indexKeysOf } from './rule.ts';
-import type { NameTest, PathTest, Rule } from './rule.ts';
+import { compileRoute, hasTooManyPairs, indexKeysOf, ranksOf } from './rule.ts';
+import type { IndexKeys, NameTest, PathTest, Rule } from './rule.ts';
 import { matchOf, RequestSearch, StreamSearch } from './search.ts';
 import type { RequestCandidate, StreamCandidate } from './search.ts';
-import { compileStreamRoute, isStreamRoute, streamIndexKeysOf } from './stream-rule.ts';
+import {
+  compileStreamRoute,
+  isStreamRoute,
+  streamIndexKeysOf,
+  streamRankOf,
+} from './stream-rule.ts';
 
 /** Routers know routes by this object: the one that was added is the one that is answered and removed. */
 export interface RouteEntry {
@@ -107,7 +114,7 @@ export class Router {
    * @param added  entries that are not in it, or are removed as well
    */
   update(removed: readonly RouteEntry[], added: readonly RouteEntry[]): RouterBuild {
-    const update = new Update(this.#parts, removed);
+    const update = new Update(this.#parts);
     for (const entry of removed) update.remove(entry);
     for (const entry of added) update.add(entry);
     const router = new Router(update.finish());
@@ -170,22 +177,22 @@ class Update {
   /** The same, once it is a copy of our own. */
   #changed: Map<RouteEntry, RouteFailure> | null = null;
 
-  constructor(parts: RouterParts, removed: readonly RouteEntry[]) {
+  constructor(parts: RouterParts) {
     this.#flavor = parts.flavor;
-    const entries = new Set(removed);
-    this.#requests = new IndexEdit(parts.requests, entries);
-    this.#streams = new IndexEdit(parts.streams, entries);
+    this.#requests = new IndexEdit(parts.requests);
+    this.#streams = new IndexEdit(parts.streams);
     this.#failures = parts.failures;
   }
 
   remove(entry: RouteEntry): void {
     if (this.#failures.has(entry)) this.#changedFailures().delete(entry);
-    const isStream = isStreamRoute(entry.route);
-    const edit = isStream ? this.#streams : this.#requests;
-    const { names, texts } = isStream
-      ? streamIndexKeysOf(entry.route, this.#flavor)
-      : indexKeysOf(entry, this.#flavor);
-    for (const name of names) for (const text of texts) edit.remove(name, text);
+    const flavor = this.#flavor;
+    if (isStreamRoute(entry.route)) {
+      const ranks = [streamRankOf(entry, flavor)];
+      this.#removeFrom(this.#streams, entry, streamIndexKeysOf(entry.route, flavor), ranks);
+    } else {
+      this.#removeFrom(this.#requests, entry, indexKeysOf(entry, flavor), ranksOf(entry, flavor));
+    }
   }
 
   add(entry: RouteEntry): void {
@@ -200,6 +207,15 @@ class Update {
       streams: this.#streams.finish(),
       failures: this.#failures,
     };
+  }
+
+  #removeFrom<C extends Candidate>(
+    edit: IndexEdit<C>,
+    entry: RouteEntry,
+    { names, texts }: IndexKeys,
+    ranks: readonly Rank[],
+  ): void {
+    for (const name of names) for (const text of texts) edit.remove(name, text, entry, ranks);
   }
 
   #addRequest(entry: RouteEntry): void {

@@ -5,6 +5,7 @@
  * Source: Kong `router/transform.lua` (get_expression, group_by_regex_or_length) and, for the
  * traditional flavour, `router/traditional.lua` (marshall_route).
  */
+import { must } from '../base/assert.ts';
 import { utf8 } from '../base/bytes.ts';
 import { compileHeaderRegex, compileRouteRegex } from '../regex/regex.ts';
 import type { LinearRegex } from '../regex/regex.ts';
@@ -114,12 +115,11 @@ export function compileRoute(entry: RouteEntry, flavor: RouterFlavor): Compiled<
     ...compileSides(route, flavor, faults),
   };
   const parts = partsOf(route, flavor);
-  const isSplit = !isTraditional && parts.length > 1;
   const rules: Rule[] = [];
   for (const [index, part] of parts.entries()) {
     rules.push({
       ...shared,
-      rank: new Rank(rankOf(route, part, flavor), entry, index, isSplit),
+      rank: rankOfPart(entry, parts, index, flavor),
       hosts: part.hosts.tests,
       paths: part.paths.map((path) => pathTest(path, faults)),
     });
@@ -127,6 +127,17 @@ export function compileRoute(entry: RouteEntry, flavor: RouterFlavor): Compiled<
   if (isUnconditional(route)) faults.push('nothing to match by');
   const isLiteral = rules.every((rule) => rule.paths.length > 0 && rule.paths.every(hasLiteral));
   return { rules, fault: faults[0] ?? null, isCovered: isSet(route.hosts) || isLiteral };
+}
+
+/** Those of its rules, without compiling anything. */
+export function ranksOf(entry: RouteEntry, flavor: RouterFlavor): readonly Rank[] {
+  if (expressionOf(entry.route) !== null) return [expressionRankOf(entry)];
+  const parts = partsOf(entry.route, flavor);
+  return parts.map((_, index) => rankOfPart(entry, parts, index, flavor));
+}
+
+function expressionRankOf(entry: RouteEntry): Rank {
+  return new Rank(expressionRank(expressionPriorityOf(entry.route)), entry);
 }
 
 /** Where the candidates of a route lie in the index: each name with each text. */
@@ -201,7 +212,7 @@ function compileExpressionRoute(
   const { expression } = compiled;
   const rule: Rule = {
     entry,
-    rank: new Rank(expressionRank(expressionPriorityOf(route)), entry),
+    rank: expressionRankOf(entry),
     methods: null,
     headers: [],
     snis: null,
@@ -285,7 +296,18 @@ function groupPaths(paths: readonly string[]): readonly (readonly string[])[] {
   return [...groups.values()];
 }
 
-function rankOf(route: Route, part: Part, flavor: RouterFlavor): RankKeys {
+function rankOfPart(
+  entry: RouteEntry,
+  parts: readonly Part[],
+  index: number,
+  flavor: RouterFlavor,
+): Rank {
+  const part = must(parts[index], 'a part of the route');
+  const isSplit = flavor !== 'traditional' && parts.length > 1;
+  return new Rank(keysOfPart(entry.route, part, flavor), entry, index, isSplit);
+}
+
+function keysOfPart(route: Route, part: Part, flavor: RouterFlavor): RankKeys {
   const [first] = part.paths;
   const isRegex = first !== undefined && isRegexPath(first);
   const parts = {

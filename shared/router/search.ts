@@ -4,8 +4,9 @@ import { portColon } from '../http/host.ts';
 import { Side } from './address.ts';
 import { ExpressionInput } from './expression/input.ts';
 import { collectPrefixes, collectSuffixes, radixGet } from './radix.ts';
-import { compareCandidates } from './route-index.ts';
-import type { Bucket, Candidate, CandidateList, RouteIndex } from './route-index.ts';
+import { ChunkedList, compareCandidates } from './candidate-list.ts';
+import type { Candidate, CandidateList } from './candidate-list.ts';
+import type { Bucket, RouteIndex } from './route-index.ts';
 import { withoutBrackets } from './rule.ts';
 import type { HeaderTest, NameTest, PathTest, Rule } from './rule.ts';
 import type { RequestFacts, StreamFacts } from './facts.ts';
@@ -76,12 +77,19 @@ abstract class Search<C extends Candidate> {
     let best: C | null = null;
     // Names given in full and long texts are the likeliest; finding them first spares the others a look.
     for (let i = lists.length - 1; i >= 0; i -= 1) {
-      for (const candidate of lists[i] as CandidateList<C>) {
-        if (best !== null && compareCandidates(best, candidate) <= 0) break;
-        if (this.check(candidate) !== null) continue;
-        best = candidate;
-        break;
-      }
+      const list = lists[i] as CandidateList<C>;
+      if (list instanceof ChunkedList) {
+        for (const chunk of list.chunks) best = this.#better(chunk, best);
+      } else best = this.#better(list, best);
+    }
+    return best;
+  }
+
+  /** The first of a sorted array that matches, if it is asked before the best so far. */
+  #better(sorted: readonly C[], best: C | null): C | null {
+    for (const candidate of sorted) {
+      if (best !== null && compareCandidates(best, candidate) <= 0) return best;
+      if (this.check(candidate) === null) return candidate;
     }
     return best;
   }

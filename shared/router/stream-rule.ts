@@ -61,10 +61,9 @@ export function compileStreamRoute(entry: RouteEntry, flavor: RouterFlavor): Com
   if (source !== null) return compileExpressionRoute(entry, source, flavor);
   const faults: string[] = [];
   const isTraditional = flavor === 'traditional';
-  const keys = isTraditional ? traditionalStreamRank(route) : streamBitRank(route);
   const rule: StreamRule = {
     entry,
-    rank: new Rank(keys, entry),
+    rank: streamRankOf(entry, flavor),
     protocols: flavor === 'expressions' ? protocolsOf(route) : null,
     snis: isSet(route.snis) ? route.snis.map((sni) => sniTest(sni, isTraditional)) : null,
     needsSni: isTraditional && isSet(route.snis),
@@ -80,6 +79,15 @@ export function compileStreamRoute(entry: RouteEntry, flavor: RouterFlavor): Com
   return { rules: [rule], fault: faults[0] ?? null, isCovered };
 }
 
+export function streamRankOf(entry: RouteEntry, flavor: RouterFlavor): Rank {
+  const { route } = entry;
+  if (expressionOf(route) !== null) {
+    return new Rank(expressionRank(expressionPriorityOf(route)), entry);
+  }
+  const isTraditional = flavor === 'traditional';
+  return new Rank(isTraditional ? traditionalStreamRank(route) : streamBitRank(route), entry);
+}
+
 function compileExpressionRoute(
   entry: RouteEntry,
   source: string,
@@ -89,7 +97,7 @@ function compileExpressionRoute(
   if (!compiled.ok) return { rules: [], fault: `expression: ${compiled.reason}`, isCovered: false };
   const rule: StreamRule = {
     entry,
-    rank: new Rank(expressionRank(expressionPriorityOf(entry.route)), entry),
+    rank: streamRankOf(entry, flavor),
     protocols: flavor === 'expressions' ? protocolsOf(entry.route) : null,
     snis: null,
     needsSni: false,
