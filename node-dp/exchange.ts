@@ -62,8 +62,6 @@ export class Exchange implements Dispatcher.DispatchHandler, Flow {
   }
 
   onResponseStart(controller: Controller, status: number): void {
-    // One that was not asked for, or that does not say what it switches to.
-    if (status === 101) throw new InvalidResponseError('101 that switches to nothing');
     if (status < 200) {
       this.#passInterim();
       return;

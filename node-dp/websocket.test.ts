@@ -22,6 +22,7 @@ const HANDSHAKE =
 const SWITCHED =
   'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
   `Sec-WebSocket-Accept: ${ACCEPT}\r\n\r\n`;
+const BARE = 'HTTP/1.1 101 Switching Protocols\r\n\r\n';
 
 /** An upstream that switches, and sends back what it gets. */
 async function echoServer(): Promise<{ port: number; server: WebSocketServer }> {
@@ -206,8 +207,12 @@ describe('a WebSocket through the gateway', () => {
     await eventually('nothing in flight', () => gateway.listener.inFlight === 0);
   });
 
-  it('answers 502 to a 101 that nobody asked for', async () => {
-    const upstream = await started.upstream((socket) => socket.write(SWITCHED));
+  it.each([
+    ['whole', SWITCHED],
+    ['bare', BARE],
+    ['followed by an answer', `${BARE}HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok`],
+  ])('answers 502 to a 101 that nobody asked for: %s', async (_what, text) => {
+    const upstream = await started.upstream((socket) => socket.write(text));
     const gateway = await gatewayTo(upstream.port);
 
     const answer = await sendRaw(gateway.port, 'GET / HTTP/1.1\r\nHost: a\r\n\r\n');
