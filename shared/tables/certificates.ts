@@ -25,6 +25,7 @@ export interface CertificateTable {
 
 /** Where a name leads. */
 interface Name {
+  /** `scopedKey` of the SNI: names of all workspaces lie side by side. */
   readonly id: string;
   /** `scopedKey` of the certificate; null when the SNI names none. */
   readonly certificate: string | null;
@@ -149,7 +150,8 @@ function rightmostWild(name: string): string | null {
 function nameOf(record: ConfigRecord): readonly [string, Name] {
   const certificate = foreignId(record, 'certificate');
   const key = certificate === null ? null : scopedKey(record.ws, certificate);
-  return [String(record.body['name']).toLowerCase(), { id: record.id, certificate: key }];
+  const id = scopedKey(record.ws, record.id);
+  return [String(record.body['name']).toLowerCase(), { id, certificate: key }];
 }
 
 function certificateOf(record: ConfigRecord, faultOf: CertificateFault | null): CertificateTable {

@@ -12,6 +12,7 @@ import type { PluginInstance, PluginPlan } from './plugin-plan.ts';
 import type { RouteTable, Tables } from './tables.ts';
 
 const OTHER_WS = '00000000-0000-4000-8000-0000000000bb';
+const SYSTEM_WS = '00000000-0000-4000-8000-0000000000cc';
 const HISTORIES = 60;
 const VERSIONS = 25;
 
@@ -48,6 +49,7 @@ function decisions(tables: Tables): unknown {
       balancer.targets.map(({ key, weight }) => [key, weight]).toSorted(),
     ]),
     matched: REQUESTS.map((facts) => matchedBy(tables, facts)),
+    certificates: NAMES.map((name) => tables.parts.certificates.find(name)),
     quarantined: tables.quarantined,
   };
 }
@@ -57,7 +59,9 @@ function describeRoute(table: RouteTable | null): unknown {
   const { target, plan, fault } = table;
   return [
     fault,
-    target === null ? null : [target.service, target.scheme, target.upstream?.id],
+    target === null
+      ? null
+      : [target.service, target.scheme, target.upstream?.id, target.tls?.named('a.test')],
     describePlan(plan),
   ];
 }
@@ -80,6 +84,7 @@ function describeInstance({ id, state, fault, prepared }: PluginInstance): unkno
   return [id, state, fault, prepared];
 }
 
+const NAMES = ['a.test', 'x.b.test', 'c.test'];
 const HOSTS = ['a.test', 'b.test'];
 const PATHS = ['/', '/a', '/a/b'];
 const REQUESTS = HOSTS.flatMap((host) => PATHS.map((path) => ({ host, path })));
@@ -137,14 +142,17 @@ class History {
       () => this.#target(),
       () => this.#consumer(),
       () => this.#credential(),
+      () => this.#certificate(),
+      () => this.#sni(),
+      () => this.#authority(),
       () => this.#remove(),
       () => this.#remove(),
     ]);
     change();
   }
 
-  #put(kind: string, entity: JsonObject): void {
-    const ws = this.#random.chance(0.7) ? DEFAULT_WS : OTHER_WS;
+  #put(kind: string, entity: JsonObject, only: string | null = null): void {
+    const ws = only ?? (this.#random.chance(0.7) ? DEFAULT_WS : OTHER_WS);
     const id = String(this.#random.below(4));
     const whole = { ...entity, id };
     this.config.put(kind, whole, ws);
@@ -176,7 +184,24 @@ class History {
       port: 80,
       path: null,
       enabled: this.#random.chance(0.7),
+      client_certificate: this.#random.chance(0.2) ? this.#ref() : null,
+      ca_certificates: this.#random.chance(0.2) ? [String(this.#random.below(4))] : null,
     });
+  }
+
+  #certificate(): void {
+    const key = this.#random.pick(['one', 'two', '{vault://env/key}']);
+    this.#put('certificates', { cert: 'pem', key, cert_alt: null, key_alt: null });
+  }
+
+  #sni(): void {
+    const name = this.#random.pick(['a.test', '*.b.test', '*']);
+    this.#put('snis', { name, certificate: this.#ref() });
+  }
+
+  #authority(): void {
+    // They belong to no workspace, so they are all in one.
+    this.#put('ca_certificates', { cert: this.#random.pick(['one', 'two']) }, SYSTEM_WS);
   }
 
   #route(): void {

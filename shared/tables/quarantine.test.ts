@@ -105,6 +105,8 @@ const BREAKAGES: readonly (readonly [string, Breakage])[] = [
   ],
 ];
 
+const CERTIFICATE = '20000000-0000-4000-8000-000000000001';
+
 /** `/broken` to a pool, with a plugin, and others that must not care. */
 class Fixture {
   readonly config = new TestConfig();
@@ -125,12 +127,18 @@ class Fixture {
     config.provide({ ...guard, definition: { ...guard.definition, runtimes: ['node', 'edge'] } });
     const upstreams = config.add('upstreams', { name: 'pool.test' });
     config.add('targets', { target: '10.0.0.1:80', upstream: { id: upstreams.id } });
-    const services = config.service({ name: 'mine', host: 'pool.test' });
+    const certificates = { id: CERTIFICATE, cert: 'pem', key: 'pem' };
+    config.put('certificates', certificates);
+    const made = config.service({ name: 'mine', host: 'pool.test', protocol: 'https' });
+    // The edge shows none.
+    const shown = runtime === 'node' ? { id: CERTIFICATE } : null;
+    const services = { ...made, client_certificate: shown };
+    config.put('services', services);
     const routes = config.route({ name: 'mine', paths: ['/broken'], service: { id: services.id } });
     const plugins = config.plugin('guard', {}, { route: { id: routes.id } });
     config.route({ paths: ['/'] });
     config.route({ paths: ['/well'] });
-    this.#entities = { upstreams, services, routes, plugins };
+    this.#entities = { upstreams, services, routes, plugins, certificates };
   }
 
   entity(kind: string): AnyEntity {
