@@ -27,10 +27,13 @@ import { FileConfigStore } from './config-store.ts';
 import { fileIdentityStore } from './identity-store.ts';
 import { Listener, type ListenerAddress } from './listener.ts';
 import { createPlatform, type NodePlatform } from './platform.ts';
+import { Prober } from './probes/prober.ts';
+import { logHealthChange, upstreamHealth } from './health-view.ts';
 import { Serving } from './serving.ts';
 import { Streams } from './stream/streams.ts';
 import { startStatusServer, type Figures, type StatusServer } from './status.ts';
 import { startSync, type Sync } from './sync.ts';
+import type { CertificateTable } from '#shared/tables/certificates.ts';
 import { CertificateContexts } from './tls/contexts.ts';
 import { openDefaultCertificate, readTlsSetup, type TlsSetup } from './tls/setup.ts';
 import { TlsTermination } from './tls/termination.ts';
@@ -61,6 +64,7 @@ class DataPlane implements Running {
   readonly #accessLog: AccessLog | null;
   readonly #proxySettings: ProxySettings;
   readonly #gateway: Gateway;
+  readonly #prober: Prober;
   readonly #serving: Serving;
   readonly #requestsByClass = [0, 0, 0, 0, 0, 0];
   readonly #addresses: Record<string, string[]> = { proxy: [], stream: [], status: [] };
@@ -86,12 +90,18 @@ class DataPlane implements Running {
       settings: this.#proxySettings,
       accessLog: accessLog === null ? null : (entry) => accessLog.write(entry),
     });
+    this.#gateway.health.subscribe((change) => logHealthChange(logger, change));
+    const { upstreamTls } = this.#platform;
+    this.#prober = new Prober({ ...this.#platform, tls: upstreamTls });
     const contexts = new CertificateContexts(tls.policy);
-    this.#serving = new Serving(this.#gateway, this.#platform.crypto, logger, {
+    const terms = {
       routerFlavor: settings.HEADGATE_ROUTER_FLAVOR,
-      certificateFault: (certificate) => contexts.fault(certificate),
+      certificateFault: (certificate: CertificateTable) => contexts.fault(certificate),
       upstreamTls: tls.upstream,
-    });
+    };
+    this.#serving = new Serving(this.#gateway, this.#platform.crypto, logger, terms, (tables) =>
+      this.#prober.adopt(tables),
+    );
   }
 
   get addresses(): Running['addresses'] {
@@ -133,6 +143,7 @@ class DataPlane implements Running {
       ...this.#listeners.map((listener) => listener.drain(drainMs)),
       this.#streams?.drain(drainMs),
     ]);
+    this.#prober.close();
     await this.#sync?.close();
     await Promise.all(this.#statusServers.map((server) => server.close()));
     await this.#platform.close(CLOSE_MS);
@@ -287,6 +298,7 @@ class DataPlane implements Running {
       streams: this.#streams?.figures ?? { active: 0, accepted: 0, datagramsDropped: 0 },
       accessLogDropped: this.#accessLog?.dropped ?? 0,
       quarantined: tables?.quarantined ?? [],
+      upstreams: upstreamHealth(this.#gateway.health, this.#platform.clock.monotonic()),
     };
   }
 }

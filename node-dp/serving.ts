@@ -7,7 +7,7 @@ import type { Crypto, Logger } from '#shared/platform/platform.ts';
 import type { Gateway } from '#shared/proxy/gateway.ts';
 import type { NodeIdentity } from '#shared/sync/identity.ts';
 import { type BuildDeps, buildTables } from '#shared/tables/build.ts';
-import type { Quarantined } from '#shared/tables/tables.ts';
+import type { Quarantined, Tables } from '#shared/tables/tables.ts';
 
 /** What a process builds by, besides who it is. */
 export type BuildTerms = Pick<BuildDeps, 'routerFlavor' | 'certificateFault' | 'upstreamTls'>;
@@ -28,7 +28,17 @@ export class Serving {
   readonly #opener: SecretOpener;
   readonly #terms: BuildTerms;
 
-  constructor(gateway: Gateway, crypto: Crypto, logger: Logger, terms: BuildTerms) {
+  readonly #onSwap: (tables: Tables) => void;
+
+  /** @param onSwap  called with what is served from then on */
+  constructor(
+    gateway: Gateway,
+    crypto: Crypto,
+    logger: Logger,
+    terms: BuildTerms,
+    onSwap: (tables: Tables) => void = () => {},
+  ) {
+    this.#onSwap = onSwap;
     this.#gateway = gateway;
     this.#terms = terms;
     this.#crypto = crypto;
@@ -78,6 +88,7 @@ export class Serving {
     }
     if (!built.ok) return built;
     this.#gateway.swap(built.tables);
+    this.#onSwap(built.tables);
     return { ok: true, quarantined: built.quarantined };
   }
 }

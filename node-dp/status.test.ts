@@ -6,6 +6,7 @@ import { SHOWN_MAX } from '#shared/tables/quarantine.ts';
 import type { Quarantined } from '#shared/tables/tables.ts';
 import { TestConfig, testPlugin } from '../test/support/builders.ts';
 import { TestGateway } from '../test/support/gateway.ts';
+import { upstreamHealth } from './health-view.ts';
 import { startStatusServer, type StatusServer } from './status.ts';
 
 let server: StatusServer | null = null;
@@ -28,6 +29,7 @@ async function start(config: TestConfig, host = '127.0.0.1'): Promise<string> {
         streams: { active: 0, accepted: 0, datagramsDropped: 0 },
         accessLogDropped: 0,
         quarantined,
+        upstreams: upstreamHealth(gateway.health, 0),
       }),
       explain: (asked) => gateway.explain(asked),
     },

@@ -2,12 +2,14 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { HEADGATE_VERSION } from '#shared/base/product.ts';
+import type { UpstreamHealth } from '#shared/health/registry.ts';
 import type { Listen } from '#shared/settings/listen.ts';
 import type { ExplainRequest } from '#shared/proxy/explain-request.ts';
 import type { StreamFigures } from './stream/streams.ts';
 import type { JsonObject } from '#shared/schema/field.ts';
 import { quarantineView } from '#shared/tables/quarantine.ts';
 import type { Quarantined } from '#shared/tables/tables.ts';
+import { healthSamples, healthView } from './health-view.ts';
 import { answerExplain } from './explain-endpoint.ts';
 
 const CONNECTIONS_MAX = 256;
@@ -32,6 +34,7 @@ export interface Figures {
   readonly streams: StreamFigures;
   readonly accessLogDropped: number;
   readonly quarantined: readonly Quarantined[];
+  readonly upstreams: Iterable<UpstreamHealth>;
 }
 
 export interface StatusSource {
@@ -118,6 +121,7 @@ function statusOf(figures: Figures): JsonObject {
       total_requests: figures.requestsByClass.reduce((sum, count) => sum + count, 0),
     },
     ...quarantineView(figures.quarantined),
+    ...healthView(figures.upstreams),
     memory: { rss_bytes: process.memoryUsage.rss() },
   };
 }
@@ -156,6 +160,12 @@ export function metricsText(figures: Figures): string {
     quarantined,
   );
   gauge('headgate_control_plane_connected', '1 with a live session.', connected);
+  metric(
+    'headgate_upstream_target_health',
+    'gauge',
+    'State of each address of the Upstreams: 1 for the one it is in.',
+    healthSamples(figures.upstreams),
+  );
   metric('headgate_access_log_dropped_total', 'counter', 'Access log lines dropped.', [
     ['', figures.accessLogDropped],
   ]);
