@@ -35,11 +35,6 @@ const CONSTRUCTS: readonly Construct[] = [
   },
   { name: 'recursion', found: after(String.raw`\(\?(?:[+-]?\d+|&\w+|P>)`) },
   { name: 'a conditional group', found: after(String.raw`\(\?\(`) },
-  {
-    name: 'a Unicode word boundary',
-    found: /\\[bB]/,
-    rewrite: (source) => source.replaceAll(/(?<!\(\?-u:)(\\[bB])/g, '(?-u:$1)'),
-  },
   { name: '\\K or \\G', found: /\\[KG]/ },
   { name: '\\Z', found: /\\Z/, rewrite: (source) => source.replaceAll('\\Z', '\\z') },
   {

@@ -1,7 +1,11 @@
-/** What matches: the native engine where that is shown to be safe, re2js where it is not. */
+/**
+ * What matches: the native engine where that is shown to be safe, re2js where it is not, an automaton of
+ * our own where re2js has no words for the pattern.
+ */
 import { RE2JS } from 're2js';
 import type { Matcher } from 're2js';
 import { isExactNative, toNative } from './native.ts';
+import { PikeRegex } from './pike.ts';
 import { toRe2 } from './re2.ts';
 import { RegexRefusal } from './refusal.ts';
 import { safetyOf } from './safety.ts';
@@ -11,7 +15,7 @@ import type { RegexTree } from './tree.ts';
 /** Matching costs at most text × program: `a{1000}` nested twice must not pass as a short pattern. */
 export const PROGRAM_SIZE_MAX = 20_000;
 /**
- * Texts beyond this many UTF-16 units go to re2js: V8 keeps a stack of what it may go back to, and
+ * Texts beyond this many UTF-16 units go to a linear engine: V8 keeps a stack of what it may go back to, and
  * throws when that is full.
  */
 export const NATIVE_TEXT_MAX = 64 * 1024;
@@ -44,7 +48,7 @@ export function toEngine(tree: RegexTree): LinearRegex {
   const anchored = isAnchored(root);
   const safety = isExactNative(root) ? safetyOf(root, !anchored) : null;
   const prefix = literalPrefix(root);
-  if (safety === null || !safety.atStart) return new Re2Regex(tree, prefix);
+  if (safety === null || !safety.atStart) return linearEngine(tree, prefix);
   // V8 looks for a match between the halves of a surrogate pair too; only an empty one can be there.
   const isWhole = anchored || (safety.anywhere && !isNullable(root));
   return new NativeRegex(tree, prefix, safety.size, isWhole);
@@ -57,8 +61,8 @@ class NativeRegex implements LinearRegex {
   readonly #start: RegExp;
   /** Null: a search would not be linear. */
   readonly #anywhere: RegExp | null;
-  /** Undefined: not needed yet. Null: it has no words for the pattern. */
-  #linear: Re2Regex | null | undefined;
+  /** Null: not needed yet. */
+  #linear: LinearRegex | null = null;
 
   /** @param isWhole  searching is safe as well */
   constructor(tree: RegexTree, prefix: string, size: number, isWhole: boolean) {
@@ -68,40 +72,32 @@ class NativeRegex implements LinearRegex {
     this.#start = new RegExp(source, 'uy');
     if (isAnchored(tree.root)) this.#anywhere = this.#start;
     else this.#anywhere = isWhole ? new RegExp(source, 'u') : null;
-    if (this.#anywhere === null) this.#linear = new Re2Regex(tree, prefix);
+    if (this.#anywhere === null) this.#linear = linearEngine(tree, prefix);
     this.size = Math.max(size, this.#linear?.size ?? 0);
   }
 
   matchStart(text: string): RegexMatch | null {
-    const linear = text.length > NATIVE_TEXT_MAX ? this.#linearEngine() : null;
-    if (linear !== null) return linear.matchStart(text);
+    if (text.length > NATIVE_TEXT_MAX) return this.#linearEngine().matchStart(text);
     this.#start.lastIndex = 0;
     return this.#groupsOf(this.#start.exec(text));
   }
 
   search(text: string): RegexMatch | null {
-    const linear = this.#linearFor(text);
-    if (linear !== null) return linear.search(text);
-    const regex = this.#anywhere ?? this.#start;
+    const regex = this.#anywhere;
+    if (regex === null || text.length > NATIVE_TEXT_MAX) return this.#linearEngine().search(text);
     regex.lastIndex = 0;
     return this.#groupsOf(regex.exec(text));
   }
 
   test(text: string): boolean {
-    const linear = this.#linearFor(text);
-    if (linear !== null) return linear.test(text);
-    const regex = this.#anywhere ?? this.#start;
+    const regex = this.#anywhere;
+    if (regex === null || text.length > NATIVE_TEXT_MAX) return this.#linearEngine().test(text);
     regex.lastIndex = 0;
     return regex.test(text);
   }
 
-  #linearFor(text: string): Re2Regex | null {
-    const isNative = this.#anywhere !== null && text.length <= NATIVE_TEXT_MAX;
-    return isNative ? null : this.#linearEngine();
-  }
-
-  #linearEngine(): Re2Regex | null {
-    if (this.#linear === undefined) this.#linear = re2OrNull(this.#tree, this.prefix);
+  #linearEngine(): LinearRegex {
+    this.#linear ??= linearEngine(this.#tree, this.prefix);
     return this.#linear;
   }
 
@@ -119,13 +115,10 @@ class NativeRegex implements LinearRegex {
   }
 }
 
-function re2OrNull(tree: RegexTree, prefix: string): Re2Regex | null {
-  try {
-    return new Re2Regex(tree, prefix);
-  } catch (error) {
-    if (error instanceof RegexRefusal) return null;
-    throw error;
-  }
+/** Throws `RegexRefusal`. */
+function linearEngine(tree: RegexTree, prefix: string): LinearRegex {
+  const source = toRe2(tree.root);
+  return source === null ? new PikeRegex(tree, prefix) : new Re2Regex(tree, source, prefix);
 }
 
 class Re2Regex implements LinearRegex {
@@ -134,10 +127,10 @@ class Re2Regex implements LinearRegex {
   readonly #engine: RE2JS;
   readonly #tree: RegexTree;
 
-  constructor(tree: RegexTree, prefix: string) {
+  constructor(tree: RegexTree, source: string, prefix: string) {
     this.#tree = tree;
     this.prefix = prefix;
-    this.#engine = compileRe2(toRe2(tree.root));
+    this.#engine = compileRe2(source);
     this.size = this.#engine.programSize();
     if (this.size > PROGRAM_SIZE_MAX) throw new RegexRefusal('too large');
   }

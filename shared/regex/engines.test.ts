@@ -1,9 +1,11 @@
-/** Both engines, told the same tree, give the same match and the same groups. */
+/** All engines, told the same tree, give the same match and the same groups. */
 import { RE2JS } from 're2js';
 import { describe, expect, it } from 'vitest';
 import { SEED, Seeded } from '../router/seeded.suite.ts';
+import type { RegexMatch } from './engine.ts';
 import { isExactNative, toNative } from './native.ts';
 import { parseRegex } from './parse.ts';
+import { PikeRegex } from './pike.ts';
 import { groupCountOf, randomText, randomTree } from './random-tree.suite.ts';
 import { toRe2 } from './re2.ts';
 import { isNullable } from './tree.ts';
@@ -23,11 +25,22 @@ function linearGroups(engine: RE2JS, text: string, isSearch: boolean): Groups {
   return Array.from({ length: engine.groupCount() + 1 }, (_, i) => matcher.group(i));
 }
 
+/** As an engine of ours tells: a group that took no part is empty. */
+function withoutNull(groups: Groups): readonly string[] | null {
+  return groups === null ? null : groups.map((group) => group ?? '');
+}
+
+function pikeGroups(match: RegexMatch | null): readonly string[] | null {
+  return match === null ? null : [match.matched, ...match.indexed];
+}
+
 function compare(root: RegexNode, texts: readonly string[], said: string): void {
   const source = toNative(root);
   const start = new RegExp(source, 'uy');
   const anywhere = new RegExp(source, 'u');
-  const linear = RE2JS.compile(toRe2(root));
+  const re2 = toRe2(root);
+  if (re2 === null) throw new Error('there are other looks than RE2 has');
+  const linear = RE2JS.compile(re2);
   for (const text of texts) {
     const whole = `${said}: ${source} on ${JSON.stringify(text)}`;
     expect(nativeGroups(start, text), whole).toEqual(linearGroups(linear, text, false));
@@ -37,7 +50,28 @@ function compare(root: RegexNode, texts: readonly string[], said: string): void 
   }
 }
 
-describe('the two engines', () => {
+describe('the linear engines', () => {
+  it('agree on random patterns', () => {
+    const random = new Seeded(SEED + 3);
+    for (let i = 0; i < 3000; i += 1) {
+      const root = randomTree(random, 4, { looks: true, groups: true });
+      const pike = new PikeRegex({ root, groupCount: groupCountOf(root), names: [] }, '');
+      const linear = RE2JS.compile(toRe2(root) ?? '');
+      for (let j = 0; j < 6; j += 1) {
+        const text = randomText(random, 1 + random.below(10));
+        const said = `seed ${SEED}, pattern ${i}: ${toRe2(root)} on ${JSON.stringify(text)}`;
+        expect(pikeGroups(pike.search(text)), said).toEqual(
+          withoutNull(linearGroups(linear, text, true)),
+        );
+        expect(pikeGroups(pike.matchStart(text)), said).toEqual(
+          withoutNull(linearGroups(linear, text, false)),
+        );
+      }
+    }
+  });
+});
+
+describe('the native engine and a linear one', () => {
   it('agree on random patterns', () => {
     const random = new Seeded(SEED + 1);
     let compared = 0;

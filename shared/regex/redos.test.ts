@@ -73,6 +73,8 @@ const SINGLE: readonly Attack[] = [
   [String.raw`(a|b|ab)*c`, 'ab', ''],
   [String.raw`(?:a?){24}a{24}$`, 'a', '!'],
   [String.raw`(\b\w+\b\s*)+$`, 'a ', '!'],
+  [String.raw`(\w+\b)*\b{start}x`, 'a', ''],
+  [String.raw`(?mR:^(a+)+$)+x`, 'a', ''],
   [String.raw`([\w.-]+)+@x`, 'a.', ''],
   [String.raw`^(([^=&]+)=([^=&]*)&?)*$`, 'a=b&', '!='],
   [String.raw`(?:\w|_)+!`, '_', ''],

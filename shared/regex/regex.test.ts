@@ -120,6 +120,12 @@ describe('the regex of a path', () => {
     }
   });
 
+  it('bounds what only its own automaton can match', () => {
+    const bounded = (count: number) => refusal(String.raw`/(?:(a+)+\b|b){${count}}`);
+    expect(bounded(60)).toBe('accepted');
+    expect(bounded(200)).toBe('too large');
+  });
+
   it('costs no more than linear time on a pattern that backtrackers choke on', () => {
     const evil = regex('/(a+)+$');
     const startedAt = performance.now();

@@ -3,8 +3,9 @@
  *
  * The syntax is that of Rust's `regex` crate, which Kong's router uses. A parser of our own reads it
  * (`./parse.ts`); from its tree comes a native RegExp where matching is shown to be linear
- * (`./safety.ts`) and a pattern for re2js where it is not. Both are told ranges of characters and plain
- * operators only, so that they cannot read a construct differently; what neither expresses is refused.
+ * (`./safety.ts`), a pattern for re2js where it is not, and a program for an automaton of our own where
+ * re2js has no words (`./pike.ts`). All are told ranges of characters and plain operators only, so that
+ * they cannot read a construct differently. What is too large for them is refused.
  */
 import type { Dialect } from './dialect.ts';
 import { toEngine } from './engine.ts';

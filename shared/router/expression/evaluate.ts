@@ -20,17 +20,15 @@ export class MatchRecord {
   named: Record<string, string> | null = null;
   indexed: string[] | null = null;
 
-  addGroups(match: RegexMatch): void {
-    this.named = Object.assign(this.named ?? emptyRecord(), match.named);
-    const indexed = this.indexed ?? [];
-    for (const [index, value] of match.indexed.entries()) indexed[index] = value;
-    this.indexed = indexed;
+  addGroups({ named, indexed }: RegexMatch): void {
+    if (this.named === null || this.indexed === null) {
+      this.named = named;
+      this.indexed = indexed;
+      return;
+    }
+    Object.assign(this.named, named);
+    for (const [index, value] of indexed.entries()) this.indexed[index] = value;
   }
-}
-
-function emptyRecord(): Record<string, string> {
-  // No prototype: names are the operator's.
-  return Object.create(null) as Record<string, string>;
 }
 
 /** @param record  null when only the answer is wanted */

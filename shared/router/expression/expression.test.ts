@@ -168,6 +168,22 @@ describe('an expression', () => {
     expect(matchesStream('net.protocol == "udp"', { protocol: 'udp' })).toBe(true);
   });
 
+  it.each([
+    ['k=%61%62', 'ab'],
+    ['k=a%20b+c', 'a b c'],
+    ['k=%c3%a9%41', 'éA'],
+    ['k=100%', '100%'],
+    ['k=%zz%4', '%zz%4'],
+    ['k=%%41', '%A'],
+    ['k=%ff', '\ufffd'],
+    ['k=a%3Db%26c', 'a=b&c'],
+    ['%6B=x', 'x'],
+    ['k=a=b', 'a=b'],
+    ['=z&&k=y&', 'y'],
+  ])('undoes the escapes of a query: %s', (query, value) => {
+    expect(matches(`http.queries.k == r#"${value}"#`, { query })).toBe(true);
+  });
+
   it('finds nothing where a request has no host', () => {
     expect(matches('http.host != "a"', { host: null })).toBe(false);
     expect(matches('net.dst.port == 8000', { host: null })).toBe(true);

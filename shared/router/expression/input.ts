@@ -165,7 +165,22 @@ function queriesOf(query: string): ReadonlyMap<string, string[]> {
 function decoded(text: string): string {
   const spaced = text.includes('+') ? text.replaceAll('+', ' ') : text;
   if (!spaced.includes('%')) return spaced;
-  const bytes = utf8(spaced);
+  let plain = '';
+  let from = 0;
+  for (let at = spaced.indexOf('%'); at >= 0; at = spaced.indexOf('%', at + 1)) {
+    const byte = byteAt(spaced, at);
+    if (byte < 0) continue;
+    // A letter of several bytes; rare, and dearer.
+    if (byte > 0x7f) return decodedBytes(spaced);
+    plain += spaced.slice(from, at) + String.fromCharCode(byte);
+    at += 2;
+    from = at + 1;
+  }
+  return plain + spaced.slice(from);
+}
+
+function decodedBytes(text: string): string {
+  const bytes = utf8(text);
   let length = 0;
   for (let at = 0; at < bytes.length; at += 1) {
     const byte = bytes[at] ?? 0;
@@ -179,6 +194,13 @@ function decoded(text: string): string {
     length += 1;
   }
   return fromUtf8(bytes.subarray(0, length));
+}
+
+/** What the escape at `at` stands for; -1 when it is none. */
+function byteAt(text: string, at: number): number {
+  const high = hexDigit(text.charCodeAt(at + 1));
+  const low = hexDigit(text.charCodeAt(at + 2));
+  return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
 function hexDigit(byte: number | undefined): number {
