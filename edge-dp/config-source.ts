@@ -87,16 +87,20 @@ export class ConfigSource {
     if (now - this.#confirmedAt > this.#options.maxIsolateAgeMs) {
       return hasFailed ? null : this.#within(STALE_WAIT_MS, this.#refresh());
     }
-    const isBusy = this.#refreshing && now - this.#askedAt < REFRESH_MAX_MS;
-    if (now - this.#askedAt >= ASK_INTERVAL_MS && !isBusy) {
+    if (now - this.#askedAt >= ASK_INTERVAL_MS && !this.#isBusy(now)) {
       this.#options.background(this.#refresh());
     }
     return null;
   }
 
+  /** One that has run for too long died with the request that it ran behind. */
+  #isBusy(now: number): boolean {
+    return this.#refreshing && now - this.#askedAt < REFRESH_MAX_MS;
+  }
+
   /** Asks now, because there is something to tell that cannot wait. */
   hurry(): void {
-    if (this.#state === null || this.#refreshing) return;
+    if (this.#state === null || this.#isBusy(this.#options.clock.now())) return;
     this.#options.background(this.#refresh());
   }
 

@@ -166,7 +166,10 @@ export class Balancer {
 function algorithmFor(config: BalancerConfig, previous: Algorithm | null): Algorithm {
   switch (config.algorithm) {
     case 'consistent-hashing':
-      return new ConsistentHashing(config.slots ?? 0);
+      return new ConsistentHashing(
+        config.slots ?? 0,
+        previous instanceof ConsistentHashing ? previous : null,
+      );
     case 'least-connections':
       return new LeastConnections(previous instanceof LeastConnections ? previous : null);
     case 'latency':

@@ -26,18 +26,19 @@ export class ConsistentHashing implements Algorithm {
   readonly #slotCount: number;
   #shares: readonly Share[] = [];
   #seeds: Int32Array = new Int32Array(0);
-  /** By slot: index of the owner in `shares`; found when first asked for. */
-  readonly #owners: Int32Array;
-  /** By slot: the owner's score. */
-  readonly #scores: Float64Array;
+  /** By slot: index of the owner in `shares`, found when first asked for. Null before the first pick. */
+  #owners: Int32Array | null = null;
 
-  constructor(slots: number) {
+  /** @param previous  whose owners are known already */
+  constructor(slots: number, previous: ConsistentHashing | null) {
     this.#slotCount = Math.max(slots, SLOTS_MIN);
-    this.#owners = new Int32Array(this.#slotCount).fill(UNKNOWN);
-    this.#scores = new Float64Array(this.#slotCount);
+    if (previous === null || previous.#slotCount !== this.#slotCount) return;
+    this.#shares = previous.#shares;
+    this.#seeds = previous.#seeds;
+    this.#owners = previous.#owners === null ? null : previous.#owners.slice();
   }
 
-  /** Costs a look at each slot for each peer that is new, and none for what stays. */
+  /** Costs a look at each slot, for each peer that is new, and nothing for those that stay. */
   update(shares: readonly Share[]): void {
     const before = new Map(this.#shares.map((share, index) => [share.peer.key, { share, index }]));
     const moves = new Int32Array(this.#shares.length).fill(UNKNOWN);
@@ -49,70 +50,60 @@ export class ConsistentHashing implements Algorithm {
     }
     this.#shares = shares;
     this.#seeds = Int32Array.from(shares, ({ peer }) => xxhash32(peer.key));
+    if (this.#owners === null) return;
     // With everything new, slots are filled as they are asked for.
     if (added.length === shares.length) this.#owners.fill(UNKNOWN);
-    else this.#carry(moves, added);
+    else this.#carry(this.#owners, moves, added);
   }
 
   pick(choice: Choice): Peer | null {
     if (this.#shares.length === 0) return null;
+    this.#owners ??= new Int32Array(this.#slotCount).fill(UNKNOWN);
     const slot = xxhash32(choice.hashValue) % this.#slotCount;
     let owner = this.#owners[slot] ?? UNKNOWN;
-    if (owner === UNKNOWN) owner = this.#find(slot);
+    if (owner === UNKNOWN) {
+      owner = this.#best(slot, null);
+      this.#owners[slot] = owner;
+    }
     const share = this.#shares[owner];
     if (share === undefined) return null;
-    return isOut(share.peer, choice) ? this.#nextBest(slot, choice) : share.peer;
+    if (!isOut(share.peer, choice)) return share.peer;
+    return this.#shares[this.#best(slot, choice)]?.peer ?? null;
   }
 
-  #carry(moves: Int32Array, added: readonly number[]): void {
-    const owners = this.#owners;
+  #carry(owners: Int32Array, moves: Int32Array, added: readonly number[]): void {
     for (let slot = 0; slot < owners.length; slot += 1) {
       const old = owners[slot] ?? UNKNOWN;
       if (old === UNKNOWN) continue;
       let owner = moves[old] ?? UNKNOWN;
-      if (owner !== UNKNOWN) {
+      if (owner !== UNKNOWN && added.length > 0) {
+        let best = this.#score(slot, owner);
         for (const index of added) {
           const score = this.#score(slot, index);
-          if (!this.#isBetter(score, index, this.#scores[slot] ?? 0, owner)) continue;
+          if (!isBetter(score, index, best, owner)) continue;
           owner = index;
-          this.#scores[slot] = score;
+          best = score;
         }
       }
       owners[slot] = owner;
     }
   }
 
-  #find(slot: number): number {
+  /** The owner of a slot; with a choice, of those that are not out of the question for it. */
+  #best(slot: number, choice: Choice | null): number {
     let owner = UNKNOWN;
     let best = -1;
     for (let index = 0; index < this.#shares.length; index += 1) {
+      if (choice !== null) {
+        const share = this.#shares[index];
+        if (share === undefined || isOut(share.peer, choice)) continue;
+      }
       const score = this.#score(slot, index);
-      if (!this.#isBetter(score, index, best, owner)) continue;
+      if (!isBetter(score, index, best, owner)) continue;
       owner = index;
       best = score;
     }
-    this.#owners[slot] = owner;
-    this.#scores[slot] = best;
     return owner;
-  }
-
-  /** For a retry, or while the owner is full. */
-  #nextBest(slot: number, choice: Choice): Peer | null {
-    let owner = UNKNOWN;
-    let best = -1;
-    for (const [index, { peer }] of this.#shares.entries()) {
-      if (isOut(peer, choice)) continue;
-      const score = this.#score(slot, index);
-      if (!this.#isBetter(score, index, best, owner)) continue;
-      owner = index;
-      best = score;
-    }
-    return this.#shares[owner]?.peer ?? null;
-  }
-
-  /** Of equal scores the lower index, that is the lower key, on every node. */
-  #isBetter(score: number, index: number, best: number, owner: number): boolean {
-    return score > best || (score === best && index < owner);
   }
 
   /** weight / -ln(u), with u a hash of slot and peer in (0, 1). */
@@ -121,6 +112,11 @@ export class ConsistentHashing implements Algorithm {
     const u = (mix((this.#seeds[index] ?? 0) ^ Math.imul(slot + 1, 0x9e3779b1)) + 0.5) / 2 ** 32;
     return weight / -Math.log(u);
   }
+}
+
+/** Of equal scores the lower index, that is the lower key, on every node. */
+function isBetter(score: number, index: number, best: number, owner: number): boolean {
+  return score > best || (score === best && index < owner);
 }
 
 /** Murmur3's finaliser: every bit of the input moves every bit of the output. */

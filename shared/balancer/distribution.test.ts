@@ -160,6 +160,27 @@ describe('consistent hashing', () => {
     expect(owners(grown, 20_000)).toEqual(owners(fresh, 20_000));
   });
 
+  it('has the same owners after any history', () => {
+    const seed = Date.now() >>> 0;
+    const random = new SeededRandom(seed);
+    let weights: Record<string, number> = { 0: 1 };
+    const pool = new TestPool(weights, HASHED);
+    for (let step = 0; step < 40; step += 1) {
+      const name = `${random.below(12)}`;
+      const { [name]: known, ...others } = weights;
+      weights =
+        known !== undefined && random.chance(0.6)
+          ? others
+          : { ...weights, [name]: 1 + random.below(5) };
+      pool.change(weights);
+      owners(pool, random.below(3000));
+    }
+    if (Object.keys(weights).length === 0) weights = { 0: 1 };
+    pool.change(weights);
+    const fresh = new TestPool(weights, HASHED);
+    expect(owners(pool, 5000), `seed ${seed}`).toEqual(owners(fresh, 5000));
+  });
+
   it('moves no more to a target that joins than its share', () => {
     const pool = new TestPool({ a: 100, b: 100, c: 100 }, HASHED);
     const before = owners(pool, 40_000);

@@ -170,6 +170,18 @@ describe('the health of an Upstream', () => {
     expect(pool.words()).toMatchObject({ [A]: 'UNHEALTHY', [B]: 'HEALTHY' });
   });
 
+  it('survives tables that are built anew', () => {
+    const pool = new Pool([A, B]);
+    pool.fail(A);
+    pool.remove(B);
+    pool.gateway.gateway.swap(pool.config.tables(null, { health: pool.registry }));
+    expect(pool.words()).toEqual({ [A]: 'UNHEALTHY' });
+    pool.removeUpstream();
+    pool.gateway.gateway.swap(pool.config.tables(null, { health: pool.registry }));
+    expect(pool.words()).toEqual({});
+    expect([...pool.registry.current()]).toEqual([]);
+  });
+
   // Source: Kong `constants.lua`, CLEAR_HEALTH_STATUS_DELAY; `01-healthchecks_spec.lua`, "an upstream
   // that is removed and readed keeps the health status"
   it.each([
