@@ -5,6 +5,9 @@ export const CHAR_MAX = 0x10ffff;
 const SURROGATE_MIN = 0xd800;
 const SURROGATE_MAX = 0xdfff;
 
+/** Most patterns are made of these. */
+const ASCII: CharSet[] = [];
+
 export class CharSet {
   /**
    * `low, high, low, high …`: code points, both ends included, ascending, neither overlapping nor
@@ -28,7 +31,12 @@ export class CharSet {
   }
 
   static char(code: number): CharSet {
-    return new CharSet([code, code], null, false);
+    if (code > 0x7f) return new CharSet([code, code], null, false);
+    const known = ASCII[code];
+    if (known !== undefined) return known;
+    const set = new CharSet([code, code], null, false);
+    ASCII[code] = set;
+    return set;
   }
 
   /** The only character; null when there are more or none. */

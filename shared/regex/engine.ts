@@ -42,22 +42,30 @@ export interface LinearRegex {
   test(text: string): boolean;
 }
 
-/** Throws `RegexRefusal`. */
-export function toEngine(tree: RegexTree): LinearRegex {
+/**
+ * Throws `RegexRefusal`.
+ *
+ * @param parse  makes the tree; trees are large beside what comes of them, and none is kept
+ */
+export function toEngine(parse: () => RegexTree): LinearRegex {
+  const tree = parse();
   const { root } = tree;
   const anchored = isAnchored(root);
   const safety = isExactNative(root) ? safetyOf(root, !anchored) : null;
-  const prefix = literalPrefix(root);
-  if (safety === null || !safety.atStart) return linearEngine(tree, prefix);
+  if (safety === null || !safety.atStart) return linearEngine(tree);
   // V8 looks for a match between the halves of a surrogate pair too; only an empty one can be there.
   const isWhole = anchored || (safety.anywhere && !isNullable(root));
-  return new NativeRegex(tree, prefix, safety.size, isWhole);
+  return new NativeRegex(tree, parse, safety.size, isWhole);
 }
+
+/** What of a tree is needed to tell groups. */
+type GroupNames = Pick<RegexTree, 'groupCount' | 'names'>;
 
 class NativeRegex implements LinearRegex {
   readonly prefix: string;
   readonly size: number;
-  readonly #tree: RegexTree;
+  readonly #groups: GroupNames;
+  readonly #parse: () => RegexTree;
   readonly #start: RegExp;
   /** Null: a search would not be linear. */
   readonly #anywhere: RegExp | null;
@@ -65,14 +73,15 @@ class NativeRegex implements LinearRegex {
   #linear: LinearRegex | null = null;
 
   /** @param isWhole  searching is safe as well */
-  constructor(tree: RegexTree, prefix: string, size: number, isWhole: boolean) {
+  constructor(tree: RegexTree, parse: () => RegexTree, size: number, isWhole: boolean) {
     const source = toNative(tree.root);
-    this.#tree = tree;
-    this.prefix = prefix;
+    this.#groups = { groupCount: tree.groupCount, names: tree.names };
+    this.#parse = parse;
+    this.prefix = literalPrefix(tree.root);
     this.#start = new RegExp(source, 'uy');
     if (isAnchored(tree.root)) this.#anywhere = this.#start;
     else this.#anywhere = isWhole ? new RegExp(source, 'u') : null;
-    if (this.#anywhere === null) this.#linear = linearEngine(tree, prefix);
+    if (this.#anywhere === null) this.#linear = linearEngine(tree);
     this.size = Math.max(size, this.#linear?.size ?? 0);
   }
 
@@ -97,39 +106,39 @@ class NativeRegex implements LinearRegex {
   }
 
   #linearEngine(): LinearRegex {
-    this.#linear ??= linearEngine(this.#tree, this.prefix);
+    this.#linear ??= linearEngine(this.#parse());
     return this.#linear;
   }
 
   #groupsOf(groups: RegExpExecArray | null): RegexMatch | null {
     if (groups === null) return null;
     const named: Record<string, string> = Object.create(null);
-    for (const [name, index] of this.#tree.names) {
+    for (const [name, index] of this.#groups.names) {
       const value: string | undefined = groups[index];
       if (value !== undefined) named[name] = value;
     }
     const indexed: string[] = [];
     // The type of RegExpExecArray hides that a group may have taken no part.
-    for (let i = 1; i <= this.#tree.groupCount; i += 1) indexed.push(groups[i] ?? '');
+    for (let i = 1; i <= this.#groups.groupCount; i += 1) indexed.push(groups[i] ?? '');
     return { matched: groups[0], named, indexed };
   }
 }
 
 /** Throws `RegexRefusal`. */
-function linearEngine(tree: RegexTree, prefix: string): LinearRegex {
+function linearEngine(tree: RegexTree): LinearRegex {
   const source = toRe2(tree.root);
-  return source === null ? new PikeRegex(tree, prefix) : new Re2Regex(tree, source, prefix);
+  return source === null ? new PikeRegex(tree) : new Re2Regex(tree, source);
 }
 
 class Re2Regex implements LinearRegex {
   readonly prefix: string;
   readonly size: number;
   readonly #engine: RE2JS;
-  readonly #tree: RegexTree;
+  readonly #groups: GroupNames;
 
-  constructor(tree: RegexTree, source: string, prefix: string) {
-    this.#tree = tree;
-    this.prefix = prefix;
+  constructor(tree: RegexTree, source: string) {
+    this.#groups = { groupCount: tree.groupCount, names: tree.names };
+    this.prefix = literalPrefix(tree.root);
     this.#engine = compileRe2(source);
     this.size = this.#engine.programSize();
     if (this.size > PROGRAM_SIZE_MAX) throw new RegexRefusal('too large');
@@ -154,12 +163,12 @@ class Re2Regex implements LinearRegex {
 
   #groupsOf(matcher: Matcher): RegexMatch {
     const named: Record<string, string> = Object.create(null);
-    for (const [name, index] of this.#tree.names) {
+    for (const [name, index] of this.#groups.names) {
       const value = matcher.group(index);
       if (value !== null) named[name] = value;
     }
     const indexed: string[] = [];
-    for (let i = 1; i <= this.#tree.groupCount; i += 1) indexed.push(matcher.group(i) ?? '');
+    for (let i = 1; i <= this.#groups.groupCount; i += 1) indexed.push(matcher.group(i) ?? '');
     return { matched: matcher.group(0) ?? '', named, indexed };
   }
 }

@@ -55,7 +55,7 @@ describe('the linear engines', () => {
     const random = new Seeded(SEED + 3);
     for (let i = 0; i < 3000; i += 1) {
       const root = randomTree(random, 4, { looks: true, groups: true });
-      const pike = new PikeRegex({ root, groupCount: groupCountOf(root), names: [] }, '');
+      const pike = new PikeRegex({ root, groupCount: groupCountOf(root), names: [] });
       const linear = RE2JS.compile(toRe2(root) ?? '');
       for (let j = 0; j < 6; j += 1) {
         const text = randomText(random, 1 + random.below(10));

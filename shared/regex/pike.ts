@@ -7,7 +7,7 @@ import type { CharSet } from './char-set.ts';
 import type { LinearRegex, RegexMatch } from './engine.ts';
 import { holdsAt } from './look.ts';
 import { RegexRefusal } from './refusal.ts';
-import { isNullable } from './tree.ts';
+import { isNullable, literalPrefix } from './tree.ts';
 import type { Look, RegexNode, RegexTree } from './tree.ts';
 
 /** Instructions: each may cost a step for every character. */
@@ -28,13 +28,15 @@ type Slots = readonly number[];
 
 export class PikeRegex implements LinearRegex {
   readonly prefix: string;
-  readonly #tree: RegexTree;
+  readonly #names: RegexTree['names'];
+  readonly #groupCount: number;
   readonly #program: readonly Instruction[];
 
   /** Throws `RegexRefusal`. */
-  constructor(tree: RegexTree, prefix: string) {
-    this.prefix = prefix;
-    this.#tree = tree;
+  constructor(tree: RegexTree) {
+    this.prefix = literalPrefix(tree.root);
+    this.#names = tree.names;
+    this.#groupCount = tree.groupCount;
     this.#program = new Assembler().assemble(tree.root);
   }
 
@@ -58,7 +60,7 @@ export class PikeRegex implements LinearRegex {
     const program = this.#program;
     let threads = new Threads(program, text);
     let next = new Threads(program, text);
-    const none: Slots = Array.from({ length: 2 * this.#tree.groupCount + 2 }, () => -1);
+    const none: Slots = Array.from({ length: 2 * this.#groupCount + 2 }, () => -1);
     let best: Slots | null = null;
     for (let at = 0; ;) {
       // A later beginning is worth less than all that began before it.
@@ -95,12 +97,12 @@ export class PikeRegex implements LinearRegex {
       return from < 0 || to < 0 ? null : text.slice(from, to);
     };
     const named: Record<string, string> = Object.create(null);
-    for (const [name, index] of this.#tree.names) {
+    for (const [name, index] of this.#names) {
       const value = group(index);
       if (value !== null) named[name] = value;
     }
     const indexed: string[] = [];
-    for (let i = 1; i <= this.#tree.groupCount; i += 1) indexed.push(group(i) ?? '');
+    for (let i = 1; i <= this.#groupCount; i += 1) indexed.push(group(i) ?? '');
     return { matched: group(0) ?? '', named, indexed };
   }
 }

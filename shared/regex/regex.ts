@@ -71,8 +71,8 @@ function compile(
     return { ok: false, reason: `longer than ${PATTERN_LENGTH_MAX} characters` };
   }
   try {
-    const tree = change(parseRegex(source, dialect, ignoresCase));
-    return { ok: true, regex: toEngine(tree) };
+    const parse = () => change(parseRegex(source, dialect, ignoresCase));
+    return { ok: true, regex: toEngine(parse) };
   } catch (error) {
     if (error instanceof RegexRefusal) return { ok: false, reason: error.message };
     throw error;
