@@ -23,9 +23,10 @@ interface Node<V> {
   keyBits: number;
   /** Ways that lead on; each has its place in `children`. */
   childBits: number;
-  keys: string[];
-  values: V[];
-  children: Node<V>[];
+  // Replaced, never grown: a list that grows in place keeps room for sixteen more, in every node.
+  keys: readonly string[];
+  values: readonly V[];
+  children: readonly Node<V>[];
   owner: Owner;
 }
 
@@ -154,8 +155,10 @@ interface Pair<V> {
 }
 
 function makeNode<V>(owner: Owner): Node<V> {
-  return { keyBits: 0, childBits: 0, keys: [], values: [], children: [], owner };
+  return { keyBits: 0, childBits: 0, keys: NONE, values: NONE, children: NONE, owner };
 }
+
+const NONE: readonly never[] = [];
 
 /** With `asPresence`, something defined for a key that is there, whatever its value. */
 function find<V>(root: Node<V>, key: string): V | undefined;
@@ -197,8 +200,8 @@ function insert<V>(
   if ((node.keyBits & bit) === 0) {
     const own = ownedNode(node, change.owner);
     own.keyBits |= bit;
-    own.keys.splice(at, 0, pair.key);
-    own.values.splice(at, 0, pair.value);
+    own.keys = own.keys.toSpliced(at, 0, pair.key);
+    own.values = own.values.toSpliced(at, 0, pair.value);
     change.sizeDelta = 1;
     return own;
   }
@@ -207,17 +210,17 @@ function insert<V>(
   if (otherKey === pair.key) {
     if (Object.is(otherValue, pair.value)) return node;
     const own = ownedNode(node, change.owner);
-    own.values[at] = pair.value;
+    own.values = own.values.with(at, pair.value);
     return own;
   }
   const own = ownedNode(node, change.owner);
   own.keyBits &= ~bit;
-  own.keys.splice(at, 1);
-  own.values.splice(at, 1);
+  own.keys = own.keys.toSpliced(at, 1);
+  own.values = own.values.toSpliced(at, 1);
   own.childBits |= bit;
   const other = { key: otherKey, value: otherValue };
   const child = pairNode(other, pair, nextHash(hash, pair.key, level + 1), level + 1, change.owner);
-  own.children.splice(countBits(own.childBits & (bit - 1)), 0, child);
+  own.children = own.children.toSpliced(countBits(own.childBits & (bit - 1)), 0, child);
   change.sizeDelta = 1;
   return own;
 }
@@ -242,12 +245,13 @@ function insertInList<V>(node: Node<V>, pair: Pair<V>, change: Change): Node<V> 
   if (at >= 0 && Object.is(node.values[at], pair.value)) return node;
   const own = ownedNode(node, change.owner);
   if (at >= 0) {
-    own.values[at] = pair.value;
+    own.values = own.values.with(at, pair.value);
     return own;
   }
   const sorted = own.keys.findIndex((key) => key > pair.key);
-  own.keys.splice(sorted < 0 ? own.keys.length : sorted, 0, pair.key);
-  own.values.splice(sorted < 0 ? own.values.length : sorted, 0, pair.value);
+  const to = sorted < 0 ? own.keys.length : sorted;
+  own.keys = own.keys.toSpliced(to, 0, pair.key);
+  own.values = own.values.toSpliced(to, 0, pair.value);
   change.sizeDelta = 1;
   return own;
 }
@@ -256,23 +260,21 @@ function insertInList<V>(node: Node<V>, pair: Pair<V>, change: Change): Node<V> 
 function pairNode<V>(a: Pair<V>, b: Pair<V>, bHash: number, level: number, owner: Owner): Node<V> {
   const node = makeNode<V>(owner);
   const isInOrder = a.key < b.key;
-  if (level === LEVELS_MAX) return fill(node, isInOrder ? [a, b] : [b, a]);
+  if (level === LEVELS_MAX) return isInOrder ? fill(node, a, b) : fill(node, b, a);
   const aWay = (hashOf(a.key, level) >>> shiftAt(level)) & WAYS_MASK;
   const bWay = bHash & WAYS_MASK;
   if (aWay === bWay) {
     node.childBits = 1 << aWay;
-    node.children.push(pairNode(a, b, nextHash(bHash, b.key, level + 1), level + 1, owner));
+    node.children = [pairNode(a, b, nextHash(bHash, b.key, level + 1), level + 1, owner)];
     return node;
   }
   node.keyBits = (1 << aWay) | (1 << bWay);
-  return fill(node, aWay < bWay ? [a, b] : [b, a]);
+  return aWay < bWay ? fill(node, a, b) : fill(node, b, a);
 }
 
-function fill<V>(node: Node<V>, pairs: readonly Pair<V>[]): Node<V> {
-  for (const { key, value } of pairs) {
-    node.keys.push(key);
-    node.values.push(value);
-  }
+function fill<V>(node: Node<V>, first: Pair<V>, second: Pair<V>): Node<V> {
+  node.keys = [first.key, second.key];
+  node.values = [first.value, second.value];
   return node;
 }
 
@@ -291,8 +293,8 @@ function remove<V>(
     if (node.keys[at] !== key) return node;
     const own = ownedNode(node, change.owner);
     if (!isList) own.keyBits &= ~bit;
-    own.keys.splice(at, 1);
-    own.values.splice(at, 1);
+    own.keys = own.keys.toSpliced(at, 1);
+    own.values = own.values.toSpliced(at, 1);
     change.sizeDelta = -1;
     return own;
   }
@@ -312,32 +314,24 @@ function remove<V>(
 function pullUp<V>(node: Node<V>, bit: number, at: number, child: Node<V>, owner: Owner): Node<V> {
   const own = ownedNode(node, owner);
   own.childBits &= ~bit;
-  own.children.splice(at, 1);
+  own.children = own.children.toSpliced(at, 1);
   own.keyBits |= bit;
   const to = countBits(own.keyBits & (bit - 1));
-  own.keys.splice(to, 0, ...child.keys);
-  own.values.splice(to, 0, ...child.values);
+  own.keys = own.keys.toSpliced(to, 0, ...child.keys);
+  own.values = own.values.toSpliced(to, 0, ...child.values);
   return own;
 }
 
 function withChild<V>(node: Node<V>, at: number, child: Node<V>, owner: Owner): Node<V> {
   const own = ownedNode(node, owner);
-  own.children[at] = child;
+  own.children = own.children.with(at, child);
   return own;
 }
 
-/** The node itself if this edit made it, else a copy. */
+/** The node itself if this edit made it, else a copy; its lists are shared until they are replaced. */
 function ownedNode<V>(node: Node<V>, owner: Owner): Node<V> {
   if (node.owner === owner) return node;
-  const { keyBits, childBits } = node;
-  return {
-    keyBits,
-    childBits,
-    keys: node.keys.slice(),
-    values: node.values.slice(),
-    children: node.children.slice(),
-    owner,
-  };
+  return { ...node, owner };
 }
 
 function* nodesOf<V>(node: Node<V>): Generator<Node<V>, undefined> {
