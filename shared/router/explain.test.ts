@@ -103,7 +103,7 @@ describe('an explanation', () => {
     ],
     [
       'sni',
-      { snis: ['a.com'], paths: ['/a'] },
+      { hosts: ['example.com'], snis: ['a.com'], paths: ['/a'] },
       { attribute: 'sni', condition: 'a.com', value: 'b.com' },
     ],
     [

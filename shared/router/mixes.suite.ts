@@ -18,7 +18,7 @@ export interface Mix {
 
 /** A connection names a port instead of a path; its host is its SNI. */
 type Asked =
-  | { readonly host: string; readonly path: string }
+  | { readonly host: string; readonly path: string; readonly sni?: string }
   | { readonly host: string | null; readonly port: number };
 
 /** Asks the router something that one of the routes answers to. */
@@ -70,6 +70,11 @@ export const MIXES: readonly Mix[] = [
       if (i % 3 === 0) return { host: `h${i}.example.com`, path: '/' };
       return { host: i % 3 === 1 ? `www.w${i}.example` : 'other', path: `/service-${i}/x` };
     },
+  },
+  {
+    name: 'requests, one SNI each',
+    route: (i) => ({ protocols: ['https'], snis: [`s${i}.com`], paths: ['/'] }),
+    request: (i) => ({ host: 'api.example.com', path: '/users', sni: `s${i}.com` }),
   },
   {
     name: 'one regex each, no host',
@@ -129,11 +134,11 @@ function askFor(asked: Asked): Ask {
   }
   const facts: RequestFacts = {
     method: 'GET',
-    ...asked,
     query: null,
-    scheme: 'http',
+    scheme: asked.sni === undefined ? 'http' : 'https',
     headers: HEADERS,
     sni: null,
+    ...asked,
     ...SIDES,
     port: 8000,
   };

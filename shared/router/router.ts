@@ -15,7 +15,14 @@ import type { Explanation } from './explain.ts';
 import type { Rank } from './rank.ts';
 import { EMPTY_INDEX, IndexEdit } from './route-index.ts';
 import type { RouteIndex } from './route-index.ts';
-import { compileRoute, hasTooManyPairs, indexKeysOf, ranksOf } from './rule.ts';
+import {
+  compileRoute,
+  hasTooManyPairs,
+  indexKeysOf,
+  isFiledBySni,
+  ranksOf,
+  sniNames,
+} from './rule.ts';
 import type { IndexKeys, NameTest, PathTest, Rule } from './rule.ts';
 import { matchOf, RequestSearch, StreamSearch } from './search.ts';
 import type { RequestCandidate, StreamCandidate } from './search.ts';
@@ -73,6 +80,8 @@ export function buildRouter(
 interface RouterParts {
   readonly flavor: RouterFlavor;
   readonly requests: RouteIndex<RequestCandidate>;
+  /** Those with SNIs and without hosts. */
+  readonly sniRequests: RouteIndex<RequestCandidate>;
   readonly streams: RouteIndex<StreamCandidate>;
   readonly failures: ReadonlyMap<RouteEntry, RouteFailure>;
 }
@@ -93,6 +102,7 @@ export class Router {
     return new Router({
       flavor,
       requests: EMPTY_INDEX,
+      sniRequests: EMPTY_INDEX,
       streams: EMPTY_INDEX,
       failures: new Map(),
     });
@@ -124,7 +134,7 @@ export class Router {
   match(facts: RequestFacts): RouteMatch | null {
     const search = this.#request;
     search.set(facts, this.#isTraditional);
-    search.find(this.#parts.requests);
+    search.find(this.#parts.requests, this.#parts.sniRequests);
     const best = search.best();
     const match = best === null ? null : matchOf(best, search);
     search.clear();
@@ -148,7 +158,7 @@ export class Router {
   explain(facts: RequestFacts, limit: number): Explanation {
     const search = this.#request;
     search.set(facts, this.#isTraditional);
-    search.find(this.#parts.requests);
+    search.find(this.#parts.requests, this.#parts.sniRequests);
     const explanation = explainRequest(search, this.#parts.flavor, limit);
     search.clear();
     return explanation;
@@ -172,6 +182,7 @@ const ANY_KEY = { kind: 'any', text: '' } as const;
 class Update {
   readonly #flavor: RouterFlavor;
   readonly #requests: IndexEdit<RequestCandidate>;
+  readonly #sniRequests: IndexEdit<RequestCandidate>;
   readonly #streams: IndexEdit<StreamCandidate>;
   #failures: ReadonlyMap<RouteEntry, RouteFailure>;
   /** The same, once it is a copy of our own. */
@@ -180,6 +191,7 @@ class Update {
   constructor(parts: RouterParts) {
     this.#flavor = parts.flavor;
     this.#requests = new IndexEdit(parts.requests);
+    this.#sniRequests = new IndexEdit(parts.sniRequests);
     this.#streams = new IndexEdit(parts.streams);
     this.#failures = parts.failures;
   }
@@ -191,7 +203,8 @@ class Update {
       const ranks = [streamRankOf(entry, flavor)];
       this.#removeFrom(this.#streams, entry, streamIndexKeysOf(entry.route, flavor), ranks);
     } else {
-      this.#removeFrom(this.#requests, entry, indexKeysOf(entry, flavor), ranksOf(entry, flavor));
+      const edit = isFiledBySni(entry.route) ? this.#sniRequests : this.#requests;
+      this.#removeFrom(edit, entry, indexKeysOf(entry, flavor), ranksOf(entry, flavor));
     }
   }
 
@@ -204,6 +217,7 @@ class Update {
     return {
       flavor: this.#flavor,
       requests: this.#requests.finish(),
+      sniRequests: this.#sniRequests.finish(),
       streams: this.#streams.finish(),
       failures: this.#failures,
     };
@@ -225,13 +239,19 @@ class Update {
   }
 
   #addRule(rule: Rule): void {
-    const isWide = rule.expression === null && hasTooManyPairs(rule.entry.route);
+    const { route } = rule.entry;
+    const isBySni = isFiledBySni(route);
+    const edit = isBySni ? this.#sniRequests : this.#requests;
+    const isWide = rule.expression === null && hasTooManyPairs(route);
     const hosts = rule.hosts.length === 0 || isWide ? ANY_HOST : rule.hosts;
     const paths = rule.paths.length === 0 ? ANY_PATH : rule.paths;
+    const names = isBySni ? sniNames(rule.snis ?? []) : null;
     for (const [ordinal, path] of paths.entries()) {
       const text = path === null ? '' : path.prefix;
       for (const host of hosts) {
-        this.#requests.add(host ?? ANY_KEY, text, { rule, ordinal, host, path, isWide });
+        const candidate = { rule, ordinal, host, path, isWide };
+        if (names === null) edit.add(host ?? ANY_KEY, text, candidate);
+        else for (const name of names) edit.add(name, text, candidate);
       }
     }
   }

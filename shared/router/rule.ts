@@ -156,6 +156,18 @@ export function hasTooManyPairs({ hosts, paths }: Route): boolean {
   return (hosts ?? []).length * (paths ?? []).length > PAIRS_MAX;
 }
 
+/** Without a host the SNI tells such routes apart, where the client names one. */
+export function isFiledBySni(route: Route): boolean {
+  const { hosts, snis, paths } = route;
+  if (isSet(hosts) || !isSet(snis) || expressionOf(route) !== null) return false;
+  return snis.length * (paths ?? []).length <= PAIRS_MAX;
+}
+
+/** Names under which a route by SNI lies; without TLS nobody asks for the SNI. */
+export function sniNames(snis: readonly NameTest[]): readonly NameKey[] {
+  return [...snis, { kind: 'unnamed', text: '' }];
+}
+
 /** The same as the rules would say. */
 export function indexKeysOf(entry: RouteEntry, flavor: RouterFlavor): IndexKeys {
   const { route } = entry;
@@ -164,9 +176,14 @@ export function indexKeysOf(entry: RouteEntry, flavor: RouterFlavor): IndexKeys 
     const [rule] = compileExpressionRoute(entry, source, flavor).rules;
     return rule === undefined ? NO_KEYS : keysOf(rule);
   }
+  const isTraditional = flavor === 'traditional';
   const texts = isSet(route.paths) ? route.paths.map((path) => pathTest(path, []).prefix) : [''];
+  if (isFiledBySni(route)) {
+    const snis = (route.snis ?? []).map((sni) => sniTest(sni, isTraditional));
+    return { names: sniNames(snis), texts };
+  }
   if (!isSet(route.hosts) || hasTooManyPairs(route)) return { names: ANY_NAME, texts };
-  return { names: route.hosts.map((host) => hostTest(host, flavor === 'traditional')), texts };
+  return { names: route.hosts.map((host) => hostTest(host, isTraditional)), texts };
 }
 
 export const ANY_NAME: readonly NameKey[] = [{ kind: 'any', text: '' }];

@@ -52,10 +52,9 @@ abstract class Search<C extends Candidate> {
   /** The condition that fails; null for a match. Host and path have been looked up already. */
   abstract check(candidate: C): Condition | null;
 
-  /** Fills `lists`. A candidate in none of them cannot match. */
+  /** Adds to `lists`. A candidate in none of them cannot match. */
   protected collect(index: RouteIndex<C>, name: string | null, text: string): void {
     const { lists } = this;
-    lists.length = 0;
     collectPrefixes(index.any, text, lists);
     if (name === null) {
       collectPrefixes(index.unnamed, text, lists);
@@ -152,8 +151,12 @@ export class RequestSearch extends Search<RequestCandidate> {
     return this.#input;
   }
 
-  find(index: RouteIndex<RequestCandidate>): void {
-    this.collect(index, this.host, this.path);
+  /** Fills `lists`. */
+  find(byHost: RouteIndex<RequestCandidate>, bySni: RouteIndex<RequestCandidate>): void {
+    this.lists.length = 0;
+    this.collect(byHost, this.host, this.path);
+    if (this.scheme === 'http') this.collect(bySni, null, this.path);
+    else if (this.sni !== null) this.collect(bySni, this.sni, this.path);
   }
 
   check({ rule, host, path, isWide }: RequestCandidate): Condition | null {
@@ -245,7 +248,9 @@ export class StreamSearch extends Search<StreamCandidate> {
     this.lists.length = 0;
   }
 
+  /** Fills `lists`. */
   find(index: RouteIndex<StreamCandidate>): void {
+    this.lists.length = 0;
     this.collect(index, this.sni, this.#portText);
   }
 

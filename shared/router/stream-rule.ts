@@ -26,6 +26,7 @@ import {
   expressionPriorityOf,
   flavorFault,
   PAIRS_MAX,
+  sniNames,
   sniTest,
 } from './rule.ts';
 import type { Compiled, IndexKeys, NameTest } from './rule.ts';
@@ -125,10 +126,9 @@ export function streamIndexKeysOf(route: Route, flavor: RouterFlavor): IndexKeys
 
 function namesOf(route: Route, isTraditional: boolean): readonly NameKey[] {
   if (!isSet(route.snis)) return ANY_NAME;
-  const names: NameKey[] = route.snis.map((sni) => sniTest(sni, isTraditional));
+  const snis = route.snis.map((sni) => sniTest(sni, isTraditional));
   // Where a connection names no server, Kong does not ask for one; its traditional router does.
-  if (!isTraditional) names.push({ kind: 'unnamed', text: '' });
-  return names;
+  return isTraditional ? snis : sniNames(snis);
 }
 
 /**
