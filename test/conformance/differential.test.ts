@@ -1,6 +1,6 @@
 /**
  * Both data planes, one configuration after the other, the same random requests: every decision must
- * be the same. DIFFERENTIAL_REQUESTS (5,000) says how many; CI runs 100,000. TEST_SEED repeats a run.
+ * be the same, and be what `/explain` says of the request. DIFFERENTIAL_REQUESTS (5,000) says how many; CI runs 100,000. TEST_SEED repeats a run.
  */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Cluster } from '../support/cluster.ts';
@@ -20,13 +20,17 @@ let cluster: Cluster;
 let echo: Echo;
 let node: string;
 let edge: string;
+/** Of the Node data plane. */
+let status: string;
 
 beforeAll(async () => {
   cluster = await Cluster.start();
   echo = await startEcho('one');
   const settings = { HEADGATE_ALLOW_DEBUG_HEADER: 'on', HEADGATE_PROXY_ACCESS_LOG: 'off' };
   const token = async () => ({ HEADGATE_JOIN_TOKEN: await cluster.admin.joinToken() });
-  node = (await cluster.startNode({ ...settings, ...(await token()) })).url('proxy');
+  const program = await cluster.startNode({ ...settings, ...(await token()) });
+  node = program.url('proxy');
+  status = program.url('status');
   edge = (await cluster.startEdge({ ...settings, ...(await token()) })).url;
 });
 
@@ -47,10 +51,16 @@ it(
       await Promise.all([serves(node, mark), serves(edge, mark)]);
       const requests = Array.from({ length: REQUESTS_PER_CONFIG }, () => randomRequest(random));
       await inTurns(requests, async (request) => {
-        const [one, other] = await Promise.all([decide(node, request), decide(edge, request)]);
-        const { status } = JSON.parse(one) as { status: number };
-        statuses.set(status, (statuses.get(status) ?? 0) + 1);
-        if (one !== other) differences.push(`${JSON.stringify(request)}\n${one}\n${other}`);
+        const [one, other, said] = await Promise.all([
+          decide(node, request),
+          decide(edge, request),
+          explain(request),
+        ]);
+        statuses.set(one.status, (statuses.get(one.status) ?? 0) + 1);
+        const texts = [request, one, other].map((value) => JSON.stringify(value));
+        if (texts[1] !== texts[2]) differences.push(texts.join('\n'));
+        const complaint = contradiction(said, one);
+        if (complaint !== null) differences.push([...texts, complaint].join('\n'));
       });
     }
 
@@ -80,17 +90,30 @@ async function inTurns<T>(items: readonly T[], work: (item: T) => Promise<void>)
   );
 }
 
+/** What the upstream saw. */
+interface UpstreamView {
+  readonly method: string;
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+interface Decision {
+  readonly status: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly upstream?: UpstreamView;
+}
+
 /** What came of a request, without what differs from time to time or is the platform's own affair. */
-async function decide(base: string, request: RandomRequest): Promise<string> {
+async function decide(base: string, request: RandomRequest): Promise<Decision> {
   const { method, path, headers } = request;
   const answer = await send(base, path, { method, headers });
   // The Worker's platform refuses some by itself, in its own words.
-  if (answer.status === 400) return JSON.stringify({ status: 400 });
-  return JSON.stringify({
+  if (answer.status === 400) return { status: 400 };
+  return {
     status: answer.status,
     headers: visibleHeaders(answer),
     ...bodyOf(answer),
-  });
+  };
 }
 
 /** Times, ids, framing; what only a Worker's platform adds. */
@@ -122,7 +145,7 @@ const UPSTREAM_IGNORED = new Set(
   ).split(' '),
 );
 
-function bodyOf(answer: Received): { upstream: unknown } | { text: string } {
+function bodyOf(answer: Received): { upstream: UpstreamView } | { text: string } {
   if (!answer.headers['x-upstream-name'] || answer.text === '') {
     const id = String(answer.headers['x-kong-request-id']);
     return { text: answer.text.replaceAll(id, '*') };
@@ -137,4 +160,40 @@ function bodyOf(answer: Received): { upstream: unknown } | { text: string } {
 
 function sorted(record: Record<string, string>): Record<string, string> {
   return Object.fromEntries(Object.entries(record).toSorted(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** What is looked at of `/explain`'s answer. */
+interface Explained {
+  readonly outcome: 'answered' | 'proxied';
+  readonly answer: { readonly status: number } | null;
+  readonly route: { readonly name: string | null } | null;
+  readonly upstream: { readonly path: string; readonly query: string | null } | null;
+}
+
+async function explain({ method, path, headers }: RandomRequest): Promise<Explained> {
+  const body = JSON.stringify({ method, url: path, headers, limit: 1 });
+  const sent = { method: 'POST', headers: { 'content-type': 'application/json' }, body };
+  const answer = await send(status, '/explain', sent);
+  if (answer.status !== 200) throw new Error(`/explain of ${body}: ${answer.text}`);
+  return answer.json() as Explained;
+}
+
+/** In what the explanation is not what happened; null when it is. */
+function contradiction(said: Explained, happened: Decision): string | null {
+  const route = happened.headers?.['kong-route-name'] ?? null;
+  if (happened.status !== 400 && (said.route?.name ?? null) !== route) {
+    return `explained as route ${said.route?.name}`;
+  }
+  // Plugins do not run when they are only asked about: key-auth would have answered.
+  if (happened.status === 401) return null;
+  const { answer, upstream } = said;
+  if (said.outcome === 'answered') {
+    return answer?.status === happened.status ? null : `explained as ${answer?.status}`;
+  }
+  if (happened.status !== 200) return 'explained as proxied';
+  const query = upstream?.query === null ? '' : `?${upstream?.query}`;
+  const target = `${upstream?.path}${query}`;
+  // A HEAD has no echo to read.
+  if (happened.upstream === undefined || happened.upstream.url === target) return null;
+  return `explained as sent to ${target}`;
 }

@@ -5,7 +5,7 @@ import type { Json } from '../support/admin-client.ts';
 export interface RandomRequest {
   readonly method: string;
   readonly path: string;
-  readonly headers: Readonly<Record<string, string | string[]>>;
+  readonly headers: Readonly<Record<string, string>>;
 }
 
 const HOSTS = [
@@ -120,7 +120,7 @@ function randomPlugins(random: SeededRandom, route: string): Json[] {
 
 export function randomRequest(random: SeededRandom): RandomRequest {
   const segments = Array.from({ length: 1 + random.below(4) }, () => pick(random, SEGMENTS));
-  const headers: Record<string, string | string[]> = {
+  const headers: Record<string, string> = {
     host: pick(random, REQUEST_HOSTS),
     'kong-debug': '1',
   };
