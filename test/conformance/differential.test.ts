@@ -1,8 +1,8 @@
 /**
  * Both data planes, one configuration after the other, the same random requests: every decision must
- * be the same, and be what `/explain` says of the request. DIFFERENTIAL_REQUESTS (5,000) says how many; CI runs 100,000. TEST_SEED repeats a run.
+ * be the same, and be what `/explain` says of the request. DIFFERENTIAL_REQUESTS (12,000) says how many; CI runs 100,000. TEST_SEED repeats a run.
  */
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Cluster } from '../support/cluster.ts';
 import { type Echo, type EchoReport, startEcho } from '../support/echo.ts';
 import { eventually } from '../support/eventually.ts';
@@ -11,8 +11,10 @@ import { SeededRandom } from '../support/seeded-random.ts';
 import { randomConfig, randomRequest, type RandomRequest } from './random-config.ts';
 
 const SEED = Number(process.env['TEST_SEED'] ?? 20_261_124);
-const REQUESTS = Number(process.env['DIFFERENTIAL_REQUESTS'] ?? 5_000);
-const REQUESTS_PER_CONFIG = Math.min(REQUESTS, 2_500);
+const FLAVORS = ['traditional_compatible', 'expressions', 'traditional'] as const;
+const REQUESTS = Number(process.env['DIFFERENTIAL_REQUESTS'] ?? 12_000);
+const SHARE = Math.ceil(REQUESTS / FLAVORS.length);
+const REQUESTS_PER_CONFIG = Math.min(SHARE, 2_500);
 const AT_ONCE = 24;
 const DIFFERENCES_SHOWN_MAX = 10;
 
@@ -21,57 +23,69 @@ let echo: Echo;
 let node: string;
 let edge: string;
 /** Of the Node data plane. */
-let status: string;
+let statusUrl: string;
 
-beforeAll(async () => {
-  cluster = await Cluster.start();
+async function start(flavor: string): Promise<void> {
+  const routing = { HEADGATE_ROUTER_FLAVOR: flavor };
+  cluster = await Cluster.start(flavor === 'expressions' ? routing : {});
   echo = await startEcho('one');
-  const settings = { HEADGATE_ALLOW_DEBUG_HEADER: 'on', HEADGATE_PROXY_ACCESS_LOG: 'off' };
+  const settings = {
+    ...routing,
+    HEADGATE_ALLOW_DEBUG_HEADER: 'on',
+    HEADGATE_PROXY_ACCESS_LOG: 'off',
+  };
   const token = async () => ({ HEADGATE_JOIN_TOKEN: await cluster.admin.joinToken() });
   const program = await cluster.startNode({ ...settings, ...(await token()) });
   node = program.url('proxy');
-  status = program.url('status');
+  statusUrl = program.url('status');
   edge = (await cluster.startEdge({ ...settings, ...(await token()) })).url;
+}
+
+describe.each(FLAVORS)('with the %s router', (flavor) => {
+  beforeAll(() => start(flavor));
+  afterAll(stop);
+  it(
+    `decides ${SHARE} random requests alike on Node and in workerd (TEST_SEED=${SEED})`,
+    async () => {
+      const random = new SeededRandom(SEED);
+      const differences: string[] = [];
+      const statuses = new Map<number, number>();
+      for (let done = 0, round = 0; done < SHARE; done += REQUESTS_PER_CONFIG, round += 1) {
+        const mark = `mark-${round}`;
+        await cluster.admin.post(
+          '/config?force=true',
+          randomConfig(random, { upstream: echo.address, mark, flavor }),
+        );
+        await Promise.all([serves(node, mark), serves(edge, mark)]);
+        const requests = Array.from({ length: REQUESTS_PER_CONFIG }, () => randomRequest(random));
+        await inTurns(requests, async (request) => {
+          const [one, other, said] = await Promise.all([
+            decide(node, request),
+            decide(edge, request),
+            explain(request),
+          ]);
+          statuses.set(one.status, (statuses.get(one.status) ?? 0) + 1);
+          const texts = [request, one, other].map((value) => JSON.stringify(value));
+          if (texts[1] !== texts[2]) differences.push(texts.join('\n'));
+          const complaint = contradiction(said, one);
+          if (complaint !== null) differences.push([...texts, complaint].join('\n'));
+        });
+      }
+
+      expect(differences.slice(0, DIFFERENCES_SHOWN_MAX)).toEqual([]);
+      // Random requests that all ended alike would compare nothing.
+      for (const status of [200, 400, 401, 404]) {
+        expect(statuses.get(status) ?? 0, `status ${status}`).toBeGreaterThan(SHARE / 5_000);
+      }
+    },
+    60_000 + SHARE * 10,
+  );
 });
 
-afterAll(async () => {
+async function stop(): Promise<void> {
   await cluster?.close();
   await echo?.close();
-});
-
-it(
-  `decides ${REQUESTS} random requests alike on Node and in workerd (TEST_SEED=${SEED})`,
-  async () => {
-    const random = new SeededRandom(SEED);
-    const differences: string[] = [];
-    const statuses = new Map<number, number>();
-    for (let done = 0, round = 0; done < REQUESTS; done += REQUESTS_PER_CONFIG, round += 1) {
-      const mark = `mark-${round}`;
-      await cluster.admin.post('/config?force=true', randomConfig(random, echo.address, mark));
-      await Promise.all([serves(node, mark), serves(edge, mark)]);
-      const requests = Array.from({ length: REQUESTS_PER_CONFIG }, () => randomRequest(random));
-      await inTurns(requests, async (request) => {
-        const [one, other, said] = await Promise.all([
-          decide(node, request),
-          decide(edge, request),
-          explain(request),
-        ]);
-        statuses.set(one.status, (statuses.get(one.status) ?? 0) + 1);
-        const texts = [request, one, other].map((value) => JSON.stringify(value));
-        if (texts[1] !== texts[2]) differences.push(texts.join('\n'));
-        const complaint = contradiction(said, one);
-        if (complaint !== null) differences.push([...texts, complaint].join('\n'));
-      });
-    }
-
-    expect(differences.slice(0, DIFFERENCES_SHOWN_MAX)).toEqual([]);
-    // Random requests that all ended alike would compare nothing.
-    for (const status of [200, 400, 401, 404, 503]) {
-      expect(statuses.get(status) ?? 0, `status ${status}`).toBeGreaterThan(REQUESTS / 1_000);
-    }
-  },
-  60_000 + REQUESTS * 10,
-);
+}
 
 function serves(base: string, mark: string): Promise<unknown> {
   return eventually(`${base} serves ${mark}`, async () => {
@@ -173,7 +187,7 @@ interface Explained {
 async function explain({ method, path, headers }: RandomRequest): Promise<Explained> {
   const body = JSON.stringify({ method, url: path, headers, limit: 1 });
   const sent = { method: 'POST', headers: { 'content-type': 'application/json' }, body };
-  const answer = await send(status, '/explain', sent);
+  const answer = await send(statusUrl, '/explain', sent);
   if (answer.status !== 200) throw new Error(`/explain of ${body}: ${answer.text}`);
   return answer.json() as Explained;
 }

@@ -60,7 +60,10 @@ const METHODS = ['GET', 'GET', 'GET', 'POST', 'PUT', 'DELETE', 'HEAD', 'OPTIONS'
 const KEY = 'differential-key-0123456789';
 
 /** A declarative configuration: some forty routes over a few services, and plugins on some of them. */
-export function randomConfig(random: SeededRandom, upstream: string, mark: string): Json {
+export function randomConfig(
+  random: SeededRandom,
+  { upstream, mark, flavor }: { upstream: string; mark: string; flavor: string },
+): Json {
   const bases = ['', '/', '/s', '/s/', '/s/t'];
   const services = bases.map((base, i) => ({
     name: `service-${i}`,
@@ -68,11 +71,18 @@ export function randomConfig(random: SeededRandom, upstream: string, mark: strin
     enabled: i === 0 || !random.chance(0.1),
     retries: 0,
   }));
-  const routes = Array.from({ length: 20 + random.below(40) }, (_, i) => randomRoute(random, i));
+  const routes = Array.from({ length: 20 + random.below(40) }, (_, i) =>
+    flavor === 'expressions' && random.chance(0.6)
+      ? expressionRoute(random, i)
+      : randomRoute(random, i),
+  );
   return {
     _format_version: '3.0',
     consumers: [{ username: 'ann', custom_id: 'c-1', keyauth_credentials: [{ key: KEY }] }],
-    services: [...services, { name: 'mark', url: `http://${upstream}`, routes: [markRoute(mark)] }],
+    services: [
+      ...services,
+      { name: 'mark', url: `http://${upstream}`, routes: [markRoute(mark, flavor)] },
+    ],
     routes,
     plugins: [
       ...routes.flatMap(({ name }) => randomPlugins(random, String(name))),
@@ -81,7 +91,11 @@ export function randomConfig(random: SeededRandom, upstream: string, mark: strin
   };
 }
 
-function markRoute(mark: string): Json {
+/** Before all others. */
+function markRoute(mark: string, flavor: string): Json {
+  if (flavor === 'expressions') {
+    return { name: mark, expression: `http.path == "/${mark}"`, priority: 1_000 };
+  }
   return { name: mark, paths: [`/${mark}`], hosts: ['mark.test'] };
 }
 
@@ -106,6 +120,49 @@ function randomRoute(random: SeededRandom, index: number): Json {
     route['https_redirect_status_code'] = pick(random, [426, 301, 308]);
   }
   return route;
+}
+
+const TERMS = [
+  'http.path == "/a"',
+  'http.path ^= "/a/"',
+  'http.path =^ "/c"',
+  'http.path ~ "^/(a|b)/[a-c]$"',
+  'http.host == "a.test"',
+  'http.host =^ ".a.test"',
+  'http.host ^= "w."',
+  'lower(http.path) ^= "/b"',
+  'http.method == "GET"',
+  'http.headers.x_color == "red"',
+  'any(lower(http.headers.x_color)) == "red"',
+  'http.queries.x == "1"',
+  'any(http.queries.x) == "2"',
+  'http.path.segments.0 == "a"',
+  'http.path.segments.len == 2',
+  'http.path.segments.0_1 == "a/b"',
+  'http.path contains "b"',
+  'net.src.ip == 10.0.0.1',
+  'http.path == r#"/a.b"#',
+];
+
+/** True of most requests: never alone, or nothing would be without a route. */
+const BROAD_TERMS = [
+  'http.method != "POST"',
+  'net.protocol == "http"',
+  'net.dst.port > 0',
+  'net.src.ip in 127.0.0.0/8',
+];
+
+function expressionRoute(random: SeededRandom, index: number): Json {
+  const terms = Array.from({ length: 1 + random.below(3) }, () => pick(random, TERMS));
+  let expression = terms.join(pick(random, [' && ', ' && ', ' || ']));
+  if (random.chance(0.3)) expression = `(${expression}) && ${pick(random, BROAD_TERMS)}`;
+  if (random.chance(0.2)) expression = `http.path ^= "/b" && !(${expression})`;
+  return {
+    name: `route-${index}`,
+    expression,
+    priority: random.below(4),
+    ...(random.chance(0.9) && { service: { name: `service-${random.below(5)}` } }),
+  };
 }
 
 function randomPlugins(random: SeededRandom, route: string): Json[] {
