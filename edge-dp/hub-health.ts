@@ -148,8 +148,8 @@ export class HubHealth {
     const state = this.registry.find(ws, upstream);
     // At the edge a target is one address, by its name.
     state?.current?.ready(null, this.#clock);
-    const target = state?.current?.targets.find((each) => each.key === key);
-    if (state === null || target === undefined) return null;
+    const target = state?.current?.target(key) ?? null;
+    if (state === null || target === null) return null;
     const [known] = state.addressesOf(target).known;
     return known === undefined ? null : { state, peer: known.peer };
   }

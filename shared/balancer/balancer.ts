@@ -63,6 +63,7 @@ export class Balancer {
   readonly checks: HealthChecks;
   /** Those of weight 0 included; ordered by key. */
   readonly targets: readonly Target[];
+  readonly #byKey: ReadonlyMap<string, Target>;
   readonly #members: readonly Member[];
   readonly #algorithm: Algorithm;
   #epoch = -1;
@@ -80,13 +81,18 @@ export class Balancer {
   ) {
     this.state = state;
     this.checks = compileChecks(config);
-    const byKey = new Map(targets.map((target) => [target.key, target]));
-    this.targets = [...byKey.values()].toSorted((a, b) => (a.key < b.key ? -1 : 1));
+    this.#byKey = new Map(targets.map((target) => [target.key, target]));
+    this.targets = ordered(this.#byKey, previous);
     this.#members = this.targets.map((target) => ({
       target,
       addresses: state.addressesOf(target),
     }));
     this.#algorithm = algorithmFor(config, previous === null ? null : previous.#algorithm);
+  }
+
+  /** By `host:port`; null when there is no such target. */
+  target(key: string): Target | null {
+    return this.#byKey.get(key) ?? null;
   }
 
   /** More of the weight is available than the threshold asks for. */
@@ -161,6 +167,19 @@ export class Balancer {
     this.#isHealthy = total > 0 && (available / total) * 100 > this.checks.threshold;
     this.#algorithm.update(shares, nowMs);
   }
+}
+
+/** By key. What was in order before needs no sorting, and that is all but a few. */
+function ordered(byKey: ReadonlyMap<string, Target>, previous: Balancer | null): Target[] {
+  const targets: Target[] = [];
+  for (const { key } of previous?.targets ?? []) {
+    const target = byKey.get(key);
+    if (target !== undefined) targets.push(target);
+  }
+  for (const [key, target] of byKey) {
+    if (previous === null || previous.target(key) === null) targets.push(target);
+  }
+  return targets.toSorted((a, b) => (a.key < b.key ? -1 : 1));
 }
 
 function algorithmFor(config: BalancerConfig, previous: Algorithm | null): Algorithm {

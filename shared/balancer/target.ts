@@ -14,8 +14,20 @@ export interface Target {
   readonly weight: number;
 }
 
+/** What was read of an entity, which is not changed: all but a few are the same from version to version. */
+const read = new WeakMap<object, Target | null>();
+
 /** Splits `host:port`; the port is 8000 when absent. Null when there is no host. */
 export function readTarget(entity: Pick<TargetEntity, 'target' | 'weight'>): Target | null {
+  let target = read.get(entity);
+  if (target === undefined) {
+    target = parseTarget(entity);
+    read.set(entity, target);
+  }
+  return target;
+}
+
+function parseTarget(entity: Pick<TargetEntity, 'target' | 'weight'>): Target | null {
   const match = /^(?:\[([^\]]+)\]|([^:[\]]+)|([^[\]]*:[^[\]]*:[^[\]]*))(?::(\d{1,5}))?$/.exec(
     entity.target,
   );

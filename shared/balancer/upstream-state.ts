@@ -43,6 +43,8 @@ export class UpstreamState implements PeerKeeper {
   readonly #targets = new Map<string, TargetAddresses>();
   #current: Balancer | null = null;
   #goneAt: number | null = null;
+  /** There are peers that no target stands for. */
+  #hasGone = false;
 
   constructor(ws: string, name: string, listener: StateListener) {
     this.ws = ws;
@@ -150,9 +152,14 @@ export class UpstreamState implements PeerKeeper {
     this.#current = balancer;
     if (balancer === null) this.#goneAt ??= nowMs;
     else this.#goneAt = null;
-    const kept = new Set(balancer === null ? [] : balancer.targets.map(({ key }) => key));
-    for (const key of this.#targets.keys()) if (!kept.has(key)) this.#targets.delete(key);
-    this.sweep(nowMs);
+    // Those of the balancer are all among them: with as many, there are no others.
+    const hasOthers = this.#targets.size !== (balancer === null ? 0 : balancer.targets.length);
+    if (hasOthers) {
+      for (const key of this.#targets.keys()) {
+        if (balancer === null || balancer.target(key) === null) this.#targets.delete(key);
+      }
+    }
+    if (hasOthers || this.#hasGone) this.sweep(nowMs);
     // How many requests are under way may have changed since it was built.
     this.epoch += 1;
   }
@@ -181,6 +188,7 @@ export class UpstreamState implements PeerKeeper {
       this.#peers.delete(peer.key);
       count -= 1;
     }
+    this.#hasGone = count > 0;
   }
 
   #changed(peer: Peer, cause: HealthCause): void {
