@@ -62,6 +62,7 @@ export function createPlatform(logger: Logger): Platform {
     crypto: edgeCrypto,
     transport: new FetchTransport(edgeClock),
     resolver: null,
+    bodyMemory: null,
     counters: new MemoryCounters(edgeClock, COUNTERS_MAX),
     logger,
     // The runtime finds the request in progress by itself.

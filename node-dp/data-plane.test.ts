@@ -200,8 +200,8 @@ describe('a data plane whose upstream misbehaves answers', () => {
     const dataPlane = await start();
     const port = Number(new URL(proxyUrl(dataPlane)).port);
 
-    // Never sent whole: the upstream answers before.
-    const head = 'POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n';
+    // Never sent whole, and longer than is held until it is: the upstream answers before.
+    const head = 'POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 2000000\r\n\r\n';
     const early = await sendRaw(port, head, 'x'.repeat(1000));
     const before = upstream.connectionCount;
     const next = await fetch(`${proxyUrl(dataPlane)}/status/200`);

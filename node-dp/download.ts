@@ -1,5 +1,6 @@
 /** A response body on its way from an upstream, as the core sees it. */
 import { assert, must } from '#shared/base/assert.ts';
+import { BodyMemory } from '#shared/http/body-memory.ts';
 import type { BodySink, BodyStream } from '#shared/http/body.ts';
 import type { HeaderList } from '#shared/http/headers.ts';
 
@@ -17,6 +18,9 @@ export interface Flow {
 export class Download implements BodyStream {
   readonly length: number | null;
   readonly #flow: Flow;
+  /** For what is read ahead of a slow client; null: nothing is. */
+  readonly #memory: BodyMemory | null;
+  #borrowedBytes = 0;
   #sink: BodySink | null = null;
   /** What came and was not taken yet: before `pipe`, or after the sink said stop. */
   #held: Uint8Array[] = [];
@@ -26,9 +30,10 @@ export class Download implements BodyStream {
   #isTold = false;
   #cancelled = false;
 
-  constructor(length: number | null, flow: Flow) {
+  constructor(length: number | null, flow: Flow, memory: BodyMemory | null = null) {
     this.length = length;
     this.#flow = flow;
+    this.#memory = memory;
   }
 
   get consumed(): boolean {
@@ -53,6 +58,7 @@ export class Download implements BodyStream {
         return;
       }
     }
+    this.#giveBack();
     if (this.#outcome === null) this.#flow.resume();
     else this.#tell(sink, this.#outcome);
   }
@@ -61,6 +67,7 @@ export class Download implements BodyStream {
     if (this.#cancelled || this.#isTold) return;
     this.#cancelled = true;
     this.#held = [];
+    this.#giveBack();
     if (this.#outcome === null) this.#flow.cancel(error ?? new Error('response body not wanted'));
   }
 
@@ -72,12 +79,13 @@ export class Download implements BodyStream {
     if (!this.#isBlocked && this.#sink !== null) {
       if (this.#sink.write(chunk)) return;
       this.#isBlocked = true;
-      this.#flow.pause();
+      if (this.#memory === null) this.#flow.pause();
       return;
     }
     this.#held.push(chunk);
     this.#heldBytes += chunk.length;
-    if (this.#sink !== null || this.#heldBytes >= DOWNLOAD_BUFFER_BYTES_MAX) this.#flow.pause();
+    const isPlenty = this.#sink !== null || this.#heldBytes >= DOWNLOAD_BUFFER_BYTES_MAX;
+    if (isPlenty && !this.#borrow(chunk.length)) this.#flow.pause();
   }
 
   /** From the connection: the clean end. */
@@ -98,6 +106,21 @@ export class Download implements BodyStream {
     return this.#held.length === 0 ? EMPTY : Buffer.concat(this.#held);
   }
 
+  /** Room for reading ahead. False: the upstream has to wait. */
+  #borrow(bytes: number): boolean {
+    const memory = this.#memory;
+    const cost = bytes + BodyMemory.CHUNK_BYTES;
+    if (memory === null || this.#borrowedBytes + cost > memory.perBodyMax) return false;
+    if (!memory.take(cost)) return false;
+    this.#borrowedBytes += cost;
+    return true;
+  }
+
+  #giveBack(): void {
+    if (this.#borrowedBytes > 0) this.#memory?.giveBack(this.#borrowedBytes);
+    this.#borrowedBytes = 0;
+  }
+
   #settle(outcome: { trailers: HeaderList | null; error: Error | null }): void {
     if (this.#outcome !== null || this.#cancelled) return;
     this.#outcome = outcome;
@@ -110,6 +133,7 @@ export class Download implements BodyStream {
   #tell(sink: BodySink, outcome: { trailers: HeaderList | null; error: Error | null }): void {
     if (this.#isTold) return;
     this.#isTold = true;
+    this.#giveBack();
     if (outcome.error === null) sink.end(outcome.trailers);
     else sink.abort(outcome.error);
   }

@@ -4,6 +4,7 @@ import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import { HeaderList } from '#shared/http/headers.ts';
+import type { BodyMemory } from '#shared/http/body-memory.ts';
 import type { Body } from '#shared/http/body.ts';
 import { ACCEPT_GUID, acceptanceProblem } from '#shared/http/websocket.ts';
 import {
@@ -36,6 +37,7 @@ export interface Waiting {
 
 export class Exchange implements Dispatcher.DispatchHandler, Flow {
   readonly #request: UpstreamRequest;
+  readonly #memory: BodyMemory | null;
   readonly #waiting: Waiting;
   readonly #unsubscribe: () => void;
   #controller: Controller | null = null;
@@ -46,8 +48,10 @@ export class Exchange implements Dispatcher.DispatchHandler, Flow {
   #interimCount = 0;
   #isOver = false;
 
-  constructor(request: UpstreamRequest, waiting: Waiting) {
+  /** @param memory  for a response that is read ahead of its client; null: it is not */
+  constructor(request: UpstreamRequest, memory: BodyMemory | null, waiting: Waiting) {
     this.#request = request;
+    this.#memory = memory;
     this.#waiting = waiting;
     this.#unsubscribe = request.abort.onAbort(() => this.#abort());
   }
@@ -70,7 +74,7 @@ export class Exchange implements Dispatcher.DispatchHandler, Flow {
     const problem = headProblem(status, headers);
     if (problem !== null) throw new InvalidResponseError(problem);
     const length = declaredLength(headers);
-    this.#download = new Download(length, this);
+    this.#download = new Download(length, this, this.#memory);
     const head: Head = { status, headers, body: this.#download, tunnel: null };
     this.#head = head;
     this.#waiting.resolve(head);

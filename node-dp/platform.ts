@@ -1,6 +1,7 @@
 /** What the request path gets on Node. */
 import { nodeClock } from '#shared/platform/node/clock.ts';
 import { nodeCrypto } from '#shared/platform/node/crypto.ts';
+import { BodyMemory } from '#shared/http/body-memory.ts';
 import { MemoryCounters } from '#shared/platform/memory-counters.ts';
 import { nodeRandom } from '#shared/platform/node/random.ts';
 import type { Logger, Platform } from '#shared/platform/platform.ts';
@@ -11,6 +12,9 @@ import { NodeTransport, TRANSPORT_LIMITS } from './transport.ts';
 /** Rate-limit counters held at a time, some 150 MB of them. */
 const COUNTERS_MAX = 1_000_000;
 const SWEEP_INTERVAL_MS = 1000;
+/** Bytes of request bodies held until they are whole: of one, and of all. Larger ones are streamed. */
+const REQUEST_BODY_BYTES_MAX = 1024 * 1024;
+const REQUEST_BYTES_MAX = 128 * 1024 * 1024;
 
 export interface NodePlatform extends Platform {
   /** How TLS is spoken to upstreams, over whatever transport. */
@@ -42,6 +46,7 @@ export function createPlatform(
     upstreamTls,
     resolver,
     counters,
+    bodyMemory: new BodyMemory(REQUEST_BYTES_MAX, REQUEST_BODY_BYTES_MAX),
     logger,
     background(promise) {
       const tracked = promise

@@ -5,6 +5,7 @@ import {
   type UpstreamRequest,
   type UpstreamResponse,
 } from '#shared/platform/platform.ts';
+import { BodyMemory } from '#shared/http/body-memory.ts';
 import { ConnectionPool, dialer } from './connections.ts';
 import { Exchange } from './exchange.ts';
 import { fieldValue } from './field-value.ts';
@@ -27,6 +28,10 @@ export const TRANSPORT_LIMITS: TransportLimits = {
   poolIdleMs: 120_000,
 };
 
+/** Bytes of responses read ahead of slow clients: of one, and of all. */
+const AHEAD_BODY_BYTES_MAX = 1024 * 1024;
+const AHEAD_BYTES_MAX = 128 * 1024 * 1024;
+
 const SWEEP_INTERVAL_MS = 30_000;
 
 interface Entry {
@@ -38,6 +43,7 @@ interface Entry {
 export class NodeTransport implements Transport {
   readonly #entries = new Map<string, Entry>();
   readonly #limits: TransportLimits;
+  readonly #memory = new BodyMemory(AHEAD_BYTES_MAX, AHEAD_BODY_BYTES_MAX);
   readonly #tls: UpstreamTlsContexts;
   readonly #sweeper: NodeJS.Timeout;
   #isClosed = false;
@@ -64,7 +70,8 @@ export class NodeTransport implements Transport {
         reject(new UpstreamError('connect', false, new Error('too many requests in flight')));
         return;
       }
-      exchange(entry, request, { resolve, reject });
+      const memory = request.readsAhead === true ? this.#memory : null;
+      exchange(entry, request, memory, { resolve, reject });
     });
   }
 
@@ -125,7 +132,12 @@ function poolFor(request: UpstreamRequest, contexts: UpstreamTlsContexts): Conne
   return new H2Pool(dialer(request, 'h2', contexts), request.connectTimeoutMs);
 }
 
-function exchange(entry: Entry, request: UpstreamRequest, settle: Settle): void {
+function exchange(
+  entry: Entry,
+  request: UpstreamRequest,
+  memory: BodyMemory | null,
+  settle: Settle,
+): void {
   const { pool } = entry;
   if (pool instanceof H2Pool) {
     const over = (): void => {
@@ -137,7 +149,7 @@ function exchange(entry: Entry, request: UpstreamRequest, settle: Settle): void 
   const client = pool.take();
   const { body } = request;
   const isStream = body !== null && !(body instanceof Uint8Array);
-  const handler = new Exchange(request, {
+  const handler = new Exchange(request, memory, {
     ...settle,
     over: (isSound) => {
       pool.giveBack(client, isSound);

@@ -4,7 +4,7 @@ import type { HeaderList } from '#shared/http/headers.ts';
 import type { GatewayRequest, GatewayResponse } from '#shared/http/message.ts';
 import { asksForTrailers } from '#shared/http/upstream-headers.ts';
 import { fieldValue } from '../field-value.ts';
-import { type Length, ResponseWriter } from '../response-writer.ts';
+import { type Follows, type Length, ResponseWriter } from '../response-writer.ts';
 
 /** What the writer must know of the request. */
 export interface WriteOptions {
@@ -33,14 +33,18 @@ export class Http1ResponseWriter extends ResponseWriter {
     return this.#response.writableFinished;
   }
 
-  protected override writeHead(length: Length): void {
+  protected override writeHead(length: Length, follows: Follows): void {
     const { headers, status } = this.gateway;
+    const isChunked =
+      follows === 'stream' && length === null && this.#options.httpVersion !== '1.0';
     const flat: string[] = [];
     for (let i = 0; i < headers.size; i += 1) {
       const name = headers.lowerNameAt(i);
       if (name === 'content-length') {
         if (length !== undefined) continue;
       } else if (CONNECTION_FIELDS.has(name)) continue;
+      // Announces what only a chunked body can have; Node would throw.
+      else if (name === 'trailer' && !isChunked) continue;
       flat.push(headers.nameAt(i), fieldValue(headers.valueAt(i)));
     }
     if (typeof length === 'number') flat.push('Content-Length', String(length));

@@ -4,6 +4,7 @@
  * both runtimes run. (A `CacheStore` joins when something uses it.)
  */
 import type { MaybePromise } from '../base/maybe-promise.ts';
+import type { BodyMemory } from '../http/body-memory.ts';
 import type { Body } from '../http/body.ts';
 import type { HeaderList } from '../http/headers.ts';
 import type { JsonObject } from '../schema/field.ts';
@@ -88,6 +89,8 @@ export interface UpstreamRequest {
   /** Complete, `host` included; no hop-by-hop field but those the core put in on purpose. */
   readonly headers: HeaderList;
   readonly body: Body;
+  /** Read ahead of a client that is slow, within bounds, so that the target is free. Default: no. */
+  readonly readsAhead?: boolean;
   readonly connectTimeoutMs: number;
   /** Longest silence while sending the request. */
   readonly writeTimeoutMs: number;
@@ -282,6 +285,8 @@ export interface Platform {
   /** Null: the transport finds the addresses of names. */
   readonly resolver: Resolver | null;
   readonly counters: CounterStore;
+  /** For request bodies that are read before they are sent on; null: they are passed on as they come. */
+  readonly bodyMemory: BodyMemory | null;
   readonly logger: Logger;
   /** Work that outlives the response: awaited on drain (Node), `waitUntil` (edge). */
   background(work: Promise<unknown>): void;

@@ -24,6 +24,7 @@ const platform: Platform = {
   counters: new MemoryCounters(nodeClock),
   logger: { log: () => {} },
   resolver: null,
+  bodyMemory: null,
   background: () => {},
   transport: {
     send: () =>

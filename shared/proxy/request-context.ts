@@ -75,6 +75,8 @@ export class Exchange implements RequestContext {
   upstreamPath: string | null = null;
   /** To be set on the response, when it comes from upstream. */
   hashCookie: HashCookie | null = null;
+  /** Bytes of the body that were taken from the platform's memory. */
+  heldBytes = 0;
   #load: Load | null = null;
   /** Where the request is under way; null: nowhere. */
   #peer: Peer | null = null;
@@ -129,6 +131,8 @@ export class Exchange implements RequestContext {
   /** The whole exchange is over, however it ended. */
   leave(): void {
     this.release();
+    if (this.heldBytes > 0) this.platform.bodyMemory?.giveBack(this.heldBytes);
+    this.heldBytes = 0;
     this.#load?.left(this);
     this.#load = null;
   }

@@ -9,6 +9,7 @@ export function stillPlatform(
     ...ports,
     transport: { send: refuse },
     resolver: null,
+    bodyMemory: null,
     counters: { read: refuse, increment: refuse },
     background: refuse,
   };

@@ -7,6 +7,7 @@ import { observeLatency } from '../balancer/latency.ts';
 import type { Peer } from '../balancer/peer.ts';
 import type { CheckOutcome } from '../health/checks.ts';
 import { GatewayError } from '../http/errors.ts';
+import { holdBody } from '../http/held-body.ts';
 import { splitHost } from '../http/host.ts';
 import type { GatewayResponse } from '../http/message.ts';
 import { addForwardingHeaders, asksForTrailers, upstreamHost } from '../http/upstream-headers.ts';
@@ -50,6 +51,8 @@ export async function proxy(
   options: ProxyOptions,
 ): Promise<GatewayResponse> {
   const { clock, resolver } = ctx.platform;
+  const holding = holdRequest(ctx, to);
+  if (holding !== null) await holding;
   const balancer = balancerFor(must(ctx.tables, 'proxying needs tables'), to);
   const resolving = balancer.ready(resolver, clock);
   if (resolving !== null) await resolving;
@@ -72,6 +75,27 @@ export async function proxy(
     if (next === null) throw gatewayError(error);
     peer = next;
   }
+}
+
+/**
+ * With `request_buffering`, the upstream is not bothered before the body is here, and it can be sent
+ * again. Null: the body goes on as it comes. gRPC always does, as in Kong.
+ */
+function holdRequest(ctx: Exchange, to: ServiceTable): Promise<void> | null {
+  const body = ctx.upstreamBody;
+  const memory = ctx.platform.bodyMemory;
+  if (body === null || body instanceof Uint8Array || memory === null) return null;
+  if (to.httpVersion === '2' || (body.length ?? 0) > memory.perBodyMax) return null;
+  if (!must(ctx.routed, 'proxying needs a route').route.request_buffering) return null;
+  return holdBody(body, memory).then(
+    (held) => {
+      ctx.upstreamBody = held.body;
+      ctx.heldBytes = held.bytes;
+    },
+    (error: unknown) => {
+      throw new GatewayError('client_closed_request', { cause: error });
+    },
+  );
 }
 
 interface Attempt {
@@ -221,12 +245,19 @@ function requestTo(ctx: Exchange, to: ServiceTable, peer: Peer, target: string):
     target,
     headers,
     body: ctx.upstreamBody,
+    readsAhead: readsAhead(ctx, to),
     connectTimeoutMs: service.connect_timeout ?? TIMEOUT_MS,
     writeTimeoutMs: service.write_timeout ?? TIMEOUT_MS,
     readTimeoutMs: service.read_timeout ?? TIMEOUT_MS,
     tls: to.tls === null ? null : to.tls.named(serverNameOf(host)),
     abort: ctx.request.abort,
   };
+}
+
+/** Source: Kong `runloop/handler.lua`, access.after: gRPC is never buffered. */
+function readsAhead(ctx: Exchange, to: ServiceTable): boolean {
+  const { route } = must(ctx.routed, 'proxying needs a route');
+  return route.response_buffering && to.httpVersion !== '2';
 }
 
 /** The Host that a peer is sent. */

@@ -1,5 +1,6 @@
 /** A platform without a network: fake time, counted randomness, a transport that is a function. */
 import { isPromise, type MaybePromise } from '#shared/base/maybe-promise.ts';
+import type { BodyMemory } from '#shared/http/body-memory.ts';
 import type { BodySink, BodyStream } from '#shared/http/body.ts';
 import { HeaderList } from '#shared/http/headers.ts';
 import type { GatewayRequest } from '#shared/http/message.ts';
@@ -131,6 +132,7 @@ export class FakePlatform implements Platform {
   readonly sent: UpstreamRequest[] = [];
   readonly pending: Promise<unknown>[] = [];
   resolver: Resolver | null = null;
+  bodyMemory: BodyMemory | null = null;
   respond: Respond = () => answer(200, 'hello', ['Content-Type', 'text/plain']);
 
   readonly transport = {
