@@ -25,7 +25,7 @@ function judgeExpression(item: Item): void {
   }
   item.reasons.push(
     'expression: routes are written with hosts, paths, methods and headers here, as in ' +
-      'router_flavor traditional_compatible',
+      'router_flavor traditional_compatible; HEADGATE_ROUTER_FLAVOR=expressions takes expressions',
   );
 }
 
