@@ -1,5 +1,4 @@
 /** Plugin rows to instances that can run, or that keep their scope closed. */
-import { PersistentMap } from '../base/persistent-map.ts';
 import type { ConfigRecord } from '../config/record.ts';
 import type { PluginDefinition, PluginHandler } from '../plugins/plugin.ts';
 import type { BuildEnv } from './build-env.ts';
@@ -7,7 +6,7 @@ import { type Changes, foreignId } from './changes.ts';
 import type { InstanceState, PluginInstance } from './plugin-plan.ts';
 import { PluginScopes } from './plugin-scopes.ts';
 import type { QuarantineEdit } from './quarantine.ts';
-import { scopedKey } from './tables.ts';
+import { ScopedMap } from './scoped-map.ts';
 
 interface Held {
   readonly record: ConfigRecord;
@@ -23,15 +22,15 @@ export interface PluginsPart {
   readonly scopes: PluginScopes;
   /** What runs for connections and UDP sessions. */
   readonly streamScopes: PluginScopes;
-  /** All instances with the record each was made of, by `scopedKey(ws, id)`. */
-  readonly held: PersistentMap<Held>;
+  /** All instances with the record each was made of. */
+  readonly held: ScopedMap<Held>;
   readonly env: BuildEnv | null;
 }
 
 export const NO_PLUGINS: PluginsPart = {
   scopes: PluginScopes.EMPTY,
   streamScopes: PluginScopes.EMPTY,
-  held: PersistentMap.empty(),
+  held: ScopedMap.empty(),
   env: null,
 };
 
@@ -65,11 +64,10 @@ export function applyPlugins(
   const gone: Held[] = [];
   const made: Held[] = [];
   const drop = (record: ConfigRecord): void => {
-    const key = scopedKey(record.ws, record.id);
-    const old = held.get(key);
+    const old = held.get(record.ws, record.id);
     if (old === undefined) return;
     gone.push(old);
-    held.delete(key);
+    held.delete(record.ws, record.id);
     quarantine.set(record, null);
   };
   const outdated = outdatedRecords(before, env);
@@ -91,7 +89,7 @@ export function applyPlugins(
     const forStreams = isForStreams ? asStreamInstance(instance, env) : null;
     const entry = { record, instance, forStreams, isForHttp };
     made.push(entry);
-    held.set(scopedKey(record.ws, record.id), entry);
+    held.set(record.ws, record.id, entry);
     return null;
   };
   const removed = new Set(changes.removed('plugins'));

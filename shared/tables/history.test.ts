@@ -21,7 +21,7 @@ function decisions(tables: Tables): unknown {
   const { routes, services } = tables.parts;
   // Routes of disabled services are not even compiled.
   const served = [...routes.sources.values()].filter(
-    ({ serviceKey }) => serviceKey === null || services.get(serviceKey)?.isEnabled !== false,
+    ({ ws, serviceId }) => serviceId === null || services.get(ws, serviceId)?.isEnabled !== false,
   );
   const workspaces = [...tables.workspaces.values()].map((table) => [
     table.id,

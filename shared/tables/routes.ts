@@ -1,5 +1,4 @@
 /** Routes, the router made of them, and which service each of them leads to. */
-import { PersistentMap } from '../base/persistent-map.ts';
 import type { ConfigRecord } from '../config/record.ts';
 import type { Route } from '../entities/route.ts';
 import { type RouteEntry, Router } from '../router/router.ts';
@@ -9,22 +8,23 @@ import { type Changes, foreignId } from './changes.ts';
 import type { EntityKey, QuarantineEdit } from './quarantine.ts';
 import { RouteSet } from './route-set.ts';
 import type { ServicesPart, ServiceSource } from './services.ts';
-import { type RouteTable, scopedKey } from './tables.ts';
+import { ScopedMap } from './scoped-map.ts';
+import type { RouteTable } from './tables.ts';
 
 /** Kept from tables to tables. */
 export interface RoutesPart {
   readonly router: Router;
-  /** All routes, by `scopedKey(ws, id)`. */
-  readonly sources: PersistentMap<RouteSource>;
-  /** The routes of a service, there or not, by `scopedKey(ws, id of the service)`. */
-  readonly byService: PersistentMap<RouteSet>;
+  /** All routes. */
+  readonly sources: ScopedMap<RouteSource>;
+  /** The routes of a service, there or not, by the service's id. */
+  readonly byService: ScopedMap<RouteSet>;
 }
 
 export function noRoutes({ routerFlavor }: BuildEnv): RoutesPart {
   return {
     router: Router.empty(routerFlavor),
-    sources: PersistentMap.empty(),
-    byService: PersistentMap.empty(),
+    sources: ScopedMap.empty(),
+    byService: ScopedMap.empty(),
   };
 }
 
@@ -39,8 +39,6 @@ export class RouteSource implements RouteEntry {
   readonly route: Route;
   /** Id of its service; null without one. */
   readonly serviceId: string | null;
-  /** `scopedKey(ws, serviceId)`. */
-  readonly serviceKey: string | null;
   readonly isStream: boolean;
   readonly isHttp: boolean;
   readonly isHttpsOnly: boolean;
@@ -58,7 +56,6 @@ export class RouteSource implements RouteEntry {
     // The control plane validated it and signed it; a wrong shape does not compile.
     this.route = record.body as unknown as Route;
     this.serviceId = foreignId(record, 'service');
-    this.serviceKey = this.serviceId === null ? null : scopedKey(record.ws, this.serviceId);
     const listed: unknown = record.body['protocols'];
     const protocols: readonly unknown[] = Array.isArray(listed) ? listed : [];
     this.isStream = protocols.some((protocol) => STREAM_PROTOCOLS.has(protocol));
@@ -93,17 +90,16 @@ export function applyRoutes(
   const removed: RouteSource[] = [];
   const added: RouteSource[] = [];
   for (const record of changes.removed('routes')) {
-    const key = scopedKey(record.ws, record.id);
-    const source = sources.get(key);
+    const source = sources.get(record.ws, record.id);
     if (source === undefined) continue;
-    sources.delete(key);
+    sources.delete(record.ws, record.id);
     gone.add(source);
     quarantine.set(record, null);
     if (isServed(serviceOf(source, services.before))) removed.push(source);
   }
   for (const record of changes.added('routes')) {
     const source = new RouteSource(record, env);
-    sources.set(scopedKey(record.ws, record.id), source);
+    sources.set(record.ws, record.id, source);
     made.push(source);
     const service = serviceOf(source, services.now);
     if (!isServed(service)) continue;
@@ -155,10 +151,10 @@ export function mismatchOf(source: RouteSource, service: ServiceSource | undefin
 
 /** The route's service; undefined without one, and when it is missing. */
 export function serviceOf(
-  { serviceKey }: RouteSource,
+  { ws, serviceId }: RouteSource,
   services: ServicesPart,
 ): ServiceSource | undefined {
-  return serviceKey === null ? undefined : services.get(serviceKey);
+  return serviceId === null ? undefined : services.get(ws, serviceId);
 }
 
 /** Routes of disabled services are not there at all. */
@@ -182,23 +178,24 @@ function nextByService(
   gone: Iterable<RouteSource>,
   made: Iterable<RouteSource>,
 ): RoutesPart['byService'] {
-  const steps = new Map<string, { gone: RouteSource[]; made: RouteSource[] }>();
+  const steps = new Map<string, Map<string, { gone: RouteSource[]; made: RouteSource[] }>>();
   const take = (source: RouteSource, side: 'gone' | 'made'): void => {
-    if (source.serviceKey === null) return;
-    let step = steps.get(source.serviceKey);
-    if (step === undefined) {
-      step = { gone: [], made: [] };
-      steps.set(source.serviceKey, step);
-    }
+    const { ws, serviceId } = source;
+    if (serviceId === null) return;
+    const ofWs = steps.get(ws) ?? new Map<string, { gone: RouteSource[]; made: RouteSource[] }>();
+    const step = ofWs.get(serviceId) ?? { gone: [], made: [] };
     step[side].push(source);
+    steps.set(ws, ofWs.set(serviceId, step));
   };
   for (const source of gone) take(source, 'gone');
   for (const source of made) take(source, 'made');
   const byService = before.edit();
-  for (const [key, step] of steps) {
-    const routes = (byService.get(key) ?? RouteSet.EMPTY).with(step.gone, step.made);
-    if (routes.size === 0) byService.delete(key);
-    else byService.set(key, routes);
+  for (const [ws, ofWs] of steps) {
+    for (const [id, step] of ofWs) {
+      const routes = (byService.get(ws, id) ?? RouteSet.EMPTY).with(step.gone, step.made);
+      if (routes.size === 0) byService.delete(ws, id);
+      else byService.set(ws, id, routes);
+    }
   }
   return byService.done();
 }
@@ -208,22 +205,16 @@ function movedRoutes(
   byService: RoutesPart['byService'],
   changes: Changes,
   { before, now }: ServiceSteps,
-): RouteSource[] {
-  const moved: RouteSource[] = [];
-  if (byService.size === 0) return moved;
-  for (const key of serviceKeys(changes)) {
-    const [old, next] = [before.get(key), now.get(key)];
-    if (old?.isEnabled === next?.isEnabled && old?.takes === next?.takes) continue;
-    for (const source of byService.get(key) ?? []) moved.push(source);
+): ReadonlySet<RouteSource> {
+  const moved = new Set<RouteSource>();
+  for (const services of [changes.removed('services'), changes.added('services')]) {
+    for (const { ws, id } of services) {
+      const [old, next] = [before.get(ws, id), now.get(ws, id)];
+      if (old?.isEnabled === next?.isEnabled && old?.takes === next?.takes) continue;
+      for (const source of byService.get(ws, id) ?? []) moved.add(source);
+    }
   }
   return moved;
-}
-
-function serviceKeys(changes: Changes): Set<string> {
-  const keys = new Set<string>();
-  for (const { ws, id } of changes.removed('services')) keys.add(scopedKey(ws, id));
-  for (const { ws, id } of changes.added('services')) keys.add(scopedKey(ws, id));
-  return keys;
 }
 
 /** A service that routes lead to and that is not there is set aside itself: it closes them all. */
@@ -234,9 +225,8 @@ function nameMissingServices(
   quarantine: QuarantineEdit,
 ): void {
   const look = (ws: string, id: string): void => {
-    const key = scopedKey(ws, id);
-    if (now.services.has(key)) return;
-    const isMissed = now.byService.has(key);
+    if (now.services.get(ws, id) !== undefined) return;
+    const isMissed = now.byService.get(ws, id) !== undefined;
     quarantine.set({ kind: 'services', ws, id }, isMissed ? 'the service is missing' : null);
   };
   for (const { ws, id } of changes.removed('services')) look(ws, id);

@@ -1,6 +1,5 @@
 /** Services: where routes lead to, without what else that depends on. */
 import { must } from '../base/assert.ts';
-import { PersistentMap } from '../base/persistent-map.ts';
 import type { ConfigRecord } from '../config/record.ts';
 import type { Service } from '../entities/service.ts';
 import type { BuildEnv } from './build-env.ts';
@@ -14,12 +13,13 @@ import {
   type TlsParts,
   type UpstreamTlsDefaults,
 } from './service-tls.ts';
+import { ScopedMap } from './scoped-map.ts';
 import { scopedKey, type ServiceTable, type UpstreamTable } from './tables.ts';
 
-/** By `scopedKey(ws, id)`. Kept from tables to tables. */
-export type ServicesPart = PersistentMap<ServiceSource>;
+/** Kept from tables to tables. */
+export type ServicesPart = ScopedMap<ServiceSource>;
 
-export const NO_SERVICES: ServicesPart = PersistentMap.empty();
+export const NO_SERVICES: ServicesPart = ScopedMap.empty();
 
 export function applyServices(
   before: ServicesPart,
@@ -29,12 +29,12 @@ export function applyServices(
 ): ServicesPart {
   const services = before.edit();
   for (const record of changes.removed('services')) {
-    services.delete(scopedKey(record.ws, record.id));
+    services.delete(record.ws, record.id);
     quarantine.set(record, null);
   }
   for (const record of changes.added('services')) {
     const source = new ServiceSource(record, env);
-    services.set(scopedKey(record.ws, record.id), source);
+    services.set(record.ws, record.id, source);
     quarantine.set(record, source.fault ?? edgeNote(record, env));
   }
   return services.done();
