@@ -360,3 +360,26 @@ describe('workspaces', () => {
     expect((await test.get('/nowhere')).headers.has('kong-request-id')).toBe(true);
   });
 });
+
+describe('the router’s flavor', () => {
+  it('decides whether path_handling counts, also when it is another one than before', async () => {
+    const config = new TestConfig();
+    const service = { id: config.service({ path: '/base' }).id };
+    config.route({ paths: ['/a'], path_handling: 'v1', service });
+    const compatible = config.tables();
+    const traditional = config.tables(compatible, { routerFlavor: 'traditional' });
+    const sentTo = async (tables: Tables): Promise<string> => {
+      const test = new TestGateway(tables);
+      await test.get('/ab');
+      return test.upstream.target;
+    };
+
+    expect(await sentTo(compatible)).toBe('/base/b');
+    expect(await sentTo(traditional)).toBe('/baseb');
+    expect(await sentTo(config.tables(traditional))).toBe('/base/b');
+    expect([compatible, traditional].map(({ router }) => router.flavor)).toEqual([
+      'traditional_compatible',
+      'traditional',
+    ]);
+  });
+});
