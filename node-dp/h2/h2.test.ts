@@ -523,6 +523,69 @@ describe('an answer over HTTP/2', () => {
   });
 });
 
+describe('an answer behind others that nobody has taken yet', () => {
+  /** A client that reads nothing until the answers to all of it are made. */
+  async function crowded(head: Buffer, flags: number, status: number) {
+    const large = Buffer.alloc(8_000_000);
+    const { port, outcomes, statuses } = await start((request, ended) => {
+      if (request.target === '/large') return ok(ended, { body: large });
+      const body = new TestBody();
+      setImmediate(() => {
+        body.sink?.write(utf8('short'));
+        body.sink?.end(null);
+      });
+      return ok(ended, { status, body });
+    });
+    const raw = new RawH2(port);
+    const windows = Buffer.concat([Buffer.from([0, 4]), uint32(0x7fffffff)]);
+    raw.write(
+      frame(FRAME.settings, 0, 0, windows),
+      frame(FRAME.windowUpdate, 0, 0, uint32(0x7fff0000)),
+      frame(FRAME.headers, END_HEADERS | END_STREAM, 1, get('/large')),
+    );
+    await eventually('the large answer to begin', () =>
+      raw.frames.some(({ type }) => type === FRAME.data),
+    );
+    raw.socket.pause();
+    raw.write(frame(FRAME.headers, END_HEADERS | flags, 3, head));
+    await eventually('both answers', () => statuses.length === 2);
+    for (let i = 0; i < 20; i += 1) await new Promise((resolve) => setImmediate(resolve));
+    // Bit by bit, so that more waits behind whatever is taken.
+    raw.socket.on('data', () => {
+      raw.socket.pause();
+      setTimeout(() => raw.socket.resume(), 2);
+    });
+    raw.socket.resume();
+    await eventually('both outcomes', () => outcomes.length === 2);
+    const frames = await eventually('the end of the stream', () => {
+      const own = raw.frames.filter(({ stream }) => stream === 3);
+      const isReset = own.some(({ type }) => type === FRAME.reset);
+      const isEnded = own.some(({ type, flags: set }) => type === FRAME.data && set === END_STREAM);
+      return isReset || (isEnded && flags === END_STREAM) ? own : null;
+    });
+    raw.socket.destroy();
+    return frames.map(({ type, flags: set, payload }) => ({ type, set, text: payload.toString() }));
+  }
+
+  it('is ended, and not reset', async () => {
+    const frames = await crowded(get('/short'), END_STREAM, 200);
+
+    expect(frames.some(({ type, set }) => type === FRAME.data && set === END_STREAM)).toBe(true);
+    expect(frames.some(({ type }) => type === FRAME.reset)).toBe(false);
+  });
+
+  it('is ended before its request is reset', async () => {
+    const frames = await crowded(post('/short'), 0, 413);
+    const types = frames.map(({ type, set }) =>
+      type === FRAME.data && set === END_STREAM ? 'end' : type,
+    );
+
+    expect(types).toContain('end');
+    expect(types).toContain(FRAME.reset);
+    expect(types.indexOf('end')).toBeLessThan(types.indexOf(FRAME.reset));
+  });
+});
+
 describe('a listener with HTTP/2 in clear', () => {
   it('goes on serving HTTP/1.1, on whatever comes in how many pieces', async () => {
     const { port, seen } = await start();

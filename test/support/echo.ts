@@ -107,11 +107,20 @@ async function flood(response: ServerResponse, length: number): Promise<void> {
     const part = left >= chunk.length ? chunk : chunk.subarray(0, left);
     left -= part.length;
     if (!response.write(part)) {
-      await new Promise((resolve) => {
-        response.once('drain', resolve);
-        response.once('close', resolve);
-      });
+      await drained(response);
     }
   }
   response.end();
+}
+
+function drained(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      response.off('drain', done);
+      response.off('close', done);
+      resolve();
+    };
+    response.on('drain', done);
+    response.on('close', done);
+  });
 }
