@@ -196,12 +196,19 @@ class DataPlane implements Running {
   }
 
   async #listenProxy(listen: Listen, tls: TlsTermination | null): Promise<void> {
+    const { trustedIps } = this.#proxySettings;
+    if (listen.proxyProtocol === true && !trustedIps.believesConnections) {
+      this.#logger.log('warn', 'PROXY headers are read, and believed of nobody', {
+        listen: `${listen.host}:${listen.port}`,
+        missing: 'HEADGATE_REAL_IP_HEADER=proxy_protocol and HEADGATE_TRUSTED_IPS',
+      });
+    }
     const listener = new Listener({
       listen,
       tls,
       connectionsMax: this.#settings.HEADGATE_MAX_CONNECTIONS,
       random: this.#platform.random,
-      believesPeer: (address) => this.#proxySettings.trustedIps.believesConnectionOf(address),
+      believesPeer: (address) => trustedIps.believesConnectionOf(address),
       handle: (request) => this.#gateway.handle(request),
       onResponse: (status) => this.#count(status),
     });

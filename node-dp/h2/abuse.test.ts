@@ -4,6 +4,7 @@
  */
 import { afterEach, describe, expect, it } from 'vitest';
 import { eventually } from '../../test/support/eventually.ts';
+import { SeededRandom } from '../../test/support/seeded-random.ts';
 import {
   END_HEADERS,
   END_STREAM,
@@ -359,6 +360,30 @@ describe('a stream ends', () => {
   });
 });
 
+it('a client that sends whatever frames come to its mind does no harm', async () => {
+  const seed = Date.now() % 2 ** 31;
+  console.log(`seed ${seed}`);
+  const random = new SeededRandom(seed);
+  const started = await start(async (request, outcomes) => {
+    await drained(request);
+    return ok(outcomes);
+  });
+  const bystander = await openH2(started.url);
+
+  for (let round = 0; round < 60; round += 1) {
+    const client = open(started.port);
+    const frames = Array.from({ length: 1 + random.below(40) }, () => randomFrame(random));
+    client.write(...frames);
+    if (random.chance(0.5)) await new Promise((resolve) => setImmediate(resolve));
+    expect((await sendH2(bystander, {})).status).toBe(200);
+    client.socket.destroy();
+  }
+
+  await eventually('nothing in flight', () => started.listener.inFlight === 0);
+  await eventually('the connections to be gone', () => started.listener.connectionCount === 1);
+  bystander.destroy();
+});
+
 it('a client that resets many streams now and then is no attacker', async () => {
   const started = await start(holding());
   const session = await openH2(started.url);
@@ -391,4 +416,23 @@ function text(value: string): Buffer {
   const rest = length - 127;
   const size = rest < 128 ? [127, rest] : [127, (rest % 128) + 128, rest >> 7];
   return Buffer.concat([Buffer.from(size), Buffer.from(value)]);
+}
+
+const HEADS = [
+  get(),
+  post(),
+  post('/', [['content-length', '3']]),
+  NOTHING,
+  Buffer.from([0xbe, 0xff]),
+];
+
+/** Right in most of its parts. */
+function randomFrame(random: SeededRandom): Buffer {
+  const type = random.below(11);
+  const stream = random.chance(0.2) ? 0 : random.below(12);
+  const flags = random.chance(0.5) ? END_HEADERS | END_STREAM : random.below(64);
+  const head = HEADS[random.below(HEADS.length)] ?? NOTHING;
+  if (type === FRAME.headers || type === FRAME.continuation)
+    return frame(type, flags, stream, head);
+  return frame(type, flags, stream, random.bytes([0, 4, 5, 6, 8, 3][random.below(6)] ?? 0));
 }

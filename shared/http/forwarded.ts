@@ -63,6 +63,11 @@ export class TrustedProxies {
     return this.addressField === 'proxy_protocol';
   }
 
+  /** Whether anybody's PROXY header is believed before requests. */
+  get believesConnections(): boolean {
+    return this.isByConnection && !this.isEmpty;
+  }
+
   get isEmpty(): boolean {
     return this.#networks.length === 0;
   }
