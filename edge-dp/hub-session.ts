@@ -13,11 +13,13 @@ import { HANDLERS } from '#shared/plugins/handlers.ts';
 import type { ConfigStore, Logger } from '#shared/platform/platform.ts';
 import type { JsonObject } from '#shared/schema/field.ts';
 import { type BuildOutcome, SyncClient } from '#shared/sync/client.ts';
+import { HealthReporter, setTargetHealth } from '#shared/sync/health-reporter.ts';
 import { type NodeIdentity, textIdentityStore } from '#shared/sync/identity.ts';
 import { connectorByScheme, PullConnector } from '#shared/sync/pull-connection.ts';
 import { buildTables } from '#shared/tables/build.ts';
 import type { Tables } from '#shared/tables/tables.ts';
 import type { SignedManifest } from '#shared/wire/frames.ts';
+import { HEALTH_FEATURE } from '#shared/wire/protocol.ts';
 import type { EdgeSettings } from '#shared/settings/edge.ts';
 import { FetchConnector, fetchJson } from './connector.ts';
 import { edgeCrypto } from './crypto.ts';
@@ -39,6 +41,7 @@ export interface HubSessionOptions {
 export class HubSession {
   readonly #options: HubSessionOptions;
   readonly #client: SyncClient;
+  readonly #reporter: HealthReporter;
   /** Of the last build, for the next one to share. */
   #tables: Tables | null = null;
   readonly #opener = new SecretOpener(edgeCrypto);
@@ -56,7 +59,7 @@ export class HubSession {
         version: HEADGATE_VERSION,
         runtime: 'edge',
         labels: {},
-        features: [],
+        features: [HEALTH_FEATURE],
       },
       connector: connectorByScheme(
         new FetchConnector(edgeClock),
@@ -72,7 +75,15 @@ export class HubSession {
       }),
       configs: this.#configs(),
       onReplica: (state, identity) => this.#build(state, identity),
+      onTargetHealth: (said) => setTargetHealth(options.health.registry, said),
       onIdentity,
+    });
+    const { registry } = options.health;
+    this.#reporter = new HealthReporter({
+      sink: this.#client,
+      registry,
+      clock: edgeClock,
+      resolver: null,
     });
   }
 
@@ -85,6 +96,7 @@ export class HubSession {
   start(): void {
     if (this.#options.settings.HEADGATE_CONTROL_PLANES.length > 0) {
       this.#client.start();
+      this.#reporter.start();
       return;
     }
     if (this.#isToldIdle) return;

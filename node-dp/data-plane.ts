@@ -123,6 +123,7 @@ class DataPlane implements Running {
       logger: this.#logger,
       platform: this.#platform,
       serving: this.#serving,
+      health: this.#gateway.health,
       identities,
       store,
       cached,

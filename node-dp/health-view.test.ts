@@ -15,6 +15,7 @@ function upstream(name: string, words: readonly (HealthWord | null)[]): Upstream
       host: `t${i}`,
       port: 80,
       weight: 1,
+      dns: null,
       health: health ?? 'DNS_ERROR',
       weights,
       addresses:

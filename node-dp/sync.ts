@@ -3,12 +3,14 @@ import { rootCertificates } from 'node:tls';
 import { Agent, request } from 'undici';
 import { HEADGATE_VERSION } from '#shared/base/product.ts';
 import type { ReplicaState } from '#shared/config/replica.ts';
+import type { HealthRegistry } from '#shared/health/registry.ts';
 import type { ConfigStore, Logger, Platform } from '#shared/platform/platform.ts';
 import type { DataPlaneSettings } from '#shared/settings/data-plane.ts';
 import { SyncClient } from '#shared/sync/client.ts';
+import { HealthReporter, setTargetHealth } from '#shared/sync/health-reporter.ts';
 import type { IdentityStore } from '#shared/sync/identity.ts';
 import { connectorByScheme, PullConnector, type FetchJson } from '#shared/sync/pull-connection.ts';
-import { FRAME_LENGTH_MAX } from '#shared/wire/protocol.ts';
+import { FRAME_LENGTH_MAX, HEALTH_FEATURE } from '#shared/wire/protocol.ts';
 import { NodeConnector } from './connector.ts';
 import type { Serving } from './serving.ts';
 
@@ -27,6 +29,7 @@ export interface SyncOptions {
   readonly logger: Logger;
   readonly platform: Platform;
   readonly serving: Serving;
+  readonly health: HealthRegistry;
   readonly identities: IdentityStore;
   readonly store: ConfigStore;
   /** What is served from the cache; null for nothing. */
@@ -52,7 +55,7 @@ export async function startSync(options: SyncOptions): Promise<Sync> {
       version: HEADGATE_VERSION,
       runtime: 'node',
       labels: labelsOf(settings.HEADGATE_CLUSTER_DP_LABELS),
-      features: [],
+      features: [HEALTH_FEATURE],
     },
     connector: connectorByScheme(
       new NodeConnector(trusted),
@@ -65,15 +68,24 @@ export async function startSync(options: SyncOptions): Promise<Sync> {
     identities: options.identities,
     configs: options.store,
     onReplica: (state, identity) => serving.take(state, identity.groupSecrets),
+    onTargetHealth: (said) => setTargetHealth(options.health, said),
+  });
+  const reporter = new HealthReporter({
+    sink: client,
+    registry: options.health,
+    clock: platform.clock,
+    resolver: platform.resolver,
   });
   await client.boot(options.cached);
   client.start();
+  reporter.start();
   return {
     get isConnected() {
       const { tag } = client.status();
       return tag === 'syncing' || tag === 'live';
     },
     close: async () => {
+      reporter.stop();
       await client.stop();
       await agent.destroy();
     },

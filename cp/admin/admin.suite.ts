@@ -20,7 +20,7 @@ import { Audit } from '../access/audit.ts';
 import { secretSegments } from '../access/audited-path.ts';
 import { type AccessPolicy, AccessGuard } from './access.ts';
 import { createAdminApp } from './app.ts';
-import type { AdminContext } from './context.ts';
+import type { AdminContext, NodeAdministration } from './context.ts';
 
 export interface Answer {
   readonly status: number;
@@ -56,6 +56,7 @@ export interface TestAdmin {
 }
 
 interface TestAdminOptions {
+  readonly nodes?: Partial<NodeAdministration>;
   readonly bodyMax?: number;
   readonly allowUnsupported?: boolean;
   readonly secretsWriteOnly?: boolean;
@@ -165,7 +166,10 @@ function contextOf(
     nodes: {
       list: async () => [],
       revoke: async () => false,
+      health: async () => [],
+      setHealth: async () => 0,
       mintJoinToken: async () => null,
+      ...options.nodes,
     },
     groupTables: new GroupTables({
       db: store.db,

@@ -6,6 +6,8 @@ import type { LogLevelControl } from '../log-level.ts';
 import type { AdminTokens } from '../access/admin-tokens.ts';
 import type { Audit } from '../access/audit.ts';
 import type { GroupTables } from '../explain/group-tables.ts';
+import type { NodeReport } from '../nodes/node-health.ts';
+import type { SaidHealth } from '../nodes/registry.ts';
 import type { KeyRotation } from '../keys/rotation.ts';
 import type { Actor, Store } from '../store/store.ts';
 import type { Operations } from './openapi/operation-docs.ts';
@@ -19,6 +21,10 @@ export interface NodeAdministration {
   list(): Promise<JsonObject[]>;
   /** Ends a node's session and refuses its key from now on; false when there is none. */
   revoke(id: string): Promise<boolean>;
+  /** What connected data planes say of an Upstream. */
+  health(ws: string, upstream: string): Promise<NodeReport[]>;
+  /** Tells data planes how a target is; answers how many are connected that can be told. */
+  setHealth(said: Omit<SaidHealth, 'type'>): Promise<number>;
   /** Null when there is no such group. `expiresAt` in epoch seconds. */
   mintJoinToken(request: {
     readonly group: string;

@@ -26,6 +26,7 @@ export function applyReport(node: LiveNode, report: Report, nowMs: number): void
   node.lastSeenMs = nowMs;
   switch (report.type) {
     case 'alive':
+    case 'health':
       return;
     case 'status':
       update(node, nowMs, { position: report.position, lastError: report.lastError });

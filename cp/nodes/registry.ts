@@ -11,13 +11,22 @@ import { formatJoinToken, TOKEN_SECRET_BYTES } from '#shared/sync/join-token.ts'
 import { sealing } from '../keys/fresh-keys.ts';
 import type { Keyring } from '../keys/keyring.ts';
 import type { Db } from '../store/db.ts';
+import type { FrameOf } from '#shared/wire/frames.ts';
+import { HEALTH_FEATURE } from '#shared/wire/protocol.ts';
 import type { Report } from '../sync/session.ts';
 import { clean, cleanPosition } from './clean.ts';
 import { applyReport, type LiveNode } from './live-node.ts';
+import { NodeHealth, type NodeReport } from './node-health.ts';
 import { nodeView, type NodeRow } from './node-view.ts';
 
 /** Channel on which all control planes learn of a revoked node; payload: its id. */
 export const REVOKED_CHANNEL = 'headgate_revoked';
+
+/** Channel on which all control planes learn what they are to tell their nodes of a target. */
+export const HEALTH_CHANNEL = 'headgate_health';
+
+/** How somebody says that a target is. */
+export type SaidHealth = FrameOf<'target_health'>;
 
 export const TOKEN_TTL_S_MIN = 60;
 export const TOKEN_TTL_S_MAX = 24 * 3600;
@@ -65,6 +74,7 @@ export class NodeRegistry {
   /** Gone, and not yet written. */
   readonly #gone = new Map<string, LiveNode>();
   readonly #revokedListeners = new Set<(nodeId: string) => void>();
+  readonly #health: NodeHealth;
   #heartbeatMs = 0;
   #cancelTimer: () => void = () => {};
   #flushing: Promise<void> = Promise.resolve();
@@ -73,6 +83,7 @@ export class NodeRegistry {
   constructor(options: RegistryOptions) {
     this.#options = options;
     this.#self = options.random.uuid();
+    this.#health = new NodeHealth(options.db);
     this.#schedule();
   }
 
@@ -164,7 +175,33 @@ export class NodeRegistry {
     return live;
   }
 
+  /** What connected nodes say of an Upstream. */
+  health(ws: string, upstream: string): Promise<NodeReport[]> {
+    return this.#health.of(ws, upstream);
+  }
+
+  /**
+   * Tells the data planes that serve the workspace how a target is. Nobody keeps it: a node that
+   * connects later does not hear of it.
+   *
+   * @returns how many are connected that can be told
+   */
+  async setHealth(said: Omit<SaidHealth, 'type'>): Promise<number> {
+    const { db } = this.#options;
+    const { rows } = await db.query<{ count: number }>(
+      `SELECT count(*)::int AS count FROM nodes n JOIN groups g ON g.id = n.group_id
+       WHERE n.revoked_at IS NULL AND n.connected_to IS NOT NULL AND $1 = ANY(n.features)
+         AND $2::uuid = ANY(g.workspaces)`,
+      [HEALTH_FEATURE, said.ws],
+    );
+    const count = rows[0]?.count ?? 0;
+    if (count > 0)
+      await db.notify(HEALTH_CHANNEL, JSON.stringify({ type: 'target_health', ...said }));
+    return count;
+  }
+
   report(node: LiveNode, report: Report): void {
+    if (report.type === 'health') this.#health.take(node.id, report.frame);
     applyReport(node, report, this.#options.clock.now());
   }
 
@@ -229,6 +266,9 @@ export class NodeRegistry {
     try {
       await this.#writeRows(changed, this.#self);
       await this.#writeRows(gone, null);
+      await this.#health.forget(gone.map(({ id }) => id));
+      await this.#health.flush();
+      if (isHeartbeat) await this.#health.forget('unheard');
     } catch (error) {
       for (const node of changed) node.isDirty = true;
       for (const node of gone) if (!this.#live.has(node.id)) this.#gone.set(node.id, node);

@@ -13,6 +13,7 @@ import { entities } from './migrations/0002-entities.ts';
 import { secrets } from './migrations/0003-secrets.ts';
 import { access } from './migrations/0004-access.ts';
 import { transactions } from './migrations/0005-transactions.ts';
+import { health } from './migrations/0006-health.ts';
 
 export interface Migration {
   /** 1, 2, 3 … without a gap. */
@@ -24,7 +25,14 @@ export interface Migration {
   readonly statements: readonly string[];
 }
 
-export const MIGRATIONS: readonly Migration[] = [init, entities, secrets, access, transactions];
+export const MIGRATIONS: readonly Migration[] = [
+  init,
+  entities,
+  secrets,
+  access,
+  transactions,
+  health,
+];
 
 /** Key of the advisory lock that migrations and everything made once at the first start take. */
 export const START_LOCK = 4_801_720_313;

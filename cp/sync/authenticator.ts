@@ -284,7 +284,7 @@ export class Authenticator {
     const { keyring, controlPlanes } = this.#options;
     const welcome: FrameOf<'welcome'> = {
       type: 'welcome',
-      protocol: PROTOCOL_VERSION,
+      protocol: Math.min(frame.protocol, PROTOCOL_VERSION),
       cluster: keyring.clusterId,
       node: node.id,
       group: node.group_name,

@@ -3,10 +3,11 @@
  * revision, not once per node; every frame's bytes exist once, whoever gets them.
  */
 import type { Clock, Logger } from '#shared/platform/platform.ts';
+import { decodeDownFrame } from '#shared/wire/codec.ts';
 import type { FrameOf, Position } from '#shared/wire/frames.ts';
 import { PUBLISHED_CHANNEL } from '../changes/publication.ts';
 import type { LiveNode } from '../nodes/live-node.ts';
-import { REVOKED_CHANNEL, type NodeRegistry } from '../nodes/registry.ts';
+import { HEALTH_CHANNEL, REVOKED_CHANNEL, type NodeRegistry } from '../nodes/registry.ts';
 import type { Db } from '../store/db.ts';
 import type { Authenticator, Expected } from './authenticator.ts';
 import { emptyFeed, extendFeed, type Feed, type FrameBytes } from './feed.ts';
@@ -63,6 +64,7 @@ export class Hub implements SessionHost {
     this.#stops.push(registry.onRevoked((node) => this.#revoke(node)));
     this.#stops.push(await db.listen(PUBLISHED_CHANNEL, (group) => this.published(group)));
     this.#stops.push(await db.listen(REVOKED_CHANNEL, (node) => this.#revoke(node)));
+    this.#stops.push(await db.listen(HEALTH_CHANNEL, (text) => this.#heardHealth(text)));
   }
 
   /** Sessions that are not closed, greeting or live. */
@@ -209,6 +211,26 @@ export class Hub implements SessionHost {
 
   #revoke(nodeId: string): void {
     this.#byNode.get(nodeId)?.dispatch({ type: 'end', reason: 'revoked' });
+  }
+
+  /** What somebody said of a target, on this control plane or another. */
+  #heardHealth(text: string): void {
+    const decoded = decodeDownFrame(text);
+    if (!decoded.ok || decoded.frame.type !== 'target_health') return;
+    this.#background(this.#tellHealth(decoded.frame));
+  }
+
+  /** To the nodes that serve the workspace, and no others: they know nothing of it. */
+  async #tellHealth(frame: FrameOf<'target_health'>): Promise<void> {
+    const { rows } = await this.#options.db.query<{ id: string }>(
+      'SELECT id FROM groups WHERE $1::uuid = ANY(workspaces)',
+      [frame.ws],
+    );
+    const groups = new Set(rows.map(({ id }) => id));
+    for (const session of this.#byNode.values()) {
+      if (!groups.has(session.member?.groupId ?? '')) continue;
+      session.dispatch({ type: 'set_health', frame });
+    }
   }
 
   /** One query at a time per group; hints that arrive during one share the next. */

@@ -8,7 +8,12 @@
 import { unreachable } from '#shared/base/assert.ts';
 import { CLOSE } from '#shared/wire/close-codes.ts';
 import type { About, DownFrame, FrameOf, Position, UpFrame } from '#shared/wire/frames.ts';
-import { PROTOCOL_VERSION, PROTOCOL_VERSION_MIN, SILENCE_MAX_MS } from '#shared/wire/protocol.ts';
+import {
+  HEALTH_FEATURE,
+  PROTOCOL_VERSION,
+  PROTOCOL_VERSION_MIN,
+  SILENCE_MAX_MS,
+} from '#shared/wire/protocol.ts';
 import { planUpdate, type Feed, type FrameBytes } from './feed.ts';
 
 /** A connection must be through with `hello` or `enrol` by then. */
@@ -68,6 +73,7 @@ export type Report =
       readonly detail: string;
     }
   | { readonly type: 'alive'; readonly position: Position }
+  | { readonly type: 'health'; readonly frame: FrameOf<'health'> }
   | { readonly type: 'status'; readonly position: Position; readonly lastError: string | null };
 
 export type SessionEvent =
@@ -91,6 +97,8 @@ export type SessionEvent =
       readonly retryAfterMs: number;
       readonly controlPlanes: readonly string[];
     }
+  /** Somebody says by hand how a target is. */
+  | { readonly type: 'set_health'; readonly frame: FrameOf<'target_health'> }
   | { readonly type: 'end'; readonly reason: 'revoked' | 'superseded' | 'failed' }
   | { readonly type: 'closed' };
 
@@ -176,6 +184,8 @@ export function step(state: SessionState, event: SessionEvent): Step {
       return shards(state, event.frame);
     case 'tick':
       return ticked(state, event.nowMs, event.bufferedBytes);
+    case 'set_health':
+      return state.tag === 'live' ? told(state, event.frame) : [state, []];
     case 'drain':
       return drained(event);
     case 'end':
@@ -310,6 +320,8 @@ function live(state: Live, frame: UpFrame, nowMs: number): Step {
       return status(state, frame);
     case 'ping':
       return pinged(state, frame.position, nowMs);
+    case 'health':
+      return [state, [{ type: 'report', report: { type: 'health', frame } }]];
     default:
       return unreachable(frame);
   }
@@ -389,6 +401,13 @@ function pinged(state: Live, position: Position, nowMs: number): Step {
     nowMs,
   );
   return [next, [...effects, ...more]];
+}
+
+/** A node that would not understand it, or has enough to read, is spared. */
+function told(state: Live, frame: FrameOf<'target_health'>): Step {
+  const isAble = state.member.about.features.includes(HEALTH_FEATURE);
+  if (!isAble || state.blockedSinceMs !== null) return [state, []];
+  return [state, [{ type: 'send', frame }]];
 }
 
 function ticked(state: SessionState, nowMs: number, bufferedBytes: number): Step {

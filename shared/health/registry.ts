@@ -8,6 +8,7 @@
  */
 import { Balancer, NOTHING_CHECKED } from '../balancer/balancer.ts';
 import type { Peer } from '../balancer/peer.ts';
+import type { KnownAddress } from '../balancer/target-addresses.ts';
 import { targetKey } from '../balancer/target.ts';
 import {
   type HealthCause,
@@ -50,6 +51,8 @@ export interface TargetHealth {
   readonly host: string;
   readonly port: number;
   readonly weight: number;
+  /** The kind of records that its addresses are of; null: the platform resolves, or there is none. */
+  readonly dns: 'A' | 'AAAA' | 'SRV' | null;
   readonly health: HealthWord;
   /** Sums over the addresses. */
   readonly weights: { readonly total: number; readonly available: number };
@@ -254,9 +257,17 @@ function snapshotOf(state: UpstreamState, nowMs: number): UpstreamHealth | null 
       });
       const { key, host, port, weight } = target;
       const health = wordOf(addresses);
-      return { target: key, host, port, weight, health, weights: { total, available }, addresses };
+      const weights = { total, available };
+      return { target: key, host, port, weight, dns: dnsOf(known), health, weights, addresses };
     }),
   };
+}
+
+function dnsOf(known: readonly KnownAddress[]): TargetHealth['dns'] {
+  const [first] = known;
+  if (first === undefined || first.peer.address === null) return null;
+  if (first.weight !== null) return 'SRV';
+  return first.peer.address.includes(':') ? 'AAAA' : 'A';
 }
 
 /** A target is as healthy as the best of its addresses. */

@@ -15,9 +15,9 @@ import type {
   Random,
 } from '../platform/platform.ts';
 import { decodeDownFrame, encodeFrame } from '../wire/codec.ts';
-import type { About } from '../wire/frames.ts';
+import type { About, FrameOf } from '../wire/frames.ts';
 import type { IdentityStore, NodeIdentity } from './identity.ts';
-import { deadlineOf, initialState, step, viewOf } from './machine.ts';
+import { deadlineOf, initialState, step, takesHealth, viewOf } from './machine.ts';
 import { Membership } from './membership.ts';
 import { Saver } from './saver.ts';
 import type { BuildOutcome, SyncEffect, SyncEvent, SyncState } from './state.ts';
@@ -27,6 +27,9 @@ export type { BuildOutcome } from './state.ts';
 
 /** Longest that an acknowledgement waits for the disk. */
 export const SAVE_WAIT_MS_MAX = 5_000;
+
+/** Unsent bytes beyond which no further report of health is made. */
+const HEALTH_BUFFERED_BYTES_MAX = 256 * 1024;
 
 const VANISHED = 1006;
 
@@ -48,6 +51,8 @@ export interface SyncClientOptions {
    * before, or the same again when the group's secrets changed.
    */
   readonly onReplica: (state: ReplicaState, identity: NodeIdentity) => Promise<BuildOutcome>;
+  /** Called when somebody says by hand how a target is. */
+  readonly onTargetHealth?: (said: FrameOf<'target_health'>) => void;
   /** Called when the node has joined, and when its secrets or its group's name changed. */
   readonly onIdentity?: (identity: NodeIdentity) => void;
 }
@@ -136,6 +141,20 @@ export class SyncClient {
     return { tag, ...position, lastError, staleSinceMs, controlPlane };
   }
 
+  /** Names the session in which health is reported, each another; null: nobody takes any. */
+  healthSession(): number | null {
+    return takesHealth(this.#state) ? this.#dialled : null;
+  }
+
+  /** Sends it, unless nobody takes it, or the connection has enough to carry; says which. */
+  reportHealth(frame: FrameOf<'health'>): boolean {
+    const connection = this.#connection;
+    if (connection === null || this.healthSession() === null) return false;
+    if (connection.bufferedBytes > HEALTH_BUFFERED_BYTES_MAX) return false;
+    connection.send(encodeFrame(frame));
+    return true;
+  }
+
   async #restore(): Promise<ReplicaState | null> {
     const { configs, crypto, logger, onReplica } = this.#options;
     const { identity } = this.#membership;
@@ -213,6 +232,8 @@ export class SyncClient {
         return this.#enqueue(() => this.#join(effect, this.#dialled));
       case 'verify':
         return this.#enqueue(() => this.#verify(effect));
+      case 'set_health':
+        return this.#options.onTargetHealth?.(effect.frame);
       case 'build':
         this.#building = this.#build(effect.state);
         return undefined;

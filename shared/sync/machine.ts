@@ -9,7 +9,12 @@ import { unreachable } from '../base/assert.ts';
 import { NOWHERE, positionOf } from '../config/replica.ts';
 import { CLOSE } from '../wire/close-codes.ts';
 import type { DownFrame, FrameOf, Position, UpFrame } from '../wire/frames.ts';
-import { PING_INTERVAL_MS, SILENCE_MAX_MS } from '../wire/protocol.ts';
+import {
+  HEALTH_PROTOCOL,
+  PING_INTERVAL_MS,
+  PROTOCOL_VERSION,
+  SILENCE_MAX_MS,
+} from '../wire/protocol.ts';
 import { mergeAddresses, parseAddress } from './address.ts';
 import {
   isSlow,
@@ -222,12 +227,15 @@ function received(state: SyncState, frame: DownFrame, moment: Moment): Step {
     return [state, [{ type: 'join', welcome: frame }]];
   }
   if (link.tag !== 'live') {
+    // Of no use before a configuration is there; it is said again to whoever asks again.
+    if (link.tag === 'joining' && frame.type === 'target_health') return [state, []];
     // A control plane may send the first news right behind its welcome, which takes us a while.
     if (link.tag === 'joining' && isConfigFrame(frame)) return [enqueue(state, frame), []];
     return giveUp(state, moment, CLOSE.protocolError, `${frame.type} out of order`);
   }
   const heard: SyncState = { ...state, link: { ...link, heardMs: moment.nowMs } };
   if (frame.type === 'welcome') return [heard, [{ type: 'join', welcome: frame }]];
+  if (frame.type === 'target_health') return [heard, [{ type: 'set_health', frame }]];
   if (frame.type === 'pong') return [ponged(heard, frame.position, moment), []];
   return verifyNext(enqueue(heard, frame));
 }
@@ -276,6 +284,7 @@ function joined(
   const live: Live = {
     tag: 'live',
     address: link.address,
+    protocol: Math.min(PROTOCOL_VERSION, welcome.protocol),
     sinceMs: isFirst ? nowMs : link.sinceMs,
     heardMs: nowMs,
     pingAtMs: nowMs + pingIntervalMs,
@@ -312,6 +321,12 @@ function joined(
 function ponged(state: SyncState, head: Position, { wallMs }: Moment): SyncState {
   const isCurrent = head.hash === positionOf(state.served).hash || head.revision === 0;
   return { ...state, staleSinceMs: isCurrent ? null : (state.staleSinceMs ?? wallMs) };
+}
+
+/** Whether the control plane takes reports of health. By pull, each would be an exchange of its own. */
+export function takesHealth({ link }: SyncState): boolean {
+  if (link.tag !== 'live' || link.protocol < HEALTH_PROTOCOL) return false;
+  return parseAddress(link.address)?.isPull !== true;
 }
 
 /** What `status` shows. */

@@ -89,6 +89,8 @@ export type SyncEffect =
       readonly held: readonly ReplicaState[];
       readonly served: Position;
     }
+  /** Somebody says by hand how a target is. */
+  | { readonly type: 'set_health'; readonly frame: FrameOf<'target_health'> }
   /** Build, swap, save; answers `built`. */
   | { readonly type: 'build'; readonly state: ReplicaState }
   | {
@@ -108,6 +110,8 @@ export type Link =
 export interface Live {
   readonly tag: 'live';
   readonly address: string;
+  /** What both ends speak. */
+  readonly protocol: number;
   readonly sinceMs: number;
   readonly heardMs: number;
   readonly pingAtMs: number;

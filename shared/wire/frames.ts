@@ -246,6 +246,80 @@ export const pong = defineFields({
   position,
 });
 
+const healthWord = {
+  type: 'string',
+  required: true,
+  one_of: ['HEALTHY', 'UNHEALTHY', 'DNS_ERROR', 'HEALTHCHECKS_OFF'],
+} as const;
+const upstreamKey = { ws: uuid, name: text } as const;
+const weight = { type: 'number', required: true, between: [0, Number.MAX_SAFE_INTEGER] } as const;
+
+/** An Upstream's targets, as one node sees them. */
+const upstreamReport = {
+  type: 'record',
+  required: true,
+  fields: {
+    ...upstreamKey,
+    /** `HEALTHCHECKS_OFF` when nothing is checked. */
+    health: healthWord,
+    /** Whether it takes requests at all. */
+    balancer: healthWord,
+    targets: {
+      type: 'array',
+      required: true,
+      len_max: 1000,
+      elements: {
+        type: 'record',
+        fields: {
+          /** `host:port` */
+          target: text,
+          weight,
+          /** The kind of records that its addresses are of; null: the node does not know. */
+          dns: { type: 'string', required: false, one_of: ['A', 'AAAA', 'SRV'] },
+          health: healthWord,
+          addresses: {
+            type: 'array',
+            required: true,
+            len_max: 1000,
+            elements: {
+              type: 'record',
+              fields: { ip: text, port: count, weight, health: healthWord },
+            },
+          },
+        },
+      },
+    },
+    /** Addresses that were left out because there are too many. */
+    dropped: count,
+  },
+} as const;
+
+/** Node → control plane: what changed of its Upstreams' health. Of protocol 2 and connections. */
+export const health = defineFields({
+  type: { type: 'string', required: true, one_of: ['health'] },
+  /** First of a session: nothing that was said before counts any more. */
+  reset: { type: 'boolean', required: true },
+  upstreams: { type: 'array', required: true, len_max: 512, elements: upstreamReport },
+  /** No configuration that is served has them any more. */
+  gone: {
+    type: 'array',
+    required: true,
+    len_max: 512,
+    elements: { type: 'record', fields: upstreamKey },
+  },
+});
+
+/** Control plane → node that knows the feature `health`: somebody says how a target is. */
+export const targetHealth = defineFields({
+  type: { type: 'string', required: true, one_of: ['target_health'] },
+  ...upstreamKey,
+  /** `host:port` */
+  target: text,
+  /** `ip` or `ip:port`; null: all addresses. */
+  address: { type: 'string', required: false },
+  healthy: { type: 'boolean', required: true },
+});
+
 /** Control plane → node: leave, and come back elsewhere. */
 export const goaway = defineFields({
   type: { type: 'string', required: true, one_of: ['goaway'] },
@@ -254,7 +328,7 @@ export const goaway = defineFields({
 });
 
 /** Definitions by type, for the codec. */
-export const UP_FRAMES = { hello, enrol, want, ack, nack, status, ping } as const;
+export const UP_FRAMES = { hello, enrol, want, ack, nack, status, ping, health } as const;
 export const DOWN_FRAMES = {
   challenge,
   welcome,
@@ -262,11 +336,13 @@ export const DOWN_FRAMES = {
   delta,
   shards,
   pong,
+  target_health: targetHealth,
   goaway,
 } as const satisfies Record<string, Fields>;
 
 export type Position = RecordOf<typeof position.fields>;
 export type SignedManifest = RecordOf<typeof signedManifest.fields>;
+export type UpstreamReport = RecordOf<typeof upstreamReport.fields>;
 export type About = RecordOf<typeof about.fields>;
 export type UpFrame = {
   [K in keyof typeof UP_FRAMES]: RecordOf<(typeof UP_FRAMES)[K]>;

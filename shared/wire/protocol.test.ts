@@ -14,6 +14,7 @@ import {
 /** Protocol version → hash of all frame definitions. A version once released keeps its hash. */
 const RELEASED: Readonly<Record<number, string>> = {
   1: '2b82a3d7ea14fa923556b68f0ba2f9d99f7f6ec1a10bceff9ea1be555a0e2ac9',
+  2: '17afb7d7344f44b1da710ba1bb6546cd6b54a14973eddef51995cb96fd7695d5',
 };
 
 const position = { epoch: 1, revision: 2, hash: 'a'.repeat(64) };
@@ -60,6 +61,30 @@ const UP: readonly UpFrame[] = [
   { type: 'nack', position, code: 'build_failed', entity: { kind: 'k', id: 'i' }, detail: 'd' },
   { type: 'status', join_seq: 1, position, last_error: null },
   { type: 'ping', position },
+  {
+    type: 'health',
+    reset: true,
+    upstreams: [
+      {
+        ws: uuid,
+        name: 'u',
+        health: 'HEALTHY',
+        balancer: 'HEALTHY',
+        targets: [
+          {
+            target: 'a:80',
+            weight: 1,
+            dns: 'SRV',
+            health: 'UNHEALTHY',
+            addresses: [{ ip: '10.0.0.1', port: 80, weight: 2.5, health: 'UNHEALTHY' }],
+          },
+          { target: 'b:80', weight: 0, dns: null, health: 'DNS_ERROR', addresses: [] },
+        ],
+        dropped: 0,
+      },
+    ],
+    gone: [{ ws: uuid, name: 'v' }],
+  },
 ];
 
 const DOWN: readonly DownFrame[] = [
@@ -97,6 +122,7 @@ const DOWN: readonly DownFrame[] = [
   },
   { type: 'shards', nodes: [{ id: 'i', text: 'leaf\n{}' }], missing: ['x'] },
   { type: 'pong', position },
+  { type: 'target_health', ws: uuid, name: 'u', target: 'a:80', address: null, healthy: true },
   { type: 'goaway', retry_after_ms: 1, control_planes: ['wss://b'] },
 ];
 
@@ -119,6 +145,8 @@ describe('the protocol', () => {
   });
 });
 
+const BOOLEANS = new Set(['persisted', 'reset', 'healthy']);
+
 describe('the codec', () => {
   it.each(UP)('gives back what a node sent: $type', (frame) => {
     expect(decodeUpFrame(encodeFrame(frame))).toEqual({ ok: true, frame });
@@ -137,10 +165,10 @@ describe('the codec', () => {
       expect(decode(JSON.stringify({ ...frame, surprise: 1 })).ok).toBe(false);
       for (const name of Object.keys(frame)) {
         const { [name as 'type']: _, ...rest } = frame;
-        const isOptional = ['entity', 'last_error'].includes(name);
+        const isOptional = ['entity', 'last_error', 'address'].includes(name);
         expect(decode(JSON.stringify(rest)).ok).toBe(isOptional);
         for (const value of [true, -1, 1.5, [[]], { a: {} }]) {
-          if (name === 'persisted' && value === true) continue;
+          if (BOOLEANS.has(name) && value === true) continue;
           expect(decode(JSON.stringify({ ...rest, [name]: value })).ok).toBe(false);
         }
       }

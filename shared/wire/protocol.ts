@@ -3,8 +3,15 @@
  * the history; `protocol.test.ts` pins the hash of all frame definitions, so it cannot be forgotten.
  *
  * 1  2026-11  challenge, hello, enrol, welcome, manifest, delta, want, shards, ack, nack, status, ping
+ * 2  2026-11  health, target_health
  */
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
+
+/** From this version on nodes report health. */
+export const HEALTH_PROTOCOL = 2;
+
+/** In `about.features`: the node takes `target_health`. */
+export const HEALTH_FEATURE = 'health';
 
 /** Oldest version that this release still speaks. */
 export const PROTOCOL_VERSION_MIN = 1;

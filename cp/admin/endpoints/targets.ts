@@ -7,14 +7,18 @@ import { normalizeTarget } from '#shared/entities/target.ts';
 import { isUuid } from '#shared/schema/attributes.ts';
 import type { EntityDefinition, JsonObject } from '#shared/schema/field.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
+import { foreignId } from '../../store/sql.ts';
 import type { Page } from '../../store/store.ts';
 import type { AdminContext, AdminRequest, AdminResponse, Endpoint } from '../context.ts';
 import { Crud, type Parent } from '../crud.ts';
 import { notFound } from '../errors.ts';
 import { numberOffset, pageSize } from '../pagination.ts';
+import { find, keyOf } from '../lookup.ts';
 import { findParent } from '../routes.ts';
 
 const PAGE_SIZE = 1000;
+
+type TargetPage = JsonObject & { readonly data: readonly JsonObject[] };
 
 export function targetEndpoints(): Endpoint[] {
   return [
@@ -56,6 +60,31 @@ function definition(context: AdminContext): EntityDefinition {
 }
 
 /** @throws AdminError 404 */
+export async function upstreamEntity(
+  context: AdminContext,
+  request: AdminRequest,
+): Promise<AnyEntity> {
+  const upstreams = must(context.registry.entities.get('upstreams'), 'upstreams are defined');
+  const key = keyOf(upstreams, request.params[0] ?? '');
+  const found = await find(context.store, upstreams, request.workspace, key);
+  if (found === null) throw notFound();
+  return found;
+}
+
+/** By id or by address. @throws AdminError 404, also when it is another upstream's */
+export async function targetEntity(
+  context: AdminContext,
+  request: AdminRequest,
+  upstream: AnyEntity,
+): Promise<AnyEntity> {
+  const parent = { field: 'upstream', id: upstream.id };
+  const key = keyOf(definition(context), request.params[1] ?? '');
+  const found = await find(context.store, definition(context), request.workspace, key, parent);
+  if (found === null || foreignId(found['upstream']) !== upstream.id) throw notFound();
+  return found;
+}
+
+/** @throws AdminError 404 */
 export function upstreamOf(context: AdminContext, request: AdminRequest): Promise<Parent> {
   const parent = must(context.registry.entities.get('upstreams'), 'upstreams are defined');
   return findParent(context, request, parent, 'upstream');
@@ -79,7 +108,7 @@ export async function newestTargets(
   context: AdminContext,
   request: AdminRequest,
   last: 'targets' | 'health',
-): Promise<JsonObject> {
+): Promise<TargetPage> {
   const parent = await upstreamOf(context, request);
   const size = pageSize(request.query.get('size'));
   const start = numberOffset(request.query.get('offset'));

@@ -286,9 +286,29 @@ function targetDocs(entities: Entities): Readonly<Record<string, Operations>> {
             schema: { type: 'string' },
           },
         ],
+        description:
+          'As connected data planes say, the worst of it; `nodes` has the word of each. Without any, targets come without health.',
         answer: answers({ data: {}, node_id: { type: 'string', format: 'uuid' } }),
         errors: [404],
       },
+    },
+    ...Object.fromEntries(
+      ['{targets}', '{targets}/{address}'].flatMap((of) =>
+        ['healthy', 'unhealthy'].map((word) => [`${path}/${of}/${word}`, setHealthDocs(word)]),
+      ),
+    ),
+  };
+}
+
+function setHealthDocs(word: string): Operations {
+  return {
+    PUT: {
+      tag: 'upstreams',
+      summary: `Say that a target is ${word}`,
+      description:
+        'Told to the data planes that are connected; checks may change it again. 400 without health checks, or without a data plane.',
+      answer: NOTHING,
+      errors: [400, 404],
     },
   };
 }

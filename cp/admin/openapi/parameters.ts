@@ -66,6 +66,10 @@ const PATH_PARAMETERS: Readonly<Record<string, JsonObject>> = {
   token: { description: 'Name of a token.', schema: { type: 'string' } },
   key: { description: 'Of something cached.', schema: { type: 'string' } },
   log_level: { description: 'The new level.', schema: { type: 'string', enum: LEVEL_NAMES } },
+  address: {
+    description: 'One address of a target, `ip` or `ip:port`.',
+    schema: { type: 'string', minLength: 1 },
+  },
   clustering_data_planes: {
     description: 'Id of a data plane.',
     schema: { type: 'string', format: 'uuid' },

@@ -18,7 +18,6 @@ const KONGS = new Map<string, readonly string[]>(
 );
 
 const DISABLED = 'turned off in Kong as well: 404 for every method';
-const NO_BALANCER = 'Kong has it only where a proxy runs in the same process, which none does here';
 const AT_DATA_PLANES = 'what it shows is made by data planes, and stays there';
 
 /** What Kong has and we have not, and why. */
@@ -27,10 +26,6 @@ const ABSENT: Readonly<Record<string, string>> = {
   '/targets/{targets}': DISABLED,
   '/targets/{targets}/upstream': DISABLED,
   '/snis/{snis}/certificate': DISABLED,
-  '/upstreams/{upstreams}/targets/{targets}/healthy': NO_BALANCER,
-  '/upstreams/{upstreams}/targets/{targets}/unhealthy': NO_BALANCER,
-  '/upstreams/{upstreams}/targets/{targets}/{address}/healthy': NO_BALANCER,
-  '/upstreams/{upstreams}/targets/{targets}/{address}/unhealthy': NO_BALANCER,
   '/debug/cluster/log-level/{log_level}': 'of roles other than control_plane',
   '/metrics': AT_DATA_PLANES,
   '/acme': AT_DATA_PLANES,
