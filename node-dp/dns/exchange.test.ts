@@ -115,6 +115,11 @@ describe('an exchange with a name server', () => {
     expect(await ask(server, QUESTION, TIMEOUT_MS).outcome).toEqual(ANSWER);
   });
 
+  it('fails at once where there is no way to the server', async () => {
+    const nowhere = { address: '255.255.255.255', port: 53 };
+    await expect(ask(nowhere, QUESTION, TIMEOUT_MS).outcome).rejects.toThrow('EACCES');
+  });
+
   it('fails when TCP brings no better answer', async () => {
     const server = await serve((query) => [{ ...right(query), flags: 1 << 9 }]);
     await serveTcp(server.port, (query) => ({ ...right(query), questions: [] }));

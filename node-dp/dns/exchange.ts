@@ -77,6 +77,7 @@ function askByUdp(server: ServerAddress, question: Question, timeoutMs: number):
     const id = randomInt(0x10000);
     const socket = createSocket(isIPv6(server.address) ? 'udp6' : 'udp4');
     let foreign = 0;
+    let isOpen = true;
     const fail = (error: Error): void => settle(failure(error));
     socket.on('error', fail);
     socket.on('message', (bytes) => {
@@ -86,12 +87,19 @@ function askByUdp(server: ServerAddress, question: Question, timeoutMs: number):
       foreign += 1;
       if (foreign >= FOREIGN_MAX) settle(TRY_TCP);
     });
-    socket.connect(server.port, server.address, () => {
-      socket.send(encodeQuestion(id, question), (error) => {
-        if (error !== null) fail(error);
+    // Node hands a failure to the callback, which its types do not say.
+    socket.connect(server.port, server.address, (error?: Error) => {
+      if (!isOpen) return undefined;
+      if (error !== undefined) return fail(error);
+      socket.send(encodeQuestion(id, question), (failed) => {
+        if (failed !== null) fail(failed);
       });
+      return undefined;
     });
-    return () => socket.close();
+    return () => {
+      isOpen = false;
+      socket.close();
+    };
   });
 }
 
