@@ -181,6 +181,32 @@ describe('the health that nodes report', () => {
   });
 });
 
+describe('the length of what a node reports', () => {
+  it('is bounded, and may shrink', async () => {
+    const node = await RawNode.joined(endpoint);
+    await connected(node);
+    const long = (name: string): UpstreamReport => {
+      const { targets } = report(name);
+      return { ...report(name), targets: Array.from({ length: 10 }, () => targets).flat() };
+    };
+    const length = JSON.stringify(long('u')).length;
+    const health = new NodeHealth(db.store.db, 2 * length);
+    const say = async (...upstreams: UpstreamReport[]): Promise<void> => {
+      health.take(node.id, frame(false, upstreams));
+      await health.flush();
+    };
+    await say(long('u'));
+    await say(long('v'));
+    await say(long('w'));
+    await say(report('x'));
+    await endpoint.registry.flush();
+    expect([await words('v'), await words('w'), await words('x')]).toEqual([['HEALTHY'], [], []]);
+    await say(report('u'));
+    await say(report('x'));
+    expect([await words('u'), await words('x')]).toEqual([['HEALTHY'], ['HEALTHY']]);
+  });
+});
+
 describe('health that somebody says by hand', () => {
   const said = { name: 'u', target: 'a:80', address: null, healthy: false };
 

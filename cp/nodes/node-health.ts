@@ -8,6 +8,8 @@ import { clean } from './clean.ts';
 
 /** Upstreams kept per node, and that may wait to be written per node; of further ones, nothing is. */
 export const NODE_UPSTREAMS_MAX = 10_000;
+/** UTF-16 units of one node's reports, all together, give or take a batch. */
+export const NODE_LENGTH_MAX = 32 * 1024 * 1024;
 /** Rows in one statement. */
 const BATCH = 500;
 /** Nodes that one answer tells of. */
@@ -41,10 +43,13 @@ type NodeRow = Row & { readonly node: string };
 
 export class NodeHealth {
   readonly #db: Db;
+  readonly #lengthMax: number;
   #pending = new Map<string, Pending>();
 
-  constructor(db: Db) {
+  /** @param lengthMax  of one node's reports; another one than usual in tests only */
+  constructor(db: Db, lengthMax = NODE_LENGTH_MAX) {
     this.#db = db;
+    this.#lengthMax = lengthMax;
   }
 
   /** Of a connected node. */
@@ -143,19 +148,24 @@ export class NodeHealth {
 
   /** What a node says of workspaces that its group does not serve is not its to say. */
   async #upsert(rows: readonly NodeRow[]): Promise<void> {
+    const sized = rows.map(({ node, ws, upstream, report }) => {
+      return { node, ws, upstream, report, length: JSON.stringify(report).length };
+    });
     await this.#db.query(
-      `INSERT INTO node_health (ws_id, upstream, node_id, report)
-       SELECT r.ws, r.upstream, n.id, r.report
-       FROM jsonb_to_recordset($1::jsonb) AS r(node uuid, ws uuid, upstream text, report jsonb)
+      `INSERT INTO node_health (ws_id, upstream, node_id, report, length)
+       SELECT r.ws, r.upstream, n.id, r.report, r.length
+       FROM jsonb_to_recordset($1::jsonb)
+         AS r(node uuid, ws uuid, upstream text, report jsonb, length integer)
        JOIN nodes n ON n.id = r.node JOIN groups g ON g.id = n.group_id
-       WHERE r.ws = ANY(g.workspaces)
-         AND ((SELECT count(*) FROM node_health c WHERE c.node_id = n.id) < $2
-           OR EXISTS (SELECT FROM node_health e
-             WHERE e.node_id = n.id AND e.ws_id = r.ws AND e.upstream = r.upstream))
+       LEFT JOIN node_health e ON e.node_id = n.id AND e.ws_id = r.ws AND e.upstream = r.upstream
+       CROSS JOIN LATERAL (SELECT count(*) AS rows, coalesce(sum(a.length), 0) AS length
+         FROM node_health a WHERE a.node_id = n.id) kept
+       WHERE r.ws = ANY(g.workspaces) AND (e.node_id IS NOT NULL OR kept.rows < $2)
+         AND kept.length - coalesce(e.length, 0) + r.length <= $3
        ON CONFLICT (ws_id, upstream, node_id)
-       DO UPDATE SET report = excluded.report, changed_at = now()
+       DO UPDATE SET report = excluded.report, length = excluded.length, changed_at = now()
        WHERE node_health.report IS DISTINCT FROM excluded.report`,
-      [JSON.stringify(rows), NODE_UPSTREAMS_MAX],
+      [JSON.stringify(sized), NODE_UPSTREAMS_MAX, this.#lengthMax],
     );
   }
 

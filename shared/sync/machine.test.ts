@@ -6,7 +6,15 @@ import { nodeCrypto as crypto } from '../platform/node/crypto.ts';
 import { CLOSE } from '../wire/close-codes.ts';
 import type { FrameOf } from '../wire/frames.ts';
 import { PING_INTERVAL_MS, SILENCE_MAX_MS } from '../wire/protocol.ts';
-import { deadlineOf, HANDSHAKE_MS_MAX, initialState, STABLE_MS, step, viewOf } from './machine.ts';
+import {
+  deadlineOf,
+  HANDSHAKE_MS_MAX,
+  initialState,
+  STABLE_MS,
+  step,
+  takesHealth,
+  viewOf,
+} from './machine.ts';
 import { INBOX_COUNT_MAX } from './news.ts';
 import type { SyncEffect, SyncEvent, SyncState } from './state.ts';
 
@@ -205,6 +213,40 @@ describe('the link', () => {
       expect(viewOf(after).tag).toBe('stopped');
       expect(effects).toEqual([]);
     }
+  });
+});
+
+describe('health', () => {
+  const with2 = (): FrameOf<'welcome'> => ({ ...welcome, protocol: 2 });
+  const said: FrameOf<'target_health'> = {
+    type: 'target_health',
+    ws: '00000000-0000-4000-8000-000000000001',
+    name: 'u',
+    target: 'a:80',
+    address: null,
+    healthy: true,
+  };
+
+  it('is reported to a control plane that knows of it, in a session, and not by pull', () => {
+    const joined = (state: SyncState, by: FrameOf<'welcome'>): SyncState =>
+      run(state, [{ type: 'joined', welcome: by, joinSeq: 4 }])[0];
+    expect(takesHealth(joining())).toBe(false);
+    expect(takesHealth(joined(joining(), welcome))).toBe(false);
+    expect(takesHealth(joined(joining(), with2()))).toBe(true);
+    expect(takesHealth(joined(joining(), { ...welcome, protocol: 99 }))).toBe(true);
+    const pulling = run(initialState(['https://a'], 0), [
+      { type: 'start' },
+      { type: 'message', frame: challenge },
+    ])[0];
+    expect(takesHealth(joined(pulling, with2()))).toBe(false);
+  });
+
+  it('is taken when somebody says it, once there is a session', () => {
+    const event: SyncEvent = { type: 'message', frame: said };
+    expect(run(live(), [event])[1]).toEqual([{ type: 'set_health', frame: said }]);
+    const [state, effects] = run(joining(), [event]);
+    expect([viewOf(state).tag, effects]).toEqual(['joining', []]);
+    expect(types(run(connecting(), [event])[1])).toContain('close');
   });
 });
 

@@ -2,12 +2,14 @@
 import type { Migration } from '../migrate.ts';
 
 const statements = [
-  // report: what the node said last, as in a `health` frame. Only of nodes that are connected.
+  // report: what the node said last, as in a `health` frame; length: of its text. Only of nodes that
+  // are connected.
   `CREATE TABLE node_health (
     ws_id uuid NOT NULL,
     upstream text NOT NULL,
     node_id uuid NOT NULL REFERENCES nodes (id) ON DELETE CASCADE,
     report jsonb NOT NULL,
+    length integer NOT NULL,
     changed_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (ws_id, upstream, node_id))`,
 
