@@ -7,6 +7,7 @@ export class H2BodySource implements BodySource {
   readonly readable: ServerHttp2Stream;
   #trailers: HeaderList | null = null;
   #takenBytes = 0;
+  #isDiscarded = false;
 
   constructor(stream: ServerHttp2Stream) {
     this.readable = stream;
@@ -39,6 +40,26 @@ export class H2BodySource implements BodySource {
     stream.additionalHeaders({ [constants.HTTP2_HEADER_STATUS]: 100 });
   }
 
-  /** The answer's end resets the stream (RFC 9113 section 8.1): there is nothing to be read. */
-  discard(): void {}
+  discard(): void {
+    if (this.#isDiscarded) return;
+    this.#isDiscarded = true;
+    discard(this.readable);
+  }
 }
+
+/**
+ * Reads on and throws away, within bounds: beyond them the client waits, until the answer's end resets
+ * the stream (RFC 9113 section 8.1). A stream that nobody reads of, Node closes by itself, and too early:
+ * its reset may overtake the last frame of the answer.
+ */
+export function discard(stream: ServerHttp2Stream): void {
+  if (stream.destroyed || stream.readableEnded) return;
+  let bytesLeft = DISCARDED_BYTES_MAX;
+  stream.on('data', (chunk: Uint8Array) => {
+    bytesLeft -= chunk.length;
+    if (bytesLeft <= 0) stream.pause();
+  });
+  stream.resume();
+}
+
+const DISCARDED_BYTES_MAX = 1024 * 1024;

@@ -9,7 +9,7 @@ import type { EngineOptions } from '../engine.ts';
 import { type Refusal, refusalText, requestIdOf, sentStatus } from '../refusal.ts';
 import { NodeRequest, type RequestHead } from '../request.ts';
 import { BUFFERED_BODY_BYTES_MAX, readWhole, RequestBody } from '../request-body.ts';
-import { H2BodySource } from './body-source.ts';
+import { discard, H2BodySource } from './body-source.ts';
 import { readHead } from './head.ts';
 import { H2ResponseWriter } from './response.ts';
 
@@ -29,6 +29,7 @@ export class H2Exchange {
   #source: H2BodySource | null = null;
   #request: NodeRequest | null = null;
   #writer: H2ResponseWriter | null = null;
+  #isAnswered = false;
   /** What waits to be taken, and since when it has not become less. */
   #pendingBytes = 0;
   #pendingSinceMs = 0;
@@ -51,8 +52,13 @@ export class H2Exchange {
       this.#refuse(refusal, 'headers' in rest ? rest.headers : null);
       return;
     }
-    if (hasBody) this.#startWithBody(head);
-    else this.#handle(new NodeRequest(this.#host.facts, head, null));
+    if (hasBody) {
+      this.#startWithBody(head);
+      return;
+    }
+    // Its end is here already, and has to be taken: see `discard`.
+    this.#stream.resume();
+    this.#handle(new NodeRequest(this.#host.facts, head, null));
   }
 
   /** Instead of `start`. */
@@ -67,6 +73,7 @@ export class H2Exchange {
    * @param isMoving  the connection has taken something meanwhile
    */
   isStalled(nowMs: number, isMoving: boolean): boolean {
+    if (this.#isAnswered) this.#endRequest();
     const pending = this.#stream.bufferSize;
     if (pending === 0 || pending !== this.#pendingBytes || this.#pendingSinceMs === 0) {
       this.#pendingBytes = pending;
@@ -130,7 +137,8 @@ export class H2Exchange {
     this.#host.options.onResponse(answer.status);
     if (request.body instanceof RequestBody) {
       request.body.abandon();
-      stream.once('finish', () => this.#endRequest());
+      if (!request.body.consumed) this.#source?.discard();
+      stream.once('finish', () => setImmediate(() => this.#endRequest()));
     }
     try {
       writer.start();
@@ -140,9 +148,15 @@ export class H2Exchange {
     }
   }
 
-  /** The answer is out: nobody wants the rest of the request (RFC 9113 section 8.1). */
+  /**
+   * The answer is out: nobody wants the rest of the request (RFC 9113 section 8.1). But its last frame may
+   * still wait behind those of others, and a reset would overtake it; then `look` comes back.
+   */
   #endRequest(): void {
-    if (!this.#stream.readableEnded) this.#stream.close(constants.NGHTTP2_NO_ERROR);
+    const stream = this.#stream;
+    this.#isAnswered = true;
+    if (stream.readableEnded || stream.closed || stream.destroyed) return;
+    if (stream.state.localClose === 1) stream.close(constants.NGHTTP2_NO_ERROR);
   }
 
   /** Answers what never gets to the gateway. */
@@ -158,7 +172,9 @@ export class H2Exchange {
     const { type, text } = refusalText(refusal.status, accept, requestId);
     const status = sentStatus(refusal.status);
     options.onResponse(status);
-    stream.once('finish', () => this.#endRequest());
+    stream.once('finish', () => setImmediate(() => this.#endRequest()));
+    if (this.#source === null) discard(stream);
+    else this.#source.discard();
     stream.respond({
       ':status': status,
       'content-type': type,

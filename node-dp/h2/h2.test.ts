@@ -538,16 +538,14 @@ describe('an answer behind others that nobody has taken yet', () => {
     });
     const raw = new RawH2(port);
     const windows = Buffer.concat([Buffer.from([0, 4]), uint32(0x7fffffff)]);
+    // Both at once: who cannot write stops reading as well.
+    raw.socket.pause();
     raw.write(
       frame(FRAME.settings, 0, 0, windows),
       frame(FRAME.windowUpdate, 0, 0, uint32(0x7fff0000)),
       frame(FRAME.headers, END_HEADERS | END_STREAM, 1, get('/large')),
+      frame(FRAME.headers, END_HEADERS | flags, 3, head),
     );
-    await eventually('the large answer to begin', () =>
-      raw.frames.some(({ type }) => type === FRAME.data),
-    );
-    raw.socket.pause();
-    raw.write(frame(FRAME.headers, END_HEADERS | flags, 3, head));
     await eventually('both answers', () => statuses.length === 2);
     for (let i = 0; i < 20; i += 1) await new Promise((resolve) => setImmediate(resolve));
     // Bit by bit, so that more waits behind whatever is taken.
