@@ -84,7 +84,7 @@ function build(replica: Replica, deps: BuildDeps, previous: Tables | null): Buil
   const plugins = applyPlugins(before.plugins, changes, env, quarantine);
   if (!plugins.ok) return refuse('plugins', plugins.id, plugins.reason);
   const certificates = before.certificates.next(changes, env.certificateFault, quarantine);
-  const upstreams = applyUpstreams(before.upstreams, changes, env.health, quarantine);
+  const upstreams = applyUpstreams(before.upstreams, changes, env, quarantine);
   const services = applyServices(before.services, changes, env, quarantine);
   const steps = { before: before.services, now: services };
   const routes = applyRoutes(before.routes, changes, steps, env, quarantine);

@@ -132,6 +132,22 @@ describe('TLS to upstreams', () => {
     expect(bound(tables)?.fault).toEqual(reason);
   });
 
+  it('closes a service at the edge whose upstream has a client certificate, and names that', () => {
+    const config = new TestConfig();
+    const certificate = clientCertificate(config, 'client.x');
+    const upstream = config.add('upstreams', { name: 'up.test', client_certificate: certificate });
+    const [safe, plain] = (['https', 'http'] as const).map((protocol) =>
+      config.service({ protocol, host: 'up.test' }),
+    );
+    config.route({ paths: ['/safe'], service: { id: String(safe?.id) } });
+    config.route({ paths: ['/plain'], service: { id: String(plain?.id) } });
+    const tables = config.tables(null, { runtime: 'edge' });
+    const reason = expect.stringContaining('client certificates');
+    expect(tables.quarantined).toMatchObject([{ kind: 'upstreams', id: upstream.id, reason }]);
+    expect(bound(tables, '/safe')?.fault).toEqual(reason);
+    expect(bound(tables, '/plain')?.fault).toBeNull();
+  });
+
   it('is verified at the edge where it should not be, and that is said', () => {
     const config = new TestConfig();
     const service = config.service({ protocol: 'https', tls_verify: false });

@@ -18,6 +18,10 @@ export const UPSTREAM_TLS_DEFAULTS: UpstreamTlsDefaults = {
   clientCertificate: null,
 };
 
+/** What names an entity that asks for it, and closes what depends on that. */
+export const NO_EDGE_CLIENT_CERTIFICATE =
+  'client certificates to upstreams are not supported at the edge';
+
 /** Names kept per service; with `preserve_host` the client chooses them. */
 const NAMES_MAX = 256;
 

@@ -10,6 +10,7 @@ import {
   findTlsParts,
   isSameTls,
   makeServiceTls,
+  NO_EDGE_CLIENT_CERTIFICATE,
   type TlsParts,
   type UpstreamTlsDefaults,
 } from './service-tls.ts';
@@ -68,6 +69,7 @@ export class ServiceSource {
   /** `scopedKey(ws, host)`: the upstream that its host may stand for. */
   readonly upstreamKey: string;
   readonly #ws: string;
+  readonly #isEdge: boolean;
   readonly #defaults: UpstreamTlsDefaults;
   readonly #base: Omit<ServiceTable, 'upstream' | 'tls'> | null;
   #bound: Bound | null = null;
@@ -77,6 +79,7 @@ export class ServiceSource {
     const service = record.body as unknown as Service;
     const spoken = SPOKEN.get(service.protocol);
     this.#ws = record.ws;
+    this.#isEdge = env.runtime === 'edge';
     this.#defaults = env.upstreamTls;
     this.isEnabled = record.body['enabled'] !== false;
     this.upstreamKey = scopedKey(record.ws, service.host);
@@ -90,6 +93,9 @@ export class ServiceSource {
   bind(upstream: UpstreamTable | null, certificates: Certificates): ServiceOutcome {
     if (this.#base === null) return { table: null, fault: this.fault };
     if (this.#base.scheme === 'http') return this.#bindWith(upstream, null);
+    if (this.#isEdge && isGiven(upstream?.upstream.client_certificate)) {
+      return { table: null, fault: NO_EDGE_CLIENT_CERTIFICATE };
+    }
     const { service } = this.#base;
     const found = findTlsParts(this.#ws, service, upstream?.upstream ?? null, certificates);
     return found.ok ? this.#bindWith(upstream, found.parts) : { table: null, fault: found.fault };
@@ -137,7 +143,7 @@ function faultOf({ body, fault }: ConfigRecord, env: BuildEnv): string | null {
 /** A Worker's `fetch` verifies by the platform's own authorities, and shows no certificate. */
 function edgeTlsFault(body: ConfigRecord['body']): string | null {
   if (isGiven(body['client_certificate'])) {
-    return 'client certificates to upstreams are not supported at the edge';
+    return NO_EDGE_CLIENT_CERTIFICATE;
   }
   if (body['tls_verify'] !== true) return null;
   if (isGiven(body['ca_certificates'])) {

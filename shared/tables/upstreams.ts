@@ -6,7 +6,9 @@ import type { ConfigRecord } from '../config/record.ts';
 import type { Target } from '../entities/target.ts';
 import type { Upstream } from '../entities/upstream.ts';
 import type { HealthRegistry, UpstreamsStep } from '../health/registry.ts';
+import type { BuildEnv } from './build-env.ts';
 import { type Changes, foreignId } from './changes.ts';
+import { NO_EDGE_CLIENT_CERTIFICATE } from './service-tls.ts';
 import { messageOf, type QuarantineEdit } from './quarantine.ts';
 import { scopedKey, type UpstreamTable } from './tables.ts';
 import { UniqueMap } from './unique-map.ts';
@@ -39,7 +41,7 @@ export const NO_UPSTREAMS: UpstreamsPart = {
 export function applyUpstreams(
   before: UpstreamsPart,
   changes: Changes,
-  health: HealthRegistry,
+  { health, runtime }: BuildEnv,
   quarantine: QuarantineEdit,
 ): UpstreamsPart {
   const touched = touchedUpstreams(before, changes, quarantine);
@@ -51,6 +53,8 @@ export function applyUpstreams(
     const { record: oldRecord, table: old } = before.held.get(key) ?? NOTHING;
     if (oldRecord !== null) quarantine.set(oldRecord, null);
     if (old !== null) gone.push([scopedKey(old.ws, old.upstream.name), old]);
+    const asksForMore = runtime === 'edge' && (record?.body['client_certificate'] ?? null) !== null;
+    if (asksForMore && record !== null) quarantine.set(record, NO_EDGE_CLIENT_CERTIFICATE);
     const table = record === null ? null : makeTable(record, targets, old, { health, quarantine });
     if (table !== null) made.push([scopedKey(table.ws, table.upstream.name), table]);
     if (record === null && targets.size === 0) held.delete(key);
