@@ -1,7 +1,6 @@
 /** Records by name and type, for as long as they live; one question at a time for each. */
 import type { MaybePromise } from '#shared/base/maybe-promise.ts';
 import type { Clock } from '#shared/platform/platform.ts';
-import { NoAnswerError } from './exchange.ts';
 import type { Outcome, Question } from './message.ts';
 
 /** What is known of a name and type, beyond what a server can answer. */
@@ -90,8 +89,8 @@ export class RecordCache {
     try {
       return await this.#ask(question);
     } catch (error) {
-      if (!(error instanceof NoAnswerError)) throw error;
-      return { tag: 'unanswered', reason: error.message };
+      // Whatever it was: a name must not stay unknown for ever because of it.
+      return { tag: 'unanswered', reason: error instanceof Error ? error.message : String(error) };
     }
   }
 

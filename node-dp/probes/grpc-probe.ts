@@ -26,7 +26,7 @@ export function checkByGrpc(plan: ProbePlan, host: string, socket: Socket, settl
   session.on('error', fail);
   session.on('goaway', fail);
   const stream = session.request({
-    ...Object.fromEntries(plan.headers),
+    ...fieldsOf(plan),
     ':method': 'POST',
     ':path': '/grpc.health.v1.Health/Check',
     'content-type': 'application/grpc',
@@ -35,6 +35,27 @@ export function checkByGrpc(plan: ProbePlan, host: string, socket: Socket, settl
   stream.on('error', fail);
   read(stream, settle);
   stream.end(QUESTION);
+}
+
+/** RFC 9113 section 8.2.2: what speaks of a connection must not be sent. */
+const CONNECTION_FIELDS: ReadonlySet<string> = new Set([
+  'connection',
+  'host',
+  'http2-settings',
+  'keep-alive',
+  'proxy-connection',
+  'te',
+  'transfer-encoding',
+  'upgrade',
+]);
+
+function fieldsOf({ headers }: ProbePlan): Record<string, string[]> {
+  const fields: Record<string, string[]> = {};
+  for (const [name, value] of headers) {
+    const lower = name.toLowerCase();
+    if (!CONNECTION_FIELDS.has(lower)) (fields[lower] ??= []).push(value);
+  }
+  return fields;
 }
 
 function read(stream: ClientHttp2Stream, settle: Settle): void {

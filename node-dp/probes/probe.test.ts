@@ -134,6 +134,12 @@ describe('a probe', () => {
     expect(await running.outcome).toBeNull();
   });
 
+  it('fails, and throws nothing, when the certificate to show is none', async () => {
+    const { port } = started(await startHttp(() => 200, certificateFor('one.test')));
+    const shown = { cert: 'no certificate', key: 'no key' };
+    expect(await probe(planFor({ type: 'https' }), port, { shown })).toEqual(FAILURE);
+  });
+
   it('of tcp needs a connection, and sends nothing', async () => {
     const server = started(await startRaw(() => null));
     expect(await probe(planFor({ type: 'tcp' }), server.port)).toEqual(SUCCESS);
@@ -199,6 +205,30 @@ describe('a probe', () => {
     ])('tells a server that %s', async (_, value, outcome) => {
       const { port } = started(await startGrpc(() => value));
       expect(await probe(planFor({ type: 'grpc' }), port)).toEqual(outcome);
+    });
+
+    it('sends what headers are set, but for those that HTTP/2 has not', async () => {
+      const seen: unknown[] = [];
+      const { port } = started(
+        await startGrpc(
+          () => 1,
+          null,
+          (metadata) => seen.push(metadata),
+        ),
+      );
+      const headers = {
+        'X-One': ['a', 'b'],
+        Connection: ['close'],
+        'Transfer-Encoding': ['chunked'],
+      };
+      expect(await probe(planFor({ type: 'grpc', headers }), port)).toEqual(SUCCESS);
+      expect(seen).toMatchObject([{ 'x-one': 'a, b' }]);
+    });
+
+    it('fails, and throws nothing, when a field is set that Node refuses', async () => {
+      const { port } = started(await startGrpc(() => 1));
+      const headers = { Authority: ['a'], 'content-length': ['1', '2'] };
+      expect(await probe(planFor({ type: 'grpc', headers }), port)).toEqual(FAILURE);
     });
 
     it('verifies the certificate of grpcs', async () => {

@@ -44,7 +44,8 @@ export const TCP_FAILURE: CheckOutcome = { type: 'tcp_failure' };
 export function startProbe(plan: ProbePlan, target: ProbeTarget, tools: ProbeTools): RunningProbe {
   let cancel = (): void => {};
   const outcome = new Promise<CheckOutcome | null>((resolve) => {
-    const socket = open(plan, target, tools);
+    const socket = tryTo(() => open(plan, target, tools));
+    if (socket === null) return resolve(TCP_FAILURE);
     const end = (result: CheckOutcome | null): void => {
       clearTimeout(timer);
       // Its errors are no news any more, but must be heard.
@@ -55,9 +56,21 @@ export function startProbe(plan: ProbePlan, target: ProbeTarget, tools: ProbeToo
     cancel = () => end(null);
     socket.on('error', () => end(TCP_FAILURE));
     socket.once('close', () => end(TCP_FAILURE));
-    socket.once(isTls(plan) ? 'secureConnect' : 'connect', () => check(plan, target, socket, end));
+    socket.once(isTls(plan) ? 'secureConnect' : 'connect', () => {
+      if (tryTo(() => check(plan, target, socket, end)) === null) end(TCP_FAILURE);
+    });
+    return undefined;
   });
   return { outcome, cancel: () => cancel() };
+}
+
+/** Node throws at certificates and fields that it does not like; null then. */
+function tryTo<T>(work: () => T): T | null {
+  try {
+    return work();
+  } catch {
+    return null;
+  }
 }
 
 function check(plan: ProbePlan, target: ProbeTarget, socket: Socket, settle: Settle): void {

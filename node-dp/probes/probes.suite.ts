@@ -3,7 +3,12 @@ import { createServer as createHttp, type Server as HttpServer } from 'node:http
 import { createServer as createHttps } from 'node:https';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { once } from 'node:events';
-import { Server as GrpcServer, ServerCredentials, status as GrpcStatus } from '@grpc/grpc-js';
+import {
+  type Metadata,
+  Server as GrpcServer,
+  ServerCredentials,
+  status as GrpcStatus,
+} from '@grpc/grpc-js';
 import { must } from '#shared/base/assert.ts';
 import type { UpstreamState } from '#shared/balancer/upstream-state.ts';
 import type { PemPair } from '#shared/platform/node/tls/self-signed.ts';
@@ -79,6 +84,7 @@ export interface GrpcHealthServer {
 export async function startGrpc(
   status: () => number | null,
   tls: PemPair | null = null,
+  onCall: (metadata: object) => void = () => {},
 ): Promise<GrpcHealthServer> {
   const server = new GrpcServer();
   const bytes = (value: Buffer): Buffer => value;
@@ -95,7 +101,11 @@ export async function startGrpc(
       },
     },
     {
-      Check: (_call: unknown, answer: (error: object | null, value?: Buffer) => void) => {
+      Check: (
+        call: { metadata: Metadata },
+        answer: (error: object | null, value?: Buffer) => void,
+      ) => {
+        onCall(call.metadata.getMap());
         const value = status();
         if (value === null) answer({ code: GrpcStatus.UNIMPLEMENTED, details: 'no health here' });
         else answer(null, Buffer.from([0x08, value]));
