@@ -114,6 +114,8 @@ describe('the health that nodes report', () => {
     await first.said(frame(true, [report('u'), report('v'), report('w')]));
     await first.said(frame(false, [], [{ ws, name: 'v' }]));
     expect([await words('u'), await words('v')]).toEqual([['HEALTHY'], []]);
+    await first.said(frame(false, [report('u', 'UNHEALTHY')], [{ ws, name: 'u' }]));
+    expect(await words('u')).toEqual(['UNHEALTHY']);
     const second = await connected(node);
     await second.said(frame(true, [report('w', 'UNHEALTHY')]));
     expect([await words('u'), await words('w')]).toEqual([[], ['UNHEALTHY']]);

@@ -59,8 +59,9 @@ export class NodeHealth {
       pending = { isReset: reset, rows: new Map() };
       this.#pending.set(node, pending);
     }
-    for (const report of upstreams) addRow(pending, report.ws, report.name, report);
+    // One that went and came back is in both.
     for (const { ws, name } of gone) addRow(pending, ws, name, null);
+    for (const report of upstreams) addRow(pending, report.ws, report.name, report);
   }
 
   /** Writes what came since. @throws DbError; it is tried again with the next call */

@@ -2,6 +2,7 @@
  * Tells the control plane how a data plane's targets are: everything once a session, then what has
  * changed, a second's changes together.
  */
+import type { UpstreamState } from '../balancer/upstream-state.ts';
 import type { HealthRegistry, TargetHealth } from '../health/registry.ts';
 import type { Clock, Resolver } from '../platform/platform.ts';
 import type { FrameOf, UpstreamReport } from '../wire/frames.ts';
@@ -24,14 +25,6 @@ export interface HealthSink {
   reportHealth(frame: FrameOf<'health'>): boolean;
 }
 
-/** What was said of an Upstream in this session. */
-interface Said {
-  readonly ws: string;
-  readonly name: string;
-  /** Of its state, at that time. */
-  readonly epoch: number;
-}
-
 export interface HealthReporterOptions {
   readonly sink: HealthSink;
   readonly registry: HealthRegistry;
@@ -43,7 +36,8 @@ export interface HealthReporterOptions {
 export class HealthReporter {
   readonly #options: HealthReporterOptions;
   #session: number | null = null;
-  readonly #said = new Map<string, Said>();
+  /** What was said in this session: by state, of which epoch. */
+  readonly #said = new Map<UpstreamState, number>();
   /** The control plane has not heard yet that this session begins. */
   #isNew = false;
   #cancelTimer: (() => void) | null = null;
@@ -79,54 +73,56 @@ export class HealthReporter {
       this.#isNew = true;
     }
     if (session === null) return;
-    for (let count = 0; count < FRAMES_MAX; count += 1) {
-      const news = this.#news();
-      if (news === null || !sink.reportHealth(news.frame)) return;
-      this.#isNew = false;
-      for (const said of news.said) this.#said.set(keyOf(said), said);
-      for (const gone of news.frame.gone) this.#said.delete(keyOf(gone));
-    }
-  }
-
-  /** One frame of it; null: there is none. */
-  #news(): { readonly frame: FrameOf<'health'>; readonly said: readonly Said[] } | null {
-    const gone = this.#gone();
-    const upstreams: UpstreamReport[] = [];
-    const said: Said[] = [];
-    let length = 0;
+    let batch: Batch = { gone: this.#gone(), said: [], upstreams: [], length: 0 };
+    let frames = 0;
     let count = 0;
     const { registry, resolver, clock } = this.#options;
     for (const state of registry.current()) {
       if ((count += 1) > UPSTREAMS_MAX) break;
-      const known = this.#said.get(keyOf(state));
+      const epoch = this.#said.get(state);
       // As in Kong, names are looked up whether or not somebody asks for the Upstream.
       const resolving = state.current?.ready(resolver, clock) ?? null;
       // Better a little later than to speak of targets without addresses.
-      if (known === undefined && resolving !== null) continue;
-      if (known !== undefined && known.epoch === state.epoch) continue;
-      const { ws, name, epoch } = state;
-      const report = this.#reportOf(ws, name);
+      if (epoch === state.epoch || (epoch === undefined && resolving !== null)) continue;
+      const report = this.#reportOf(state);
       if (report === null) continue;
-      length += JSON.stringify(report).length;
-      const isFull = upstreams.length >= FRAME_UPSTREAMS_MAX || length > FRAME_LENGTH_AIM;
-      if (upstreams.length > 0 && isFull) break;
-      upstreams.push(report);
-      said.push({ ws, name, epoch });
+      const { length } = JSON.stringify(report);
+      if (!hasRoom(batch, length)) {
+        if (!this.#send(batch) || (frames += 1) >= FRAMES_MAX) return;
+        batch = { gone: [], said: [], upstreams: [], length: 0 };
+      }
+      batch.upstreams.push(report);
+      batch.said.push([state, state.epoch]);
+      batch.length += length;
     }
-    if (!this.#isNew && upstreams.length === 0 && gone.length === 0) return null;
-    return { frame: { type: 'health', reset: this.#isNew, upstreams, gone }, said };
+    if (this.#isNew || batch.upstreams.length > 0 || batch.gone.length > 0) this.#send(batch);
   }
 
-  #gone(): { readonly ws: string; readonly name: string }[] {
-    const gone: { ws: string; name: string }[] = [];
-    for (const { ws, name } of this.#said.values()) {
+  /** Whether it was taken; it is said again otherwise. */
+  #send({ gone, said, upstreams }: Batch): boolean {
+    const frame: FrameOf<'health'> = {
+      type: 'health',
+      reset: this.#isNew,
+      upstreams,
+      gone: gone.map(({ ws, name }) => ({ ws, name })),
+    };
+    if (!this.#options.sink.reportHealth(frame)) return false;
+    this.#isNew = false;
+    for (const state of gone) this.#said.delete(state);
+    for (const [state, epoch] of said) this.#said.set(state, epoch);
+    return true;
+  }
+
+  #gone(): UpstreamState[] {
+    const gone: UpstreamState[] = [];
+    for (const state of this.#said.keys()) {
       if (gone.length >= FRAME_UPSTREAMS_MAX) break;
-      if (this.#options.registry.find(ws, name) === null) gone.push({ ws, name });
+      if (state.current === null) gone.push(state);
     }
     return gone;
   }
 
-  #reportOf(ws: string, name: string): UpstreamReport | null {
+  #reportOf({ ws, name }: UpstreamState): UpstreamReport | null {
     const { registry, clock } = this.#options;
     const snapshot = registry.snapshot(ws, name, clock.monotonic());
     if (snapshot === null) return null;
@@ -142,6 +138,20 @@ export class HealthReporter {
     const { health, balancerHealth: balancer } = snapshot;
     return { ws, name, health, balancer, targets, dropped };
   }
+}
+
+/** What goes into one frame. */
+interface Batch {
+  readonly gone: readonly UpstreamState[];
+  readonly said: [state: UpstreamState, epoch: number][];
+  readonly upstreams: UpstreamReport[];
+  /** UTF-16 units of `upstreams`. */
+  length: number;
+}
+
+function hasRoom({ upstreams, length }: Batch, more: number): boolean {
+  if (upstreams.length === 0) return true;
+  return upstreams.length < FRAME_UPSTREAMS_MAX && length + more <= FRAME_LENGTH_AIM;
 }
 
 /** What somebody said by hand; of an Upstream or target that is not served, nothing is kept. */
@@ -165,8 +175,4 @@ function targetReport(
       health: word,
     })),
   };
-}
-
-function keyOf({ ws, name }: { readonly ws: string; readonly name: string }): string {
-  return `${ws}\n${name}`;
 }

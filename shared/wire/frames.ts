@@ -300,7 +300,7 @@ export const health = defineFields({
   /** First of a session: nothing that was said before counts any more. */
   reset: { type: 'boolean', required: true },
   upstreams: { type: 'array', required: true, len_max: 512, elements: upstreamReport },
-  /** No configuration that is served has them any more. */
+  /** No configuration that is served has them any more; counts before `upstreams`. */
   gone: {
     type: 'array',
     required: true,
