@@ -17,7 +17,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => db.close());
 beforeEach(async () => {
-  await db.store.db.query('DELETE FROM nodes');
+  await db.store.db.query('TRUNCATE nodes, node_health');
   endpoint = await SyncEndpoint.start(db);
 });
 afterEach(() => endpoint.close());

@@ -7,7 +7,7 @@ const statements = [
   `CREATE TABLE node_health (
     ws_id uuid NOT NULL,
     upstream text NOT NULL,
-    node_id uuid NOT NULL REFERENCES nodes (id) ON DELETE CASCADE,
+    node_id uuid NOT NULL REFERENCES nodes (id),
     report jsonb NOT NULL,
     length integer NOT NULL,
     changed_at timestamptz NOT NULL DEFAULT now(),
