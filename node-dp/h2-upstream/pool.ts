@@ -110,15 +110,18 @@ export class H2Pool {
         if (this.#isClosed) session.destroy();
         else this.#sessions.add(session);
         this.#streamsExpected = Math.max(1, session.room);
+        // One that takes nothing is no reason to open more.
+        if (session.room === 0) return;
         this.#serve(session);
         this.#grow();
       },
       room: () => this.#serve(session),
       gone: (_session, cause) => {
         this.#sessions.delete(session);
-        if (session.isReady) return this.#grow();
-        this.#connecting -= 1;
-        this.#failWaiting(cause);
+        if (!session.isReady) this.#connecting -= 1;
+        // A target that greets and leaves would be connected to over and over.
+        if (session.hasServed) this.#grow();
+        else this.#failWaiting(cause);
       },
       closed: () => this.#open.delete(session),
     });

@@ -77,6 +77,11 @@ export class UpstreamSession {
     return this.#isReady;
   }
 
+  /** It has taken a request, at least. */
+  get hasServed(): boolean {
+    return this.#requests > 0;
+  }
+
   /** To be followed by one `over`. @throws for a field that cannot be sent */
   request(
     fields: string[],

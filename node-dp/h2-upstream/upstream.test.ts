@@ -1,4 +1,4 @@
-import { createServer } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { utf8 } from '#shared/base/bytes.ts';
 import type { BodySink, BodyStream } from '#shared/http/body.ts';
@@ -328,6 +328,30 @@ describe('connections to an HTTP/2 upstream', () => {
       await eventually('the connection to be gone', () => session?.destroyed);
     }
   });
+
+  it.each<[string, (socket: Socket) => void]>([
+    ['with a word', (socket) => socket.write(frame(FRAME.goaway, 0, 0, uint32(0, 0)))],
+    ['without one', (socket) => socket.end()],
+  ])(
+    'are not opened over and over when the upstream greets and leaves %s',
+    async (_name, leave) => {
+      const none = Buffer.concat([Buffer.from([0, 3]), uint32(0)]);
+      const { port, sockets } = await raw((one, socket) => {
+        if (one.type !== FRAME.settings || one.flags !== 0) return;
+        socket.write(frame(FRAME.settings, 0, 0, none));
+        leave(socket);
+      }, false);
+      const client = transport();
+
+      const failures = await Promise.all(
+        [1, 2, 3].map(() => failureOf(client.send(requestTo(port)))),
+      );
+
+      expect(failures.map(({ failure }) => failure)).toEqual(['connect', 'connect', 'connect']);
+      expect(failures.some(({ maybeProcessed }) => maybeProcessed)).toBe(false);
+      expect(sockets.length).toBeLessThanOrEqual(3);
+    },
+  );
 
   it.each([
     ['refuses it', (id: number) => frame(FRAME.reset, 0, id, uint32(7))],
