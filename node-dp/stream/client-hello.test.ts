@@ -1,7 +1,7 @@
 import { connect as connectTls } from 'node:tls';
 import { createServer, type AddressInfo } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { CLIENT_HELLO_BYTES_MAX, readClientHello } from './client-hello.ts';
+import { CLIENT_HELLO_BYTES_MAX, RECORDS_MAX, readClientHello } from './client-hello.ts';
 
 /** What Node's own TLS client sends first. */
 async function realHello(servername?: string): Promise<Buffer> {
@@ -101,11 +101,26 @@ describe('a ClientHello', () => {
     announced.writeUIntBE(CLIENT_HELLO_BYTES_MAX + 1, 1, 3);
     expect(readClientHello(records(announced))).toMatchObject({ tag: 'bad' });
 
-    // Never complete, and in more wrapping than content.
+    // Never complete.
     const slow = Buffer.from([1, 0, 0, 0]);
     slow.writeUIntBE(CLIENT_HELLO_BYTES_MAX, 1, 3);
-    const drip = records(Buffer.concat([slow, Buffer.alloc(CLIENT_HELLO_BYTES_MAX - 1)]), 1);
-    expect(readClientHello(drip)).toEqual({ tag: 'bad', reason: 'too long' });
+    const drip = records(Buffer.concat([slow, Buffer.alloc(CLIENT_HELLO_BYTES_MAX - 1)]), 65);
+    expect(readClientHello(drip).tag).toBe('more');
+    const longer = Buffer.concat([drip, Buffer.alloc(1024)]);
+    expect(readClientHello(longer)).toEqual({ tag: 'bad', reason: 'too long' });
+  });
+
+  it('is not waited for in more records than are worth reading again for each packet', () => {
+    const slow = Buffer.from([1, 0, 0, 0]);
+    slow.writeUIntBE(CLIENT_HELLO_BYTES_MAX, 1, 3);
+    const most = records(Buffer.concat([slow, Buffer.alloc(RECORDS_MAX - 4)]), 1);
+    const one = records(Buffer.alloc(1), 1);
+
+    expect(readClientHello(most).tag).toBe('more');
+    expect(readClientHello(Buffer.concat([most, one]))).toEqual({
+      tag: 'bad',
+      reason: 'too many records',
+    });
   });
 
   it.each<[string, Buffer]>([

@@ -9,8 +9,13 @@ import type { Verdict } from '../peek.ts';
 
 /** Handshake bytes of a ClientHello; with a post-quantum key share it takes some 2 KiB. */
 export const CLIENT_HELLO_BYTES_MAX = 16 * 1024;
-/** The same on the wire, record headers included: records may be as short as one byte each. */
-const WIRE_BYTES_MAX = CLIENT_HELLO_BYTES_MAX + 5 * 1024;
+/**
+ * Records that it may come in. Some clients cut it up against whoever looks at names; thousands, each
+ * of a byte and in a packet of its own, would have us read all of them again for every packet.
+ */
+export const RECORDS_MAX = 256;
+/** The same on the wire, record headers included. */
+const WIRE_BYTES_MAX = CLIENT_HELLO_BYTES_MAX + 5 * RECORDS_MAX;
 
 export type ClientHello =
   /** Not all there yet. */
@@ -66,6 +71,7 @@ function joinRecords(bytes: Buffer): { readonly handshake: Buffer } | ClientHell
     if (at + 5 > bytes.length) break;
     const length = bytes.readUInt16BE(at + 3);
     if (length === 0 || length > RECORD_BYTES_MAX) return bad('record length');
+    if (parts.length === RECORDS_MAX) return bad('too many records');
     parts.push(bytes.subarray(at + 5, at + 5 + length));
     at += 5 + length;
   }
