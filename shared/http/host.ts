@@ -7,6 +7,9 @@ export interface HostParts {
   readonly port: number | null;
 }
 
+/** Characters of an authority; longer names exist in no DNS. Source: RFC 1035 section 2.3.4 */
+export const HOST_LENGTH_MAX = 255;
+
 /**
  * Splits `name:port`. A colon that is not followed by digits up to the end belongs to the name.
  *

@@ -5,6 +5,7 @@ import type { ErrorFormat } from '../http/error-response.ts';
 import { GatewayError } from '../http/errors.ts';
 import { resolveClient, type TrustedProxies } from '../http/forwarded.ts';
 import { HeaderList } from '../http/headers.ts';
+import { HOST_LENGTH_MAX } from '../http/host.ts';
 import type { GatewayResponse } from '../http/message.ts';
 import { normalizeTarget } from '../http/path.ts';
 import type { RequestFacts } from '../router/facts.ts';
@@ -129,9 +130,13 @@ export function requestFacts(ctx: Exchange): RequestFacts {
   };
 }
 
-/** @throws GatewayError when there is no route, or more than one reading of the path */
+/** @throws GatewayError when there is no route, or more than one reading of the path or the host */
 export function matchRoute(ctx: Exchange, tables: Tables): RouteTable {
   const facts = requestFacts(ctx);
+  // The router knows none, so it would be served as if it had no host; an upstream may go by it.
+  if (facts.host !== null && facts.host.length > HOST_LENGTH_MAX) {
+    throw new GatewayError('bad_request');
+  }
   const match = tables.router.match(facts);
   const routed = match === null ? null : bindRoute(match.entry, tables);
   if (match === null || routed === null) throw new GatewayError('no_route');

@@ -102,6 +102,33 @@ describe('a protected path', () => {
   });
 });
 
+describe('a protected host', () => {
+  it.each([
+    { hosts: ['*.a.test'] },
+    { hosts: ['xx*'] },
+    { hosts: null, paths: null, priority: 2, expression: 'http.host =^ ".a.test"' },
+  ])('guarded by %j is not reached by a name longer than any', async (matcher) => {
+    const config = new TestConfig();
+    const service = { id: config.service().id };
+    config.route({ paths: ['/'], service, preserve_host: true });
+    const guarded = config.route({ paths: ['/'], hosts: ['to-be.put'], service });
+    config.put('routes', { ...guarded, ...matcher });
+    config.plugin('key-auth', {}, { route: { id: guarded.id } });
+    const gateway = new TestGateway(config.tables());
+    const statuses: number[] = [];
+    for (const length of [100, 255, 256, 300, 5000]) {
+      const host = `${'x'.repeat(length - '.a.test'.length)}.a.test`;
+      const answer = await gateway.send(request('/', { headers: { Host: host } }));
+      statuses.push(answer.status);
+    }
+
+    // An expression is closed in this flavor.
+    const guard = 'expression' in matcher ? 503 : 401;
+    expect(statuses).toEqual([guard, guard, 400, 400, 400]);
+    expect(gateway.platform.sent).toEqual([]);
+  });
+});
+
 describe('an odd path that nobody takes for another route’s', () => {
   it.each(['/@scope%2Fname', '/a;v=1/b', '/a%252Fb', '/a%3Bb', '/x%5Cy', '/api%2Fother'])(
     'passes as it is: %s',

@@ -1,6 +1,6 @@
 /** One request against the candidates of an index: which of them matches and is asked first. */
 import type { HeaderList } from '../http/headers.ts';
-import { portColon } from '../http/host.ts';
+import { HOST_LENGTH_MAX, portColon } from '../http/host.ts';
 import { Side } from './address.ts';
 import { ExpressionInput } from './expression/input.ts';
 import { collectPrefixes, collectSuffixes, radixGet } from './radix.ts';
@@ -93,9 +93,6 @@ abstract class Search<C extends Candidate> {
     return best;
   }
 }
-
-/** Longer names exist in no DNS; they match no route by host. */
-const HOST_LENGTH_MAX = 255;
 
 export class RequestSearch extends Search<RequestCandidate> {
   method = '';
@@ -199,6 +196,7 @@ export class RequestSearch extends Search<RequestCandidate> {
   #setHost(host: string | null): void {
     this.host = null;
     this.namedPort = -1;
+    // Longer ones match no route by host: whoever asks has refused them.
     if (host === null || host.length > HOST_LENGTH_MAX) return;
     // Host names have no case (RFC 9110 section 4.2.3); another spelling must not reach other routes.
     const lower = host.toLowerCase();
