@@ -86,7 +86,7 @@ function holdRequest(ctx: Exchange, to: ServiceTable): Promise<void> | null {
   const memory = ctx.platform.bodyMemory;
   if (body === null || body instanceof Uint8Array || memory === null) return null;
   if (to.httpVersion === '2' || (body.length ?? 0) > memory.perBodyMax) return null;
-  if (!must(ctx.routed, 'proxying needs a route').route.request_buffering) return null;
+  if (!must(ctx.routed, 'proxying needs a route').buffersRequest) return null;
   return holdBody(body, memory).then(
     (held) => {
       ctx.upstreamBody = held.body;
@@ -203,16 +203,16 @@ function isTimeout({ failure }: UpstreamError): boolean {
 /** Path and query of the upstream request; says in the headers what was done to them. */
 export function writeTarget(ctx: Exchange, to: ServiceTable, options: ProxyOptions): string {
   const { request } = ctx;
-  const { route, pathHandling } = must(ctx.routed, 'proxying needs a route');
+  const { stripsPath, pathHandling } = must(ctx.routed, 'proxying needs a route');
   const matchedPath = must(ctx.match, 'proxying needs a match').matchedPath;
   const path =
-    to.path === '/' && !route.strip_path
+    to.path === '/' && !stripsPath
       ? ctx.forwardPath
       : upstreamPath({
           servicePath: to.path,
           requestPath: ctx.path,
           matchedPath,
-          stripPath: route.strip_path,
+          stripPath: stripsPath,
           pathHandling,
         });
   addForwardingHeaders(ctx.upstreamHeaders, {
@@ -221,7 +221,7 @@ export function writeTarget(ctx: Exchange, to: ServiceTable, options: ProxyOptio
     peerAddress: request.peerAddress,
     wantsTrailers: asksForTrailers(request.headers),
     originalPath: pathOf(request.target),
-    strippedPrefix: route.strip_path && matchedPath !== null ? escapePath(matchedPath) : null,
+    strippedPrefix: stripsPath && matchedPath !== null ? escapePath(matchedPath) : null,
     requestId: options.sendsRequestId ? ctx.requestId : null,
   });
   if (request.upgrade !== null) askToSwitch(ctx.upstreamHeaders);
@@ -256,8 +256,7 @@ function requestTo(ctx: Exchange, to: ServiceTable, peer: Peer, target: string):
 
 /** Source: Kong `runloop/handler.lua`, access.after: gRPC is never buffered. */
 function readsAhead(ctx: Exchange, to: ServiceTable): boolean {
-  const { route } = must(ctx.routed, 'proxying needs a route');
-  return route.response_buffering && to.httpVersion !== '2';
+  return must(ctx.routed, 'proxying needs a route').buffersResponse && to.httpVersion !== '2';
 }
 
 /** The Host that a peer is sent. */
@@ -267,7 +266,7 @@ export function hostFor(
   peer: Pick<Peer, 'host' | 'srvName' | 'port'>,
 ): string {
   return upstreamHost({
-    preserveHost: must(ctx.routed, 'proxying needs a route').route.preserve_host,
+    preserveHost: must(ctx.routed, 'proxying needs a route').preservesHost,
     requestHost: ctx.request.headers.get('host'),
     hostHeader: to.upstream === null ? null : to.upstream.upstream.host_header,
     targetHost:

@@ -15,8 +15,8 @@ export class RadixNode<T> {
   /** What leads here from the parent's end. Empty at the root only. */
   label: string;
   value: T | null;
-  /** First UTF-16 unit of each child's label, ascending. */
-  codes: number[];
+  /** First UTF-16 unit of each child's label, ascending. One text: a search reads one cache line. */
+  codes: string;
   children: RadixNode<T>[];
   /** The edit that made it and may still change it. */
   owner: object | null;
@@ -24,8 +24,8 @@ export class RadixNode<T> {
   constructor(label: string, value: T | null, owner: object | null) {
     this.label = label;
     this.value = value;
-    // Shared until the first child comes; see `addChild`.
-    this.codes = NONE as unknown as number[];
+    this.codes = '';
+    // Shared until the first child comes; see `#grow`.
     this.children = NONE as unknown as RadixNode<T>[];
     this.owner = owner;
   }
@@ -158,7 +158,7 @@ export class RadixEdit<T> {
         return;
       }
       const index = parent.children.indexOf(node);
-      parent.codes.splice(index, 1);
+      parent.codes = parent.codes.slice(0, index) + parent.codes.slice(index + 1);
       parent.children.splice(index, 1);
     }
   }
@@ -171,8 +171,8 @@ export class RadixEdit<T> {
   #own(node: RadixNode<T>): RadixNode<T> {
     if (node.owner === this.#owner) return node;
     const copy = new RadixNode<T>(node.label, node.value, this.#owner);
-    if (node.codes.length > 0) {
-      copy.codes = node.codes.slice();
+    if (node.codes !== '') {
+      copy.codes = node.codes;
       copy.children = node.children.slice();
     }
     return copy;
@@ -182,22 +182,21 @@ export class RadixEdit<T> {
     const upper = new RadixNode<T>(node.label.slice(0, at), null, this.#owner);
     const lower = this.#own(node);
     lower.label = node.label.slice(at);
-    upper.codes = [lower.label.charCodeAt(0)];
+    upper.codes = lower.label.charAt(0);
     upper.children = [lower];
     return upper;
   }
 
   #grow(parent: RadixNode<T>, label: string): RadixNode<T> {
     const leaf = new RadixNode<T>(label, null, this.#owner);
-    const code = label.charCodeAt(0);
     const { codes } = parent;
-    if (codes.length === 0) {
-      parent.codes = [code];
+    if (codes === '') {
+      parent.codes = label.charAt(0);
       parent.children = [leaf];
       return leaf;
     }
-    const index = insertionPoint(codes, code);
-    codes.splice(index, 0, code);
+    const index = insertionPoint(codes, label.charCodeAt(0));
+    parent.codes = codes.slice(0, index) + label.charAt(0) + codes.slice(index);
     parent.children.splice(index, 0, leaf);
     return leaf;
   }
@@ -208,22 +207,22 @@ function childAt<T>(node: RadixNode<T>, code: number): RadixNode<T> | null {
   return index < 0 ? null : (node.children[index] ?? null);
 }
 
-function indexOf(codes: readonly number[], code: number): number {
+function indexOf(codes: string, code: number): number {
   if (codes.length <= SCAN_MAX) {
-    for (let i = 0; i < codes.length; i += 1) if (codes[i] === code) return i;
+    for (let i = 0; i < codes.length; i += 1) if (codes.charCodeAt(i) === code) return i;
     return -1;
   }
   const index = insertionPoint(codes, code);
-  return codes[index] === code ? index : -1;
+  return codes.charCodeAt(index) === code ? index : -1;
 }
 
 /** Index of the first that is not less. */
-function insertionPoint(codes: readonly number[], code: number): number {
+function insertionPoint(codes: string, code: number): number {
   let low = 0;
   let high = codes.length;
   while (low < high) {
     const middle = (low + high) >>> 1;
-    if ((codes[middle] as number) < code) low = middle + 1;
+    if (codes.charCodeAt(middle) < code) low = middle + 1;
     else high = middle;
   }
   return low;

@@ -24,7 +24,7 @@ import {
   sniNames,
 } from './rule.ts';
 import type { IndexKeys, NameTest, PathTest, Rule } from './rule.ts';
-import { matchOf, RequestSearch, StreamSearch } from './search.ts';
+import { asksNothing, matchOf, RequestSearch, StreamSearch } from './search.ts';
 import type { RequestCandidate, StreamCandidate } from './search.ts';
 import {
   compileStreamRoute,
@@ -249,7 +249,8 @@ class Update {
     for (const [ordinal, path] of paths.entries()) {
       const text = path === null ? '' : path.prefix;
       for (const host of hosts) {
-        const candidate = { rule, ordinal, host, path, isWide };
+        const isBare = asksNothing({ rule, ordinal, host, path, isWide });
+        const candidate = { rule, ordinal, host, path, isWide, isBare };
         if (names === null) edit.add(host ?? ANY_KEY, text, candidate);
         else for (const name of names) edit.add(name, text, candidate);
       }

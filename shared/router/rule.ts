@@ -105,23 +105,27 @@ export function compileRoute(entry: RouteEntry, flavor: RouterFlavor): Compiled<
   if (source !== null) return compileExpressionRoute(entry, source, flavor);
   const faults: string[] = [];
   const isTraditional = flavor === 'traditional';
-  const shared = {
-    entry,
-    methods: isSet(route.methods) ? route.methods : null,
-    headers: compileHeaders(route.headers ?? {}, isTraditional, faults),
-    snis: isSet(route.snis) ? route.snis.map((sni) => sniTest(sni, isTraditional)) : null,
-    scheme: flavor === 'expressions' ? schemeOf(route) : null,
-    expression: null,
-    ...compileSides(route, flavor, faults),
-  };
+  const methods = isSet(route.methods) ? route.methods : null;
+  const headers = compileHeaders(route.headers ?? {}, isTraditional, faults);
+  const snis = isSet(route.snis) ? route.snis.map((sni) => sniTest(sni, isTraditional)) : null;
+  const scheme = flavor === 'expressions' ? schemeOf(route) : null;
+  const { sources, destinations } = compileSides(route, flavor, faults);
   const parts = partsOf(route, flavor);
   const rules: Rule[] = [];
   for (const [index, part] of parts.entries()) {
+    // In full: what is spread into an object lies outside of it, and requests go through many of these.
     rules.push({
-      ...shared,
+      entry,
       rank: rankOfPart(entry, parts, index, flavor),
+      methods,
+      headers,
+      snis,
       hosts: part.hosts.tests,
       paths: part.paths.map((path) => pathTest(path, faults)),
+      scheme,
+      expression: null,
+      sources,
+      destinations,
     });
   }
   if (isUnconditional(route)) faults.push('nothing to match by');
@@ -231,7 +235,7 @@ function compileExpressionRoute(
     entry,
     rank: expressionRankOf(entry),
     methods: null,
-    headers: [],
+    headers: NO_HEADERS,
     snis: null,
     hosts: (expression.hosts ?? []).map(hintTest),
     paths: (expression.prefixes ?? []).map((prefix) => ({ prefix, regex: null, text: prefix })),
@@ -414,11 +418,14 @@ function hasLiteral(test: PathTest): boolean {
   return test.prefix.length > 1;
 }
 
+/** One for all routes that name none. */
+const NO_HEADERS: readonly HeaderTest[] = [];
+
 function compileHeaders(
   headers: Readonly<Record<string, readonly string[]>>,
   isTraditional: boolean,
   faults: string[],
-): HeaderTest[] {
+): readonly HeaderTest[] {
   const tests: HeaderTest[] = [];
   for (const [name, values] of Object.entries(headers)) {
     const exact: string[] = [];
@@ -446,7 +453,7 @@ function compileHeaders(
       faults.push(`header ${name}: ${values.length === 0 ? 'no values' : 'invalid regex'}`);
     }
   }
-  return tests;
+  return tests.length === 0 ? NO_HEADERS : tests;
 }
 
 /**

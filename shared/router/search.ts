@@ -22,6 +22,29 @@ export interface RequestCandidate extends Candidate {
   readonly path: PathTest | null;
   /** The index does not know its hosts (`PAIRS_MAX`): they are looked through. */
   readonly isWide: boolean;
+  /** Where the search finds it, it matches: it asks for nothing else (`asksNothing`). */
+  readonly isBare: boolean;
+}
+
+/** Most routes do, and of a hundred thousand a request then reads as little as of one. */
+export function asksNothing({
+  rule,
+  host,
+  path,
+  isWide,
+}: Omit<RequestCandidate, 'isBare'>): boolean {
+  return (
+    !isWide &&
+    (host === null || host.port === null) &&
+    (path === null || path.regex === null) &&
+    rule.scheme === null &&
+    rule.methods === null &&
+    rule.snis === null &&
+    rule.headers.length === 0 &&
+    rule.sources === null &&
+    rule.destinations === null &&
+    rule.expression === null
+  );
 }
 
 export interface StreamCandidate extends Candidate {
@@ -156,7 +179,8 @@ export class RequestSearch extends Search<RequestCandidate> {
     else if (this.sni !== null) this.collect(bySni, this.sni, this.path);
   }
 
-  check({ rule, host, path, isWide }: RequestCandidate): Condition | null {
+  check({ rule, host, path, isWide, isBare }: RequestCandidate): Condition | null {
+    if (isBare) return null;
     if (isWide && this.hostOf(rule.hosts) === null) return 'host';
     if (host !== null && !this.#isPort(host)) return 'host';
     if (rule.scheme !== null && rule.scheme !== this.scheme) return 'protocol';

@@ -48,5 +48,19 @@ function rebind(source: RouteSource, { parts }: Tables): RouteTable {
     return before;
   }
   const { isHttpsOnly, isGrpc, isGrpcsOnly, pathHandling } = source;
-  return { ws, route, target, plan, fault, isHttpsOnly, isGrpc, isGrpcsOnly, pathHandling };
+  return {
+    ws,
+    route,
+    target,
+    plan,
+    fault,
+    isHttpsOnly,
+    isGrpc,
+    isGrpcsOnly,
+    pathHandling,
+    stripsPath: route.strip_path,
+    preservesHost: route.preserve_host,
+    buffersRequest: route.request_buffering,
+    buffersResponse: route.response_buffering,
+  };
 }

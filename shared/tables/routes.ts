@@ -35,6 +35,9 @@ export type RoutesResult =
 
 /** A route as the router holds it: what does not depend on any other entity. */
 export class RouteSource implements RouteEntry {
+  /** What it was last bound to (`bindRoute`); the table holds as long as that is the same. */
+  boundTo: object | null = null;
+  table: RouteTable | null = null;
   readonly ws: string;
   readonly route: Route;
   /** Id of its service; null without one. */
@@ -47,12 +50,10 @@ export class RouteSource implements RouteEntry {
   readonly pathHandling: 'v0' | 'v1';
   /** This runtime cannot serve it; or, found once it is put into a router, it does not compile. */
   fault: string | null;
-  /** What it was last bound to (`bindRoute`); the table holds as long as that is the same. */
-  boundTo: object | null = null;
-  table: RouteTable | null = null;
 
-  constructor(record: ConfigRecord, env: BuildEnv) {
-    this.ws = record.ws;
+  /** @param ws  the record's, the same object for all of a workspace: requests look it up */
+  constructor(record: ConfigRecord, ws: string, env: BuildEnv) {
+    this.ws = ws;
     // The control plane validated it and signed it; a wrong shape does not compile.
     this.route = record.body as unknown as Route;
     this.serviceId = foreignId(record, 'service');
@@ -97,8 +98,10 @@ export function applyRoutes(
     quarantine.set(record, null);
     if (isServed(serviceOf(source, services.before))) removed.push(source);
   }
+  let ws = '';
   for (const record of changes.added('routes')) {
-    const source = new RouteSource(record, env);
+    if (record.ws !== ws) ws = record.ws;
+    const source = new RouteSource(record, ws, env);
     sources.set(record.ws, record.id, source);
     made.push(source);
     const service = serviceOf(source, services.now);

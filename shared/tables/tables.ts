@@ -66,6 +66,11 @@ export interface RouteTable extends RouteEntry {
   readonly isGrpcsOnly: boolean;
   /** v0 unless the router's flavor is `traditional`. */
   readonly pathHandling: 'v0' | 'v1';
+  /** What of the route every request asks for. */
+  readonly stripsPath: boolean;
+  readonly preservesHost: boolean;
+  readonly buffersRequest: boolean;
+  readonly buffersResponse: boolean;
 }
 
 export interface WorkspaceTable {
