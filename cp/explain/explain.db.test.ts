@@ -96,6 +96,8 @@ describe('/headgate/explain', () => {
   it('tells what an earlier revision did', async () => {
     const { body } = await admin.call('POST', PATH, { url: '/a/b/c', revision: before });
     expect(body).toMatchObject({ configuration: { revision: before }, route: { name: 'first' } });
+    const byQuery = await admin.call('GET', `${PATH}?url=/a/b/c&revision=${before}`);
+    expect(byQuery).toMatchObject({ status: 200, body });
     const now = await admin.call('POST', PATH, { url: '/a/b/c' });
     expect(now.body).toMatchObject({
       configuration: { revision: after },

@@ -51,7 +51,17 @@ function quarantineText(
   quarantined: Extract<Report, { type: 'applied' }>['quarantined'],
 ): string | null {
   if (quarantined.length === 0) return null;
-  return `set aside: ${quarantined.map((it) => `${it.kind} ${it.id} (${it.reason})`).join(', ')}`;
+  const named: string[] = [];
+  let room = ERROR_LENGTH_MAX - 'set aside: , and 1000 more'.length;
+  for (const { kind, id, reason } of quarantined) {
+    const text = `${kind} ${id} (${reason})`;
+    room -= text.length + ', '.length;
+    if (room < 0 && named.length > 0) break;
+    named.push(text);
+  }
+  // Whoever reads it must know that there are others; the node's own status has more of them.
+  const left = quarantined.length - named.length;
+  return `set aside: ${named.join(', ')}${left === 0 ? '' : `, and ${left} more`}`;
 }
 
 function update(

@@ -26,6 +26,8 @@ export interface HealthChecks {
   readonly threshold: number;
   readonly passive: CheckRules;
   readonly active: CheckRules;
+  /** Data planes are to ask by themselves how the targets are. */
+  readonly isActiveOn: boolean;
   /** Any passive outcome is counted: without, requests have nothing to report. */
   readonly isPassiveOn: boolean;
 }
@@ -54,6 +56,7 @@ export function compileChecks(upstream: CheckedFields): HealthChecks {
     threshold: threshold ?? 0,
     passive: rulesOf(passive),
     active: rulesOf(active),
+    isActiveOn,
     isPassiveOn: isOn && (canEject || isSet(passive.healthy.successes)),
   };
 }

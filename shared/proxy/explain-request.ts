@@ -106,8 +106,15 @@ const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 
 const NUMBERS: ReadonlySet<string> = new Set(['client_port', 'port', 'limit']);
 
-/** `?url=…&method=…&header=Name: value&header=…`: the same, for who has but a browser or curl. */
-export function explainQuery(query: Iterable<readonly [string, string]>): JsonObject {
+/**
+ * `?url=…&method=…&header=Name: value&header=…`: the same, for who has but a browser or curl.
+ *
+ * @param numbers fields of the endpoint's own that are numbers
+ */
+export function explainQuery(
+  query: Iterable<readonly [string, string]>,
+  numbers: readonly string[] = [],
+): JsonObject {
   const input: Record<string, JsonValue> = {};
   const headers: Record<string, string> = {};
   for (const [name, value] of query) {
@@ -115,7 +122,8 @@ export function explainQuery(query: Iterable<readonly [string, string]>): JsonOb
       const [, field = '', text = ''] = /^([^:]*):[ \t]*(.*?)[ \t]*$/s.exec(value) ?? [];
       headers[field] = text;
     } else {
-      input[name] = NUMBERS.has(name) && /^\d{1,9}$/.test(value) ? Number(value) : value;
+      const isNumber = NUMBERS.has(name) || numbers.includes(name);
+      input[name] = isNumber && /^\d{1,15}$/.test(value) ? Number(value) : value;
     }
   }
   return Object.keys(headers).length === 0 ? input : { ...input, headers };

@@ -239,6 +239,28 @@ describe('a service', () => {
   });
 });
 
+describe('an upstream', () => {
+  it('whose targets the edge cannot probe is named there, and served', async () => {
+    const config = new TestConfig();
+    const probes = { active: { healthy: { interval: 5 } } };
+    const upstream = config.add('upstreams', { name: 'pool.test', healthchecks: probes });
+    config.add('targets', { target: '10.0.0.1:80', upstream: { id: upstream.id } });
+    const service = config.service({ host: 'pool.test' });
+    config.route({ paths: ['/a'], service: { id: service.id } });
+    const edge = { runtime: 'edge' } as const;
+    const reason = 'active health checks are not supported at the edge';
+    expect(quarantined(config.build(null, edge))).toEqual([
+      { kind: 'upstreams', id: upstream.id, reason },
+    ]);
+    expect((await new TestGateway(config.tables(null, edge)).get('/a')).status).toBe(200);
+    expect(quarantined(config.build())).toEqual([]);
+
+    const before = config.tables(null, edge);
+    config.remove('upstreams', upstream.id);
+    expect(config.tables(before, edge).quarantined).toEqual([]);
+  });
+});
+
 describe('a record of a shape that nobody knows', () => {
   it('refuses the version instead of throwing', () => {
     const config = new TestConfig();

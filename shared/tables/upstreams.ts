@@ -31,6 +31,8 @@ export interface UpstreamsPart {
   readonly step: UpstreamsStep;
 }
 
+const NO_EDGE_PROBES = 'active health checks are not supported at the edge';
+
 export const NO_UPSTREAMS: UpstreamsPart = {
   byName: UniqueMap.empty(),
   held: PersistentMap.empty(),
@@ -56,6 +58,9 @@ export function applyUpstreams(
     const asksForMore = runtime === 'edge' && (record?.body['client_certificate'] ?? null) !== null;
     if (asksForMore && record !== null) quarantine.set(record, NO_EDGE_CLIENT_CERTIFICATE);
     const table = record === null ? null : makeTable(record, targets, old, { health, quarantine });
+    const isProbed = runtime === 'edge' && table?.balancer.checks.isActiveOn === true;
+    // It is served all the same: by what requests tell of it.
+    if (isProbed && !asksForMore && record !== null) quarantine.set(record, NO_EDGE_PROBES);
     if (table !== null) made.push([scopedKey(table.ws, table.upstream.name), table]);
     if (record === null && targets.size === 0) held.delete(key);
     else held.set(key, { record, targets, table });

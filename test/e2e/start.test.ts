@@ -139,7 +139,11 @@ describe('a start that cannot be', () => {
 });
 
 describe('npm start', () => {
-  const data = (): Record<string, string> => ({ ...PORTS, HEADGATE_DATA_DIR: join(folder, 'dev') });
+  const data = (): Record<string, string> => ({
+    ...PORTS,
+    HEADGATE_DATA_DIR: join(folder, 'dev'),
+    HEADGATE_ALLOW_DEBUG_HEADER: 'on',
+  });
 
   async function start(): Promise<{ program: Program; urls: Record<string, string> }> {
     const program = new Program(['headgate.mjs', 'dev'], data());
@@ -202,6 +206,11 @@ describe('npm start', () => {
     await admin.post('/services/example/routes', { name: 'example', paths: ['/example'] });
     await answers(urls['node'] ?? '', '/example', 200);
     await answers(urls['edge'] ?? '', '/example', 200);
+    for (const plane of ['node', 'edge']) {
+      const answer = await fetch(`${urls[plane]}/example`, { headers: { 'Kong-Debug': '1' } });
+      expect(answer.headers.get('Kong-Route-Name'), `${plane}, as it is set`).toBe('example');
+      await answer.body?.cancel();
+    }
     const bytes = await memoryOf(program.pid);
     console.log(`all of it: ${Math.round(bytes / 1048576)} MiB`);
     expect(bytes).toBeLessThan(1.5 * 1024 ** 3);

@@ -52,7 +52,7 @@ export function explainEndpoints(): Endpoint[] {
 }
 
 function byQuery(context: AdminContext, request: AdminRequest): Promise<AdminResponse> {
-  return answer(context, request, explainQuery(request.query));
+  return answer(context, request, explainQuery(request.query, ['revision']));
 }
 
 async function byBody(context: AdminContext, request: AdminRequest): Promise<AdminResponse> {
