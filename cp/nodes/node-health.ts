@@ -153,16 +153,18 @@ export class NodeHealth {
       return { node, ws, upstream, report, length: JSON.stringify(report).length };
     });
     await this.#db.query(
-      `INSERT INTO node_health (ws_id, upstream, node_id, report, length)
-       SELECT r.ws, r.upstream, n.id, r.report, r.length
-       FROM jsonb_to_recordset($1::jsonb)
-         AS r(node uuid, ws uuid, upstream text, report jsonb, length integer)
+      `WITH r AS MATERIALIZED (SELECT * FROM jsonb_to_recordset($1::jsonb)
+           AS r(node uuid, ws uuid, upstream text, report jsonb, length integer)),
+         kept AS MATERIALIZED (SELECT node_id, count(*) AS rows, sum(length) AS length
+           FROM node_health WHERE node_id IN (SELECT node FROM r) GROUP BY node_id)
+       INSERT INTO node_health (ws_id, upstream, node_id, report, length)
+       SELECT r.ws, r.upstream, n.id, r.report, r.length FROM r
        JOIN nodes n ON n.id = r.node JOIN groups g ON g.id = n.group_id
+       LEFT JOIN kept ON kept.node_id = n.id
        LEFT JOIN node_health e ON e.node_id = n.id AND e.ws_id = r.ws AND e.upstream = r.upstream
-       CROSS JOIN LATERAL (SELECT count(*) AS rows, coalesce(sum(a.length), 0) AS length
-         FROM node_health a WHERE a.node_id = n.id) kept
-       WHERE r.ws = ANY(g.workspaces) AND (e.node_id IS NOT NULL OR kept.rows < $2)
-         AND kept.length - coalesce(e.length, 0) + r.length <= $3
+       WHERE r.ws = ANY(g.workspaces)
+         AND (e.node_id IS NOT NULL OR coalesce(kept.rows, 0) < $2)
+         AND coalesce(kept.length, 0) - coalesce(e.length, 0) + r.length <= $3
        ON CONFLICT (ws_id, upstream, node_id)
        DO UPDATE SET report = excluded.report, length = excluded.length, changed_at = now()
        WHERE node_health.report IS DISTINCT FROM excluded.report`,
