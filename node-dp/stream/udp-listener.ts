@@ -12,6 +12,8 @@ import { DatagramTunnel } from './transport.ts';
 
 /** Held while the upstream is looked for; what comes beyond is dropped, as UDP may. */
 export const EARLY_DATAGRAMS_MAX = 16;
+/** The same of all sessions of a port: whoever sends need not say truly who it is. */
+export const EARLY_BYTES_MAX = 16 * 1024 * 1024;
 /** Waiting to leave a socket, after which datagrams are dropped. */
 const QUEUED_BYTES_MAX = 1024 * 1024;
 
@@ -24,6 +26,7 @@ export class UdpListener implements StreamListener {
   readonly #flight = new Flight();
   #accepted = 0;
   #dropped = 0;
+  #earlyBytes = 0;
   #local = { host: '', port: 0 };
 
   constructor(options: UdpListenerOptions) {
@@ -85,6 +88,11 @@ export class UdpListener implements StreamListener {
   #begin(key: string, from: RemoteInfo): UdpSession {
     const session = new UdpSession(from, this.#local, {
       reply: (datagram) => this.#reply(datagram, from),
+      hold: (bytes) => {
+        if (this.#earlyBytes + bytes > EARLY_BYTES_MAX) return false;
+        this.#earlyBytes += bytes;
+        return true;
+      },
       over: () => {
         this.#sessions.delete(key);
         this.#flight.end();
@@ -114,6 +122,8 @@ export class UdpListener implements StreamListener {
 interface SessionHooks {
   /** False: dropped. */
   reply(datagram: Buffer): boolean;
+  /** So many bytes more wait for an upstream, or, negative, less. False: there is no room. */
+  hold(bytes: number): boolean;
   /** Called once. */
   over(): void;
 }
@@ -165,6 +175,7 @@ class UdpSession implements StreamSession, Abort {
   take(datagram: Buffer): boolean {
     if (this.#tunnel !== null) return this.#forward(this.#tunnel, datagram);
     if (this.#early.length >= EARLY_DATAGRAMS_MAX) return false;
+    if (!this.#hooks.hold(datagram.length)) return false;
     this.#early.push(datagram);
     return true;
   }
@@ -187,15 +198,14 @@ class UdpSession implements StreamSession, Abort {
     });
     // Nobody listens there: the next datagram looks for another upstream.
     tunnel.socket.on('error', () => this.end('upstream_reset'));
-    for (const datagram of this.#early) this.#forward(tunnel, datagram);
-    this.#early = [];
+    for (const datagram of this.#takeEarly()) this.#forward(tunnel, datagram);
   }
 
   end(end: string): void {
     if (this.#isOver) return;
     this.#isOver = true;
     if (this.#idleTimer !== null) clearTimeout(this.#idleTimer);
-    this.#early = [];
+    this.#takeEarly();
     for (const fn of this.#onAbort) fn();
     this.#onAbort.clear();
     if (this.#tunnel !== null) {
@@ -203,6 +213,13 @@ class UdpSession implements StreamSession, Abort {
       this.#answer?.onFinish(this.#outcome(end));
     }
     this.#hooks.over();
+  }
+
+  #takeEarly(): readonly Buffer[] {
+    const early = this.#early;
+    this.#early = [];
+    for (const { length } of early) this.#hooks.hold(-length);
+    return early;
   }
 
   #forward({ socket }: DatagramTunnel, datagram: Buffer): boolean {

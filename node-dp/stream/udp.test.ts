@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { TestConfig } from '../../test/support/builders.ts';
 import { eventually } from '../../test/support/eventually.ts';
 import { StartedStreams, streamRoute } from './streams.suite.ts';
-import { UdpListener } from './udp-listener.ts';
+import { EARLY_BYTES_MAX, EARLY_DATAGRAMS_MAX, UdpListener } from './udp-listener.ts';
 
 const started = new StartedStreams();
 afterEach(() => started.close());
@@ -91,6 +91,45 @@ describe('a udp route', () => {
 
     expect(listener.sessionCount).toBe(50);
     expect(listener instanceof UdpListener && listener.droppedCount).toBe(30);
+  });
+
+  it('holds what comes before its upstream is found within bounds: of each session, and of all', async () => {
+    const changes = { handle: () => new Promise<null>(() => {}) };
+    const tables = tablesTo(1);
+    const { port, listener } = await started.streams(tables, { udp: true }, changes);
+    if (!(listener instanceof UdpListener)) throw new Error('a listener of datagrams');
+    const ann = await client(port);
+
+    for (let i = 0; i < EARLY_DATAGRAMS_MAX + 2; i += 1) ann.say('x');
+    await eventually('those beyond to be dropped', () => listener.droppedCount === 2);
+
+    const large = 'x'.repeat(60_000);
+    const clients = await Promise.all(Array.from({ length: 20 }, () => client(port)));
+    const sentMax = Math.ceil(EARLY_BYTES_MAX / large.length) + 40;
+    for (let sent = 0; listener.droppedCount === 2; sent += 1) {
+      expect(sent).toBeLessThan(sentMax);
+      clients[sent % clients.length]?.say(large);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(listener.sessionCount).toBe(21);
+  });
+
+  it('gives back the room of what went on or was dropped', async () => {
+    let settle = (_answer: null): void => {};
+    const changes = { handle: () => new Promise<null>((resolve) => (settle = resolve)) };
+    const { port, listener } = await started.streams(tablesTo(1), { udp: true }, changes);
+    if (!(listener instanceof UdpListener)) throw new Error('a listener of datagrams');
+    const ann = await client(port);
+    const rounds = Math.ceil(EARLY_BYTES_MAX / 60_000) + 5;
+
+    for (let i = 0; i < rounds; i += 1) {
+      ann.say('x'.repeat(60_000));
+      // Hundreds of rounds: `eventually` looks too seldom.
+      while (listener.sessionCount === 0) await new Promise((resolve) => setImmediate(resolve));
+      settle(null);
+      while (listener.sessionCount > 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(listener.droppedCount).toBe(0);
   });
 
   it('ends the session when nobody listens at the upstream, and begins anew with the next', async () => {
