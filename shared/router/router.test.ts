@@ -5,7 +5,7 @@ import { routeEntry } from './route-entry.suite.ts';
 import { buildRouter } from './router.ts';
 import type { RequestFacts } from './facts.ts';
 import type { RouteMatch, Router } from './router.ts';
-import { literalPrefix } from './rule.ts';
+import { indexKeysOf, literalPrefix } from './rule.ts';
 import { uuid5 } from './uuid5.ts';
 
 /** Rules named after kong-contract 5.2 ("Router flavours", traditional_compatible). */
@@ -243,6 +243,23 @@ describe('a route of very many hosts and paths', () => {
       expect(left.match(facts({ host: 'h7.com', path: '/p0/' }))).not.toBeNull();
     },
   );
+
+  it.each([
+    [64, 64, 4096],
+    [65, 64, 64],
+    [256, 256, 256],
+  ])('with %i hosts and %i paths lies in %i places', (hosts, paths, places) => {
+    const entry = routeEntry({
+      hosts: numbers.slice(0, hosts).map((i) => `h${i}.com`),
+      paths: numbers.slice(0, paths).map((i) => `/p${i}/`),
+    });
+    const { names, texts } = indexKeysOf(entry, 'traditional_compatible');
+
+    expect(names.length * texts.length).toBe(places);
+    const { router } = buildRouter([entry, routeEntry({ paths: ['/p'] })]);
+    const at = (host: string) => router.match(facts({ host, path: '/p7/' }))?.entry === entry;
+    expect([at('h0.com'), at('h63.com'), at('h300.com')]).toEqual([true, true, false]);
+  });
 
   it('is explained in few words', () => {
     const { router } = buildRouter([wide]);
