@@ -15,6 +15,7 @@ export const PIPELINED_MAX = 128;
 
 /** One request and its response, from the head on until the response is over. */
 export class Turn {
+  readonly connection: ClientConnection;
   readonly message: IncomingMessage;
   readonly response: ServerResponse;
   /** Null until the gateway is asked. */
@@ -22,7 +23,8 @@ export class Turn {
   /** Null until the gateway has answered. */
   writer: ResponseWriter | null = null;
 
-  constructor(message: IncomingMessage, response: ServerResponse) {
+  constructor(connection: ClientConnection, message: IncomingMessage, response: ServerResponse) {
+    this.connection = connection;
     this.message = message;
     this.response = response;
   }

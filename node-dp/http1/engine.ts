@@ -89,7 +89,7 @@ export class Http1Engine implements Engine {
   #accept(message: IncomingMessage, response: ServerResponse): void {
     const connection = connectionOf(message.socket);
     if (connection.isClosing) return;
-    const turn = new Turn(message, response);
+    const turn = new Turn(connection, message, response);
     if (connection.current === null) this.#begin(connection, turn);
     else if (connection.waiting.length < PIPELINED_MAX) connection.waiting.push(turn);
     else message.socket.destroy();
@@ -137,7 +137,7 @@ export class Http1Engine implements Engine {
   #beginWithBody(turn: Turn, head: RequestHead): void {
     const { message, response } = turn;
     const { headers } = head;
-    const { facts } = connectionOf(message.socket);
+    const { facts } = turn.connection;
     const source = new Http1BodySource(message, response);
     const declared = headers.get('content-length');
     const length = declared === null ? null : Number(declared);
@@ -172,8 +172,7 @@ export class Http1Engine implements Engine {
       method: request.method,
       httpVersion: request.httpVersion,
       // A client that was never told to continue may or may not send its body.
-      mustClose:
-        this.#options.flight.isDraining || owesContinue || connectionOf(message.socket).isLast,
+      mustClose: this.#options.flight.isDraining || owesContinue || turn.connection.isLast,
       requestHeaders: request.headers,
     });
     turn.writer = writer;
@@ -210,8 +209,7 @@ export class Http1Engine implements Engine {
   }
 
   /** Answers what never gets to the gateway, and closes: the rest of the stream is in doubt. */
-  #refuse({ message, response }: Turn, refusal: Refusal): void {
-    const connection = connectionOf(message.socket);
+  #refuse({ connection, message, response }: Turn, refusal: Refusal): void {
     connection.isClosing = true;
     connection.waiting.length = 0;
     if (response.headersSent || response.destroyed) {

@@ -117,8 +117,7 @@ export class Balancer {
    *
    * @returns null: go on; a promise, which never rejects, while there is nobody to pick yet
    */
-  ready(resolver: Resolver | null, clock: Clock): Promise<void> | null {
-    const nowMs = clock.monotonic();
+  ready(resolver: Resolver | null, clock: Clock, nowMs = clock.monotonic()): Promise<void> | null {
     if (nowMs < this.#dueAt) return null;
     const asking: Promise<void>[] = [];
     this.#dueAt = Number.POSITIVE_INFINITY;

@@ -53,7 +53,12 @@ async function handleLater(
   options: HandleOptions,
 ): Promise<GatewayResponse> {
   try {
-    const outcome = await pending.catch((error: unknown) => answerFor(ctx, error, options));
+    let outcome: GatewayResponse;
+    try {
+      outcome = await pending;
+    } catch (error) {
+      outcome = answerFor(ctx, error, options);
+    }
     const response = respond(ctx, outcome, options);
     return isPromise(response) ? await response : response;
   } catch (error) {

@@ -7,6 +7,7 @@ import { observeLatency } from '../balancer/latency.ts';
 import type { Peer } from '../balancer/peer.ts';
 import type { CheckOutcome } from '../health/checks.ts';
 import { GatewayError } from '../http/errors.ts';
+import type { BodyFilter } from '../http/body.ts';
 import { holdBody } from '../http/held-body.ts';
 import { splitHost } from '../http/host.ts';
 import type { GatewayResponse } from '../http/message.ts';
@@ -14,10 +15,14 @@ import { addForwardingHeaders, asksForTrailers, upstreamHost } from '../http/ups
 import { escapePath } from '../http/path.ts';
 import { upstreamPath } from '../http/upstream-uri.ts';
 import { askToSwitch } from '../http/websocket.ts';
-import { UpstreamError, type UpstreamRequest } from '../platform/platform.ts';
+import {
+  UpstreamError,
+  type UpstreamRequest,
+  type UpstreamResponse,
+} from '../platform/platform.ts';
 import type { ServiceTable, Tables } from '../tables/tables.ts';
 import { hashValue } from './hash-value.ts';
-import { pathOf } from './log-entry.ts';
+import { pathOf, type Try } from './log-entry.ts';
 import { type Exchange, NO_FINISH } from './request-context.ts';
 
 export interface ProxyOptions {
@@ -50,25 +55,36 @@ export async function proxy(
   to: ServiceTable,
   options: ProxyOptions,
 ): Promise<GatewayResponse> {
-  const { clock, resolver } = ctx.platform;
+  const { clock, resolver, transport } = ctx.platform;
   const holding = holdRequest(ctx, to);
   if (holding !== null) await holding;
   const balancer = balancerFor(must(ctx.tables, 'proxying needs tables'), to);
-  const resolving = balancer.ready(resolver, clock);
-  if (resolving !== null) await resolving;
+  let nowMs = clock.monotonic();
+  const resolving = balancer.ready(resolver, clock, nowMs);
+  if (resolving !== null) {
+    await resolving;
+    nowMs = clock.monotonic();
+  }
   const choice: Choice = {
     tried: null,
     activeMax: options.targetActiveMax,
     hashValue: to.upstream === null ? '' : hashValue(ctx, to.upstream.upstream),
-    nowMs: clock.monotonic(),
+    nowMs,
   };
   if (balancer.state.active >= options.upstreamActiveMax) throw overloaded();
   let peer = firstPeer(balancer, choice, to);
   const target = writeTarget(ctx, to, options);
   const triesMax = 1 + (to.service.retries ?? 0);
   for (let count = 1; ; count++) {
-    const error = await tryPeer(ctx, { balancer, peer, to, target });
-    if (!(error instanceof UpstreamError)) return error;
+    const attempt = beginTry(ctx, balancer, peer, choice.nowMs);
+    let error: UpstreamError;
+    // Here, not in a function of its own: that would be one promise more for every request.
+    try {
+      const response = await transport.send(requestTo(ctx, to, peer, target));
+      return takeResponse(ctx, attempt, response);
+    } catch (cause) {
+      error = takeFailure(ctx, attempt, cause);
+    }
     if (count >= triesMax || !mayRetry(ctx, error)) throw gatewayError(error);
     choice.nowMs = clock.monotonic();
     const next = nextPeer(balancer, choice, peer);
@@ -98,45 +114,60 @@ function holdRequest(ctx: Exchange, to: ServiceTable): Promise<void> | null {
   );
 }
 
+const NO_FILTERS: readonly BodyFilter[] = [];
+
 interface Attempt {
   readonly balancer: Balancer;
   readonly peer: Peer;
-  readonly to: ServiceTable;
-  readonly target: string;
+  /** On the monotonic clock. */
+  readonly startedMs: number;
+  readonly entry: Try;
 }
 
-/** The response, or why there is none. The peer is held until the exchange is over, or has failed. */
-async function tryPeer(ctx: Exchange, attempt: Attempt): Promise<GatewayResponse | UpstreamError> {
-  const { transport, clock } = ctx.platform;
-  const { balancer, peer, to, target } = attempt;
-  const startedMs = clock.monotonic();
+/** The peer is held until the exchange is over, or has failed. */
+function beginTry(ctx: Exchange, balancer: Balancer, peer: Peer, startedMs: number): Attempt {
   if (!ctx.tried) {
     ctx.tried = true;
     ctx.triedMonotonic = startedMs;
   }
-  const entry = { host: peer.ip, port: peer.port, started_at: clock.now(), state: 'ok' };
+  const startedAt = ctx.platform.clock.now();
+  const entry = { host: peer.ip, port: peer.port, started_at: startedAt, state: 'ok' };
   ctx.tries.push(entry);
   ctx.hold(balancer.state, peer);
-  try {
-    const response = await transport.send(requestTo(ctx, to, peer, target));
-    const nowMs = clock.monotonic();
-    ctx.answeredMonotonic = nowMs;
-    ctx.proxied = true;
-    ctx.upstreamStatus = response.status;
-    observeLatency(peer, nowMs - startedMs, nowMs);
-    if (balancer.checks.isPassiveOn) reportStatus(balancer, peer, response.status);
-    return { ...response, filters: [], onFinish: NO_FINISH };
-  } catch (error) {
-    ctx.release();
-    if (!(error instanceof UpstreamError)) throw error;
-    entry.state = error.failure;
-    const nowMs = clock.monotonic();
-    ctx.answeredMonotonic = nowMs;
-    // A slow failure is slow; a quick one must not make a peer look good.
-    if (isTimeout(error)) observeLatency(peer, nowMs - startedMs, nowMs);
-    if (balancer.checks.isPassiveOn) reportFailure(balancer, peer, error);
-    return error;
-  }
+  return { balancer, peer, startedMs, entry };
+}
+
+function takeResponse(
+  ctx: Exchange,
+  { balancer, peer, startedMs }: Attempt,
+  response: UpstreamResponse,
+): GatewayResponse {
+  const nowMs = ctx.platform.clock.monotonic();
+  const { status, headers, body, tunnel } = response;
+  ctx.answeredMonotonic = nowMs;
+  ctx.proxied = true;
+  ctx.upstreamStatus = status;
+  observeLatency(peer, nowMs - startedMs, nowMs);
+  if (balancer.checks.isPassiveOn) reportStatus(balancer, peer, status);
+  return { status, headers, body, tunnel, filters: NO_FILTERS, onFinish: NO_FINISH };
+}
+
+/**
+ * Why there is no response.
+ *
+ * @throws what is no failure of the upstream
+ */
+function takeFailure(ctx: Exchange, attempt: Attempt, error: unknown): UpstreamError {
+  const { balancer, peer, startedMs, entry } = attempt;
+  ctx.release();
+  if (!(error instanceof UpstreamError)) throw error;
+  entry.state = error.failure;
+  const nowMs = ctx.platform.clock.monotonic();
+  ctx.answeredMonotonic = nowMs;
+  // A slow failure is slow; a quick one must not make a peer look good.
+  if (isTimeout(error)) observeLatency(peer, nowMs - startedMs, nowMs);
+  if (balancer.checks.isPassiveOn) reportFailure(balancer, peer, error);
+  return error;
 }
 
 /** Never replays what a target may have acted upon, nor a body that has begun to flow. */
