@@ -1,5 +1,5 @@
 /** What nodes say of their targets, on whatever database there is. */
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { FrameOf, UpstreamReport } from '#shared/wire/frames.ts';
 import { eventually } from '../../test/support/eventually.ts';
@@ -169,6 +169,25 @@ function reported(): void {
       const health = new NodeHealth(db.store.db);
       health.take(node.id, frame(true, [{ ...report('u\0\ud800'), targets: [] }, report('v')]));
       await health.flush();
+      await endpoint.registry.flush();
+      expect(await words('v')).toEqual(['HEALTHY']);
+    });
+
+    it.each<[string, (name: string) => UpstreamReport[]]>([
+      ['a name longer than an index takes', () => [report(randomBytes(6000).toString('hex'))]],
+      [
+        'a workspace in two spellings',
+        (name) => [report(name), report(name, 'HEALTHY', ws.toUpperCase())],
+      ],
+    ])('does not fail with what a hostile node says: %s', async (_name, hostile) => {
+      const [node, other] = [await RawNode.joined(endpoint), await RawNode.joined(endpoint)];
+      await connected(node);
+      const { said } = await connected(other);
+      const health = new NodeHealth(db.store.db);
+      health.take(other.id, frame(true, hostile('u')));
+      health.take(node.id, frame(true, [report('v')]));
+      await health.flush();
+      await said(frame(false, hostile('u')));
       await endpoint.registry.flush();
       expect(await words('v')).toEqual(['HEALTHY']);
     });

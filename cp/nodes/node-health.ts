@@ -10,6 +10,8 @@ import { clean } from './clean.ts';
 export const NODE_UPSTREAMS_MAX = 10_000;
 /** UTF-16 units of one node's reports, all together, give or take a batch. */
 export const NODE_LENGTH_MAX = 32 * 1024 * 1024;
+/** Characters of an Upstream's name, which is a host name: the database's index takes 2,704 bytes. */
+export const NAME_LENGTH_MAX = 512;
 /** Rows in one statement. */
 const BATCH = 500;
 /** Nodes that one answer tells of. */
@@ -185,8 +187,11 @@ function* batches(rows: readonly NodeRow[]): Generator<readonly NodeRow[]> {
   for (let start = 0; start < rows.length; start += BATCH) yield rows.slice(start, start + BATCH);
 }
 
-function addRow(pending: Pending, ws: string, name: string, report: UpstreamReport | null): void {
+/** Of several spellings of a key one: a statement takes no row twice, and fails for all nodes together. */
+function addRow(pending: Pending, id: string, name: string, report: UpstreamReport | null): void {
+  const ws = id.toLowerCase();
   const upstream = clean(name);
+  if (upstream.length > NAME_LENGTH_MAX) return;
   const key = `${ws}\n${upstream}`;
   if (!pending.rows.has(key) && pending.rows.size >= NODE_UPSTREAMS_MAX) return;
   pending.rows.set(key, { ws, upstream, report: report === null ? null : cleanReport(report) });
