@@ -114,15 +114,17 @@ describe('the status port', () => {
     if (outside === null) return;
     const there = url.replace('127.0.0.1', outside);
     expect((await fetch(`${there}/explain?url=/a`)).status).toBe(403);
+    // Whatever it calls us.
+    expect(await rawStatus(there, 'localhost')).toBe(403);
     expect((await fetch(`${there}/status/ready`)).status).toBe(200);
   });
 });
 
 /** Status of `/explain` for a Host of one's own. */
 function rawStatus(url: string, host: string): Promise<number> {
-  const port = Number(new URL(url).port);
+  const { hostname, port } = new URL(url);
   return new Promise((resolve, reject) => {
-    const socket = connect(port, '127.0.0.1', () => {
+    const socket = connect(Number(port), hostname, () => {
       socket.write(`GET /explain?url=/a HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
     });
     let text = '';
