@@ -3,6 +3,7 @@
  * it answers this machine only, wherever the port is open, and no web page that has found a name for it.
  */
 import type { IncomingMessage } from 'node:http';
+import { FORWARDING_FIELDS } from '#shared/http/forwarded.ts';
 import { splitHost } from '#shared/http/host.ts';
 import {
   EXPLAIN_BYTES_MAX,
@@ -42,7 +43,9 @@ export async function answerExplain(
   return { status: 400, body: { message: violationMessage(violations), fields: violations } };
 }
 
+/** Whoever is forwarded by a proxy on this machine, perhaps by ourselves, is not on this machine. */
 function isFromHere({ socket, headers }: IncomingMessage): boolean {
+  if (FORWARDING_FIELDS.some((name) => headers[name] !== undefined)) return false;
   const { name } = splitHost(headers.host ?? '');
   return isLoopback(socket.remoteAddress ?? '') && isLoopback(name.replace(/^\[|\]$/g, ''));
 }

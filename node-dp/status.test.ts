@@ -110,6 +110,9 @@ describe('the status port', () => {
     expect((await fetch(`${url}/explain?url=/a`)).status).toBe(200);
     expect(await rawStatus(url, 'rebound.example')).toBe(403);
     expect(await rawStatus(url, 'localhost:1')).toBe(200);
+    for (const field of ['X-Forwarded-For: 192.0.2.1', 'Via: 1.1 here', 'Forwarded: for=x']) {
+      expect(await rawStatus(url, `localhost\r\n${field}`)).toBe(403);
+    }
     const outside = outsideAddress();
     if (outside === null) return;
     const there = url.replace('127.0.0.1', outside);

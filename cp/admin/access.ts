@@ -14,6 +14,7 @@ import {
   type Scopes,
 } from '../access/scopes.ts';
 import { digestOf, isSameDigest, isTokenLike } from '../access/token-text.ts';
+import { FORWARDING_FIELDS } from '#shared/http/forwarded.ts';
 import { isLoopback } from '#shared/settings/listen.ts';
 import { AdminError } from './errors.ts';
 
@@ -209,19 +210,9 @@ function tokenOf(headers: Headers): string | null {
   );
 }
 
-/** What proxies add to what they forward, one or another. */
-const FORWARDING_HEADERS = [
-  'x-forwarded-for',
-  'forwarded',
-  'via',
-  'x-real-ip',
-  'x-forwarded-host',
-  'x-forwarded-proto',
-];
-
 /** Whoever is forwarded by a proxy on this machine is not on this machine. */
 function isLocal(headers: Headers, peer: string): boolean {
-  return isLoopback(peer) && !FORWARDING_HEADERS.some((name) => headers.has(name));
+  return isLoopback(peer) && !FORWARDING_FIELDS.some((name) => headers.has(name));
 }
 
 /** A browser's question whether a page, whose origin was checked, may send a request. */

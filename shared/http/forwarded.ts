@@ -7,6 +7,16 @@ import type { Cidr, IpNumber } from '../base/ip.ts';
 import { splitHost } from './host.ts';
 import type { GatewayRequest } from './message.ts';
 
+/** What proxies add to what they forward, one or another: who asks with it is not who is connected. */
+export const FORWARDING_FIELDS: readonly string[] = [
+  'x-forwarded-for',
+  'forwarded',
+  'via',
+  'x-real-ip',
+  'x-forwarded-host',
+  'x-forwarded-proto',
+];
+
 /** Addresses of an X-Forwarded-For chain that are looked at, from the right. */
 const CHAIN_MAX = 64;
 
