@@ -5,6 +5,7 @@ import { hasOpenssl } from '../../test/support/openssl.ts';
 import { type Issued, TestAuthority } from '../../test/support/pki.ts';
 import type { Tables } from '#shared/tables/tables.ts';
 import { openH2, sendH2 } from '../h2/client.suite.ts';
+import { TcpListener } from '../stream/tcp-listener.ts';
 import { CertificateContexts } from './contexts.ts';
 import { distinguishedName } from './peer-certificate.ts';
 import { readPolicy } from './policy.ts';
@@ -299,6 +300,34 @@ describe.skipIf(!hasOpenssl())('a listener with TLS', () => {
         expect(await visited).toBe(isAdmitted);
       }
       expect(seen.length > 0).toBe(isAdmitted);
+    });
+
+    it.each([
+      ['on', 0],
+      ['optional', 1],
+      ['optional_no_ca', 1],
+    ] as const)('of streams, which cannot ask: %s', async (mode, sessions) => {
+      const clients: ClientVerification = { mode, ca: root.cert };
+      const tls = terminationOf(fallback, { clients });
+      let terminated = 0;
+      const listener = new TcpListener({
+        listen: { host: '127.0.0.1', port: 0, tls: true },
+        sessionsMax: 10,
+        contextFor: (name) => tls.contextFor(name),
+        believesPeer: () => false,
+        handle: async (session) => {
+          await session.terminateTls().then(
+            () => (terminated += 1),
+            () => {},
+          );
+          return null;
+        },
+      });
+      const { port } = await listener.start();
+      await expect(visit(port)).rejects.toThrow();
+      await expect(visit(port, good)).rejects.toThrow();
+      expect(terminated).toBe(2 * sessions);
+      await listener.drain(0);
     });
 
     it('by the certificates of names as by the default', async () => {

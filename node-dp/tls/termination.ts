@@ -80,8 +80,12 @@ export class TlsTermination {
     return this.#options.certificates()?.find(serverName) ?? null;
   }
 
-  /** For who runs the handshake himself; null: there is none for the name. */
+  /**
+   * For who runs the handshake himself; null: there is none for the name. He asks nobody for a
+   * certificate, so where clients must have one there is none either.
+   */
   contextFor(serverName: string | null): SecureContext | null {
+    if (this.#options.clients?.mode === 'on') return null;
     const found = this.find(serverName);
     if (found === null) return this.#fallbackContext;
     if (found.fault !== null) return null;

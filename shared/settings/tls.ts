@@ -67,7 +67,7 @@ export const TLS_SETTINGS = defineFields({
     default: 'off',
     one_of: ['off', 'on', 'optional', 'optional_no_ca'],
     description:
-      'Whether clients are asked for a certificate: on needs a good one, optional a good one or none, optional_no_ca passes on whatever comes.',
+      'Whether clients are asked for a certificate: on needs a good one, optional a good one or none, optional_no_ca passes on whatever comes. Stream routes ask nobody: with on, those of tls are closed.',
   },
   HEADGATE_SSL_CLIENT_CERTIFICATE: {
     type: 'string',
