@@ -33,6 +33,8 @@ async function start(flavor: string): Promise<void> {
     ...routing,
     HEADGATE_ALLOW_DEBUG_HEADER: 'on',
     HEADGATE_PROXY_ACCESS_LOG: 'off',
+    // With one router nobody is believed what X-Forwarded-* say, with the others these clients are.
+    ...(flavor !== 'traditional_compatible' && { HEADGATE_TRUSTED_IPS: '127.0.0.1' }),
   };
   const token = async () => ({ HEADGATE_JOIN_TOKEN: await cluster.admin.joinToken() });
   const program = await cluster.startNode({ ...settings, ...(await token()) });

@@ -104,7 +104,7 @@ function randomRoute(random: SeededRandom, index: number): Json {
   if (!random.chance(0.1)) route['service'] = { name: `service-${random.below(5)}` };
   if (random.chance(0.6)) route['paths'] = distinct(some(random, PATHS, 4));
   // Rarely everything: no request would miss.
-  if (random.chance(0.02)) route['paths'] = ['/'];
+  if (random.chance(0.005)) route['paths'] = ['/'];
   if (random.chance(0.4)) route['hosts'] = distinct(some(random, HOSTS, 3));
   if (random.chance(0.2)) route['methods'] = distinct(some(random, METHODS, 3));
   if (random.chance(0.2)) {
@@ -188,8 +188,21 @@ export function randomRequest(random: SeededRandom): RandomRequest {
   if (random.chance(0.1)) headers['x-n'] = '1';
   if (random.chance(0.3)) headers['accept'] = pick(random, ['text/html', 'application/xml', '*/*']);
   if (random.chance(0.1)) headers['x-consumer-id'] = 'forged';
-  if (random.chance(0.1)) headers['x-forwarded-for'] = '203.0.113.9';
-  if (random.chance(0.1)) headers['x-forwarded-prefix'] = '/forged';
+  const forwarded = (name: string, values: readonly string[]): void => {
+    if (random.chance(0.1)) headers[`x-forwarded-${name}`] = pick(random, values);
+  };
+  forwarded('for', [
+    '203.0.113.9',
+    '10.0.0.1',
+    '10.0.0.1, 127.0.0.1',
+    'unknown',
+    '::ffff:10.0.0.1',
+  ]);
+  forwarded('proto', ['https', 'http', 'HTTPS', 'https, http', 'wss']);
+  forwarded('host', ['a.test', 'b.test:81', 'other']);
+  forwarded('port', ['443', '81', '0', 'x']);
+  forwarded('path', ['/forged?x']);
+  forwarded('prefix', ['/forged']);
   if (random.chance(0.05)) headers['via'] = '1.0 before';
   const method = pick(random, METHODS);
   return { method, path: `/${segments.join('/')}${pick(random, QUERIES)}`, headers };
