@@ -13,8 +13,8 @@ export interface Candidate {
   readonly ordinal: number;
 }
 
-/** Never empty. */
-export type CandidateList<C> = readonly C[] | ChunkedList<C>;
+/** Never empty. A single one, as most are, stands for itself: a request has less to follow. */
+export type CandidateList<C> = C | readonly C[] | ChunkedList<C>;
 
 export class ChunkedList<C> {
   /** None is empty; the first has the best. */
@@ -40,7 +40,13 @@ export function compareCandidates(a: Candidate, b: Candidate): number {
 
 /** The arrays of a list, best first. */
 export function chunksOf<C>(list: CandidateList<C>): readonly (readonly C[])[] {
-  return list instanceof ChunkedList ? list.chunks : [list];
+  if (list instanceof ChunkedList) return list.chunks;
+  return [isArray(list) ? list : [list]];
+}
+
+/** TypeScript's own takes no array for one that is read only. */
+export function isArray<C>(list: C | readonly C[]): list is readonly C[] {
+  return Array.isArray(list);
 }
 
 /** Another list, with more. */
@@ -63,8 +69,9 @@ export function withoutEntry<C extends Candidate>(
   ranks: readonly Rank[],
 ): CandidateList<C> | null {
   if (!(list instanceof ChunkedList)) {
+    if (!isArray(list)) return list.rule.entry === entry ? null : list;
     const left = list.filter(({ rule }) => rule.entry !== entry);
-    return left.length === 0 ? null : left;
+    return left.length > 1 ? left : (left[0] ?? null);
   }
   const chunks = list.chunks.slice();
   for (const rank of ranks) removeRank(chunks, rank);

@@ -197,7 +197,8 @@ export class RadixEdit<T> {
     }
     const index = insertionPoint(codes, label.charCodeAt(0));
     parent.codes = codes.slice(0, index) + label.charAt(0) + codes.slice(index);
-    parent.children.splice(index, 0, leaf);
+    // Made to measure: an array that grows keeps room for more.
+    parent.children = parent.children.toSpliced(index, 0, leaf);
     return leaf;
   }
 }

@@ -109,7 +109,7 @@ export class IndexEdit<C extends Candidate> {
   #addTo(bucket: RadixEdit<CandidateList<C>>, text: string, candidate: C): void {
     const node = bucket.open(text);
     if (node.value === null) {
-      node.value = [candidate];
+      node.value = candidate;
       return;
     }
     const pending = this.#pending.get(node);

@@ -4,7 +4,7 @@ import { HOST_LENGTH_MAX, portColon } from '../http/host.ts';
 import { Side } from './address.ts';
 import { ExpressionInput } from './expression/input.ts';
 import { collectPrefixes, collectSuffixes, radixGet } from './radix.ts';
-import { ChunkedList, compareCandidates } from './candidate-list.ts';
+import { ChunkedList, compareCandidates, isArray } from './candidate-list.ts';
 import type { Candidate, CandidateList } from './candidate-list.ts';
 import type { Bucket, RouteIndex } from './route-index.ts';
 import { withoutBrackets } from './rule.ts';
@@ -102,9 +102,14 @@ abstract class Search<C extends Candidate> {
       const list = lists[i] as CandidateList<C>;
       if (list instanceof ChunkedList) {
         for (const chunk of list.chunks) best = this.#better(chunk, best);
-      } else best = this.#better(list, best);
+      } else best = isArray(list) ? this.#better(list, best) : this.#betterOf(list, best);
     }
     return best;
+  }
+
+  #betterOf(candidate: C, best: C | null): C | null {
+    if (best !== null && compareCandidates(best, candidate) <= 0) return best;
+    return this.check(candidate) === null ? candidate : best;
   }
 
   /** The first of a sorted array that matches, if it is asked before the best so far. */
