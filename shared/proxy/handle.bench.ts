@@ -11,6 +11,7 @@ import { nodeCrypto } from '../platform/node/crypto.ts';
 import { nodeRandom } from '../platform/node/random.ts';
 import type { Platform } from '../platform/platform.ts';
 import { Gateway } from './gateway.ts';
+import { medianCosts } from './routing-cost.suite.ts';
 import { PROXY_SETTINGS_DEFAULT } from './settings.ts';
 
 const ROUNDS = 5;
@@ -104,3 +105,9 @@ await measure(
   'all but response-transformer',
   protectedBy('key-auth', 'rate-limiting', 'correlation-id'),
 );
+
+const COUNTS = [1, 1_000, 100_000];
+for (const [i, ns] of medianCosts(COUNTS).entries()) {
+  const name = `routing and balancing, ${COUNTS[i]} routes`;
+  console.log(`${name.padEnd(44)} ${(ns / 1e3).toFixed(2)} µs per request`);
+}
