@@ -2,6 +2,7 @@
 import { Readable } from 'node:stream';
 import type { BodyStream } from '#shared/http/body.ts';
 import type { HeaderList } from '#shared/http/headers.ts';
+import { UpstreamError } from '#shared/platform/platform.ts';
 
 /** Bytes held between the two sockets before the downstream one is told to wait. */
 const UPLOAD_BUFFER_BYTES_MAX = 64 * 1024;
@@ -46,7 +47,8 @@ export class Upload extends Readable {
         this.#clearStall();
         this.push(null);
       },
-      abort: (error) => this.destroy(error),
+      // The client's doing: no target is to blame for it.
+      abort: (error) => this.destroy(new UpstreamError('aborted', true, error)),
     });
   }
 
