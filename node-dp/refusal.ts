@@ -68,4 +68,10 @@ export function writeRawRefusal(socket: Duplex, status: number, requestId: strin
       text,
     ].join('\r\n'),
   );
+  // The client's side may stay open for ever, and the request with it.
+  const timer = setTimeout(() => socket.destroy(), LINGER_MS);
+  socket.once('close', () => clearTimeout(timer));
 }
+
+/** How long a client may take to close what was refused. */
+const LINGER_MS = 5000;
