@@ -73,7 +73,9 @@ export function parseRecordText(text: string, crypto: Crypto): ConfigRecord | nu
   if (typeof kind !== 'string' || typeof ws !== 'string') return null;
   if (typeof id !== 'string' || typeof placement !== 'string') return null;
   if (!isEntity(body) || body.id !== id) return null;
-  return { kind, ws, id, placement, body, text, hash: hex(crypto.sha256(text)) };
+  // Equal texts once: there are a hundred thousand records.
+  const place = placement === id ? body.id : placement;
+  return { kind, ws, id: body.id, placement: place, body, text, hash: hex(crypto.sha256(text)) };
 }
 
 function parseJson(text: string): unknown {
