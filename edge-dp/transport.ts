@@ -88,6 +88,11 @@ class Watch {
     this.#quietSince = this.#clock.monotonic();
   }
 
+  /** The request broke off on the client's side: no target is to blame for it. */
+  brokeOff(): void {
+    this.#end('aborted');
+  }
+
   stop(): void {
     this.#cancel();
     this.#unsubscribe();
@@ -156,9 +161,14 @@ async function copy(
 ): Promise<void> {
   const reader = from.getReader();
   const writer = to.getWriter();
+  const read = () =>
+    reader.read().catch((error: unknown) => {
+      watch.brokeOff();
+      throw error;
+    });
   try {
     for (;;) {
-      const { done, value } = await reader.read();
+      const { done, value } = await read();
       watch.progress();
       if (done) break;
       await writer.write(value);

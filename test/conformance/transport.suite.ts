@@ -183,6 +183,15 @@ export function transportSuite(name: string, make: () => Promise<TransportHarnes
       expect((await pending).failure).toBe('aborted');
     });
 
+    it.each([100, null])(
+      'blames a body that breaks off on the client (length %s)',
+      async (length) => {
+        const body = new TestBody([utf8('some')], length, new Error('the client has gone'));
+
+        expect((await failure('/', { method: 'POST', body })).failure).toBe('aborted');
+      },
+    );
+
     it('sends nothing for a client that has gone already', async () => {
       const abort = new TestAbort();
       abort.fire();
@@ -259,19 +268,23 @@ export function readAll(body: Body, options = { pauseAfterEach: false }): Promis
 class TestBody implements BodyStream {
   readonly length: number | null;
   readonly #chunks: Uint8Array[];
+  readonly #error: Error | null;
   #next: (() => void) | null = null;
   consumed = false;
 
-  constructor(chunks: readonly Uint8Array[], length: number | null) {
+  /** @param error  what it breaks off with; null: it ends */
+  constructor(chunks: readonly Uint8Array[], length: number | null, error: Error | null = null) {
     this.#chunks = [...chunks];
     this.length = length;
+    this.#error = error;
   }
 
   pipe(sink: Parameters<BodyStream['pipe']>[0]): void {
     this.consumed = true;
     const step = (): void => {
       const chunk = this.#chunks.shift();
-      if (chunk === undefined) sink.end(null);
+      if (chunk === undefined && this.#error !== null) sink.abort(this.#error);
+      else if (chunk === undefined) sink.end(null);
       else if (sink.write(chunk)) queueMicrotask(step);
       else this.#next = step;
     };
