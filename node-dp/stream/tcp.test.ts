@@ -80,7 +80,7 @@ describe('a tcp route', () => {
     const client = started.client(port);
 
     await eventually('the end', () => client.isOver);
-    expect(log[0]?.session.end).toBe('protocol not of the route');
+    expect(log[0]?.session.end).toBe('no route');
   });
 
   it('tries other targets while nothing was sent, and gives up when all have failed', async () => {

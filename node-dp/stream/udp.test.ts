@@ -176,6 +176,6 @@ describe('a udp route', () => {
     ann.say('x');
 
     await eventually('the refusal', () => log.length === 1);
-    expect(log[0]?.session.end).toBe('protocol not of the route');
+    expect(log[0]?.session.end).toBe('no route');
   });
 });

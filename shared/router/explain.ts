@@ -193,8 +193,14 @@ function streamReasons(
     case 'path':
       return NONE;
     case 'protocol':
-      if (rule.protocols === null) return NONE;
-      return [{ attribute, condition: rule.protocols.join(', '), value: search.protocol }];
+      if (rule.protocols === null && search.inClear === null) return NONE;
+      return [
+        {
+          attribute,
+          condition: (rule.protocols ?? rule.entry.route.protocols).join(', '),
+          value: search.inClear ?? search.protocol,
+        },
+      ];
     default:
       return commonReasons(attribute, rule, search);
   }

@@ -218,6 +218,8 @@ function takesScheme(route: Route, scheme: string): boolean {
 
 function matchesStream(route: Route, facts: StreamFacts, flavor: RouterFlavor): boolean {
   const { protocols, snis, sources, destinations } = route;
+  const isClear = facts.protocol === 'tcp' || facts.protocol === 'udp';
+  if (isClear && !protocols.some((name) => name === facts.protocol)) return false;
   const sni = facts.protocol === 'udp' ? null : facts.sni;
   const plain = sni === null ? 'tcp' : 'tls';
   const protocol = facts.protocol === 'udp' ? 'udp' : plain;

@@ -77,14 +77,15 @@ const CONDITIONS: readonly StreamRuleCase[] = [
     order: ['here'],
   },
   {
-    rule: 'the protocol is no part of the match',
-    source: '5.2',
+    rule: 'what is in the clear is for routes that take it so',
+    source: 'ours: Kong would carry it to the upstream of a route for TLS alone (5.2)',
     routes: {
-      tls: { protocols: ['tls'], destinations: port(9000) },
+      tls: { protocols: ['tls'], snis: ['sni.com'], destinations: port(9000) },
       udp: { protocols: ['udp'], destinations: port(9000) },
+      tcp: { protocols: ['tcp'], destinations: port(9000) },
     },
-    request: { protocol: 'tcp' },
-    order: ['udp', 'tls'],
+    request: { protocol: 'tcp', sni: null },
+    order: ['tcp'],
   },
 ];
 

@@ -254,6 +254,8 @@ export function matchOf({ rule, path }: RequestCandidate, search: RequestSearch)
 
 export class StreamSearch extends Search<StreamCandidate> {
   protocol: 'tcp' | 'tls' | 'udp' = 'tcp';
+  /** What is in the clear; null for TLS, terminated or not. */
+  inClear: 'tcp' | 'udp' | null = null;
   sni: string | null = null;
   #portText = '';
   readonly source = new Side();
@@ -266,6 +268,8 @@ export class StreamSearch extends Search<StreamCandidate> {
     this.sni = facts.sni === null || facts.protocol === 'udp' ? null : normalizeSni(facts.sni);
     if (facts.protocol === 'udp') this.protocol = 'udp';
     else this.protocol = this.sni === null ? 'tcp' : 'tls';
+    const { protocol } = facts;
+    this.inClear = protocol === 'tcp' || protocol === 'udp' ? protocol : null;
     this.#portText = portText(facts.port);
     this.source.set(facts.sourceAddress, facts.sourcePort);
     this.destination.set(facts.address, facts.port);
@@ -283,6 +287,9 @@ export class StreamSearch extends Search<StreamCandidate> {
 
   check({ rule }: StreamCandidate): Condition | null {
     if (rule.protocols !== null && !rule.protocols.includes(this.protocol)) return 'protocol';
+    // Kong would carry in the clear what its route takes by TLS alone; and closing it here would shut
+    // every route of lower rank that is for it.
+    if (this.inClear !== null && !takes(rule, this.inClear)) return 'protocol';
     if (rule.snis !== null && !this.#isSniFine(rule)) return 'sni';
     if (rule.sources !== null && !this.source.isAny(rule.sources)) return 'source';
     if (rule.destinations !== null && !this.destination.isAny(rule.destinations)) {
@@ -296,6 +303,11 @@ export class StreamSearch extends Search<StreamCandidate> {
     if (this.sni === null) return !rule.needsSni;
     return rule.snis === null || isAnyName(rule.snis, this.sni);
   }
+}
+
+function takes({ entry }: StreamRule, protocol: string): boolean {
+  const protocols: readonly string[] = entry.route.protocols;
+  return protocols.includes(protocol);
 }
 
 /** The index key of a port: no port's key begins another's. */
