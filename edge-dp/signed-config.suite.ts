@@ -115,6 +115,7 @@ export class TestCluster {
         created_at: NOW_SECONDS,
         control_planes: [],
         features: [],
+        settings: null,
         key_id: keyId,
       },
       this.#signing,

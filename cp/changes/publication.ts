@@ -111,6 +111,7 @@ export async function publish(
     created_at: group.now,
     control_planes: deps.controlPlanes,
     features: [],
+    settings: null,
     key_id: deps.keyring.signingKeyId,
   });
   const hash = hex(deps.crypto.sha256(signed.manifest));

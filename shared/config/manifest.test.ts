@@ -32,7 +32,7 @@ async function verdict(signed: SignedManifest, by: Pinned = pinned): Promise<str
 }
 
 /** Signed by the cluster's own keys, but saying something else. */
-async function resigned(change: Partial<Manifest> & { [name: string]: JsonValue }) {
+async function resigned(change: { readonly [name: string]: JsonValue }) {
   const manifest: Manifest = { ...JSON.parse(head.manifest), ...change };
   return { ...head, ...(await signManifest(manifest, cp.signing, crypto)) };
 }
@@ -50,6 +50,19 @@ describe('a signed manifest', () => {
       hash: cp.head?.position.hash,
       keySequence: 1,
     });
+  });
+
+  it('may say more than this release knows', async () => {
+    const later = {
+      surprise: 1,
+      settings: { staleness: 'warn', staleness_seconds: 60, surprise: 2 },
+    };
+    const verified = await verifySigned(await resigned(later), pinned, crypto);
+    expect(verified).toMatchObject({
+      ok: true,
+      manifest: { settings: { staleness: 'warn', staleness_seconds: 60 } },
+    });
+    expect(JSON.stringify(verified)).not.toContain('surprise');
   });
 
   it('is refused with any one character of any of its texts changed', async () => {
@@ -75,11 +88,11 @@ describe('a signed manifest', () => {
     }
   });
 
-  it.each<[string, Partial<Manifest> & { [name: string]: JsonValue }, string]>([
+  it.each<[string, { [name: string]: JsonValue }, string]>([
     ['another cluster', { cluster: '00000000-0000-4000-8000-00000000000f' }, 'wrong_cluster'],
     ['another group', { group_id: '00000000-0000-4000-8000-00000000000f' }, 'wrong_group'],
     ['a feature that is not known', { features: ['teleport'] }, 'unknown_feature'],
-    ['a field that is not known', { surprise: 1 }, 'unknown_feature'],
+    ['a setting out of bounds', { settings: { staleness: 'never' } }, 'unknown_feature'],
     ['a root that is no hash', { root: 'abc' }, 'unknown_feature'],
     ['a key that did not sign it', { key_id: 'other' }, 'bad_signature'],
   ])('of %s is refused though it is signed', async (_name, change, code) => {
@@ -87,7 +100,7 @@ describe('a signed manifest', () => {
   });
 
   it('of another format is refused as that, whatever else is in it', async () => {
-    const signed = await resigned({ format: 2 as never, surprise: 1 });
+    const signed = await resigned({ format: 2, surprise: 1 });
     expect(await verifySigned(signed, pinned, crypto)).toEqual({
       ok: false,
       code: 'unknown_feature',

@@ -19,6 +19,22 @@ export const MANIFEST_FORMAT = 1;
 /** Features that a manifest may require and that this release has. */
 export const KNOWN_FEATURES: ReadonlySet<string> = new Set();
 
+/** What a node does when it has had no news for longer than `staleness_seconds`. */
+export const STALENESS_POLICIES = ['serve', 'warn', 'close'] as const;
+
+/** How the nodes of a group behave: its settings, as far as they concern nodes. */
+export const nodeSettingsFields = defineFields({
+  staleness: { type: 'string', required: true, default: 'serve', one_of: STALENESS_POLICIES },
+  staleness_seconds: {
+    type: 'integer',
+    required: true,
+    default: 3600,
+    between: [10, 365 * 24 * 3600],
+  },
+});
+
+export type NodeSettings = RecordOf<typeof nodeSettingsFields>;
+
 const count = { type: 'integer', required: true, between: [0, Number.MAX_SAFE_INTEGER] } as const;
 const text = { type: 'string', required: true } as const;
 const uuid = { type: 'string', required: true, uuid: true } as const;
@@ -48,6 +64,8 @@ export const manifestFields = defineFields({
   control_planes: { type: 'array', required: true, elements: { type: 'string' } },
   /** What a node must know to serve this as meant. */
   features: { type: 'set', required: true, elements: { type: 'string' } },
+  /** Older releases say nothing: then all are at their defaults. */
+  settings: { type: 'record', required: false, fields: nodeSettingsFields },
   /** Signing key, as the key list names it. */
   key_id: text,
 });
@@ -159,10 +177,25 @@ function readManifest(manifest: string): { ok: true; manifest: Manifest } | Refu
   if (format !== MANIFEST_FORMAT) {
     return refuse('unknown_feature', `manifest format ${String(format).slice(0, 20)}`);
   }
-  const parsed = parseRecord(manifestFields, value);
+  const parsed = parseRecord(manifestFields, known(value));
   if (parsed.ok) return { ok: true, manifest: parsed.value };
   const names = Object.keys(parsed.violations).join(', ');
   return refuse('unknown_feature', `the manifest has other fields than format 1: ${names}`);
+}
+
+/**
+ * Without the fields that only a later release knows. What a node must know stands in `features`;
+ * the rest it may pass over.
+ */
+function known(manifest: object): object {
+  const own = pick(manifest, manifestFields);
+  const { settings } = own;
+  if (typeof settings !== 'object' || settings === null) return own;
+  return { ...own, settings: pick(settings, nodeSettingsFields) };
+}
+
+function pick(value: object, fields: object): Readonly<Record<string, unknown>> {
+  return Object.fromEntries(Object.entries(value).filter(([name]) => Object.hasOwn(fields, name)));
 }
 
 function refuseManifest(

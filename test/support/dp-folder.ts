@@ -98,6 +98,7 @@ export class TestCluster {
       created_at: FROM_SECONDS + 1,
       control_planes: [],
       features: [],
+      settings: null,
       key_id: keyId,
     };
     const signed = await signManifest(manifest, this.signing, nodeCrypto);

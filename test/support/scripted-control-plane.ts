@@ -137,6 +137,7 @@ export class ScriptedControlPlane {
       created_at: 1_800_000_000,
       control_planes: this.controlPlanes,
       features: [],
+      settings: null,
       key_id: signingKeyId(this.signing.publicKey, this.crypto),
       ...change,
     };
