@@ -3,10 +3,11 @@ import type { ReplicaState } from '#shared/config/replica.ts';
 import { SecretOpener } from '#shared/config/opening.ts';
 import { pepperFor } from '#shared/config/secrets.ts';
 import { HANDLERS } from '#shared/plugins/handlers.ts';
+import { nodeBreaks } from '#shared/platform/node/breaks.ts';
 import type { Crypto, Logger } from '#shared/platform/platform.ts';
 import type { Gateway } from '#shared/proxy/gateway.ts';
 import type { NodeIdentity } from '#shared/sync/identity.ts';
-import { type BuildDeps, buildTables } from '#shared/tables/build.ts';
+import { type BuildDeps, buildTablesInSlices } from '#shared/tables/build.ts';
 import type { Quarantined, Tables } from '#shared/tables/tables.ts';
 
 /** What a process builds by, besides who it is. */
@@ -78,10 +79,11 @@ export class Serving {
     const runtime = 'node';
     const { health } = this.#gateway;
     const deps = { ...this.#terms, handlers: HANDLERS, runtime, crypto, pepper, health } as const;
-    let built: ReturnType<typeof buildTables>;
+    const breaks = nodeBreaks();
+    let built: Awaited<ReturnType<typeof buildTablesInSlices>>;
     try {
-      const replica = await this.#opener.open(state, groupSecrets);
-      built = buildTables(replica, deps, this.#gateway.tables);
+      const replica = await this.#opener.open(state, groupSecrets, breaks);
+      built = await buildTablesInSlices(replica, deps, this.#gateway.tables, breaks);
     } catch (error) {
       // A bug in the building must not take the traffic with it: what is served stays.
       return { ok: false, entity: null, detail: String(error) };

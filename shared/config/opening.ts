@@ -6,6 +6,7 @@
  * what changed: everything else keeps its nodes and its record objects.
  */
 import { hex } from '../base/bytes.ts';
+import { type Breaks, inSlices, NO_BREAKS, type Sliced } from '../base/slices.ts';
 import type { Crypto } from '../platform/platform.ts';
 import type { JsonObject, JsonValue } from '../schema/field.ts';
 import { putSecrets } from '../schema/secret-leaves.ts';
@@ -24,6 +25,8 @@ import type { ConfigTree } from './tree.ts';
 
 /** Records that are being decrypted at a time. */
 const BATCH_COUNT = 64;
+/** Changes that go into the opened tree at a time. */
+const EDITS_COUNT = 512;
 /** Generations whose keys are kept: the one in force and those before it. */
 const KEYS_MAX = 8;
 
@@ -57,23 +60,32 @@ export class SecretOpener {
    * The replica to build tables from. An entity whose secrets cannot be opened is in it with null in
    * their places and with `fault`. May be called again before an earlier call has ended.
    */
-  async open(state: ReplicaState, secrets: readonly GroupSecret[]): Promise<Replica> {
-    return { ...state.replica, tree: await this.#open(state, secrets) };
+  async open(
+    state: ReplicaState,
+    secrets: readonly GroupSecret[],
+    breaks: Breaks = NO_BREAKS,
+  ): Promise<Replica> {
+    return { ...state.replica, tree: await this.#open(state, secrets, breaks) };
   }
 
-  async #open(state: ReplicaState, secrets: readonly GroupSecret[]): Promise<ConfigTree> {
+  async #open(
+    state: ReplicaState,
+    secrets: readonly GroupSecret[],
+    breaks: Breaks,
+  ): Promise<ConfigTree> {
     const mark = secrets.map((secret) => this.#markOf(secret)).join();
     const last = this.#last?.mark === mark ? this.#last : null;
     const sealed = state.tree;
     if (last?.sealed === sealed) return last.tree;
-    const { pairs, removals } = last === null ? all(sealed) : changed(sealed, last.sealed);
+    const work = last === null ? all(sealed) : changed(sealed, last.sealed);
+    const { pairs, removals } = await inSlices(work, breaks);
     const upserts: ConfigRecord[] = [];
     for (let from = 0; from < pairs.length; from += BATCH_COUNT) {
       const batch = pairs.slice(from, from + BATCH_COUNT);
       const merged = await Promise.all(batch.map((pair) => this.#merge(pair, state, secrets)));
       for (const record of merged) upserts.push(record);
     }
-    const tree = (last?.tree ?? sealed).apply(upserts, removals);
+    const tree = await inSlices(applied(last?.tree ?? sealed, upserts, removals), breaks);
     this.#last = { sealed, tree, mark };
     return tree;
   }
@@ -152,10 +164,11 @@ interface Work {
 }
 
 /** Entities with companions; all others are in the sealed tree as they stay. */
-function all(tree: ConfigTree): Work {
+function* all(tree: ConfigTree): Sliced<Work> {
   const pairs: Pair[] = [];
   const removals: RecordKey[] = [];
   for (const companion of tree.records()) {
+    yield;
     const kind = kindOfSealed(companion.kind);
     if (kind === null) continue;
     removals.push(companion);
@@ -165,8 +178,8 @@ function all(tree: ConfigTree): Work {
   return { pairs, removals };
 }
 
-function changed(tree: ConfigTree, older: ConfigTree): Work {
-  const { added, removed } = tree.changes(older);
+function* changed(tree: ConfigTree, older: ConfigTree): Sliced<Work> {
+  const { added, removed } = yield* tree.changesSliced(older);
   const pairs = new Map<string, Pair>();
   const take = (entity: ConfigRecord | null): void => {
     if (entity === null) return;
@@ -177,11 +190,33 @@ function changed(tree: ConfigTree, older: ConfigTree): Work {
     const kind = kindOfSealed(key.kind);
     return kind === null ? null : tree.get({ ...key, kind });
   };
-  for (const record of removed) take(entityOf(record));
+  for (const record of removed) {
+    yield;
+    take(entityOf(record));
+  }
   for (const record of added) {
+    yield;
     take(kindOfSealed(record.kind) === null ? record : entityOf(record));
   }
   return { pairs: [...pairs.values()], removals: removed };
+}
+
+/** Piece by piece: the tree depends on its content alone, so it is the same as at once. */
+function* applied(
+  tree: ConfigTree,
+  upserts: readonly ConfigRecord[],
+  removals: readonly RecordKey[],
+): Sliced<ConfigTree> {
+  let next = tree;
+  for (let from = 0; from < removals.length; from += EDITS_COUNT) {
+    next = next.apply([], removals.slice(from, from + EDITS_COUNT));
+    yield;
+  }
+  for (let from = 0; from < upserts.length; from += EDITS_COUNT) {
+    next = next.apply(upserts.slice(from, from + EDITS_COUNT), []);
+    yield;
+  }
+  return next;
 }
 
 /** Null when the entity has changed its shape and there is no such place. */

@@ -1,4 +1,5 @@
 /** A data plane's configuration: how it is loaded, moved forward and kept. Verified or not at all. */
+import { type Breaks, inSlices, NO_BREAKS, type Sliced } from '../base/slices.ts';
 import type { Crypto, StoredConfig } from '../platform/platform.ts';
 import type { FrameOf, Position, SignedManifest } from '../wire/frames.ts';
 import { Assembly } from './assembly.ts';
@@ -101,6 +102,7 @@ export async function loadReplica(
   stored: StoredConfig,
   pinned: Pinned,
   crypto: Crypto,
+  breaks: Breaks = NO_BREAKS,
 ): Promise<Loaded> {
   const signed: SignedManifest = {
     manifest: stored.manifest,
@@ -113,10 +115,15 @@ export async function loadReplica(
   const { head } = verified;
   const refusal = refuseBelow(head, pinned);
   if (refusal !== null) return refusal;
+  return inSlices(assemble(head, stored.nodes, crypto), breaks);
+}
+
+function* assemble(head: Head, nodes: StoredConfig['nodes'], crypto: Crypto): Sliced<Loaded> {
   const assembly = new Assembly(head.manifest, ConfigTree.empty(crypto), crypto);
   while (!assembly.isSettled) {
     for (const id of assembly.missing(Number.MAX_SAFE_INTEGER)) {
-      const text = stored.nodes.get(id);
+      yield;
+      const text = nodes.get(id);
       if (text === undefined) return mismatch('a tree node is missing');
       if (!assembly.add(id, text)) return mismatch('a tree node is not what its id says');
     }

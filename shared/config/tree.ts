@@ -6,6 +6,7 @@
  * longer does; so the tree's shape, and with it the root's id, depends on the content alone and not
  * on its history. A change shares every node that it does not touch, and costs what it touches.
  */
+import { atOnce, type Sliced } from '../base/slices.ts';
 import type { Crypto } from '../platform/platform.ts';
 import { NodeMap } from './node-map.ts';
 import type { ConfigRecord, RecordKey } from './record.ts';
@@ -116,8 +117,12 @@ export class ConfigTree {
 
   /** The records that this tree and `older` do not share; null for no tree. O(what changed). */
   changes(older: ConfigTree | null): RecordChanges {
+    return atOnce(this.changesSliced(older));
+  }
+
+  *changesSliced(older: ConfigTree | null): Sliced<RecordChanges> {
     const found = nothingFound();
-    compareNodes(this.root, older === null ? null : older.root, found, this.#crypto);
+    yield* compareNodes(this.root, older === null ? null : older.root, found, this.#crypto);
     const removed = found.replaced;
     for (const record of found.removals) removed.push(record);
     return { removed, added: found.upserts };
@@ -126,7 +131,7 @@ export class ConfigTree {
   /** What leads from `older` to this tree. O(what changed): subtrees of equal ids are not entered. */
   diff(older: ConfigTree): TreeDiff {
     const found = nothingFound();
-    compareNodes(this.root, older.root, found, this.#crypto);
+    atOnce(compareNodes(this.root, older.root, found, this.#crypto));
     // A leaf may have moved one level up or down without change: then it is on both lists.
     const addedNodes = [...found.added.values()].filter(
       (node) => !found.dropped.has(nodeId(node, this.#crypto)),
@@ -288,20 +293,23 @@ function nothingFound(): Found {
   return { upserts: [], removals: [], replaced: [], added: new Map(), dropped: new Set() };
 }
 
-function compareNodes(
+function* compareNodes(
   newer: TreeNode | null,
   older: TreeNode | null,
   found: Found,
   crypto: Crypto,
-): void {
+): Sliced<void> {
+  yield;
   if (newer === older) return;
   if (newer && older && nodeId(newer, crypto) === nodeId(older, crypto)) return;
-  if (newer?.type === 'inner' && older?.type === 'inner') {
+  const isFromNothing = older === null || older.count === 0;
+  if (newer?.type === 'inner' && (isFromNothing || older.type === 'inner')) {
     found.added.set(nodeId(newer, crypto), newer);
-    found.dropped.add(nodeId(older, crypto));
+    if (older !== null) found.dropped.add(nodeId(older, crypto));
+    const others = older?.type === 'inner' ? older.children : [];
     for (let digit = 0; digit < FANOUT; digit++) {
       const child = newer.children[digit] ?? null;
-      compareNodes(child, older.children[digit] ?? null, found, crypto);
+      yield* compareNodes(child, others[digit] ?? null, found, crypto);
     }
     return;
   }

@@ -6,6 +6,7 @@
  * A router never changes. `update` makes another one that shares all but what the changed routes
  * touch, so that one route among 100,000 costs as much as one among ten.
  */
+import { atOnce, type Sliced } from '../base/slices.ts';
 import type { Route } from '../entities/route.ts';
 import type { RouterFlavor } from '../settings/common.ts';
 import type { Candidate } from './candidate-list.ts';
@@ -124,9 +125,19 @@ export class Router {
    * @param added  entries that are not in it, or are removed as well
    */
   update(removed: readonly RouteEntry[], added: readonly RouteEntry[]): RouterBuild {
+    return atOnce(this.updateSliced(removed, added));
+  }
+
+  *updateSliced(removed: readonly RouteEntry[], added: readonly RouteEntry[]): Sliced<RouterBuild> {
     const update = new Update(this.#parts);
-    for (const entry of removed) update.remove(entry);
-    for (const entry of added) update.add(entry);
+    for (const entry of removed) {
+      yield;
+      update.remove(entry);
+    }
+    for (const entry of added) {
+      yield;
+      update.add(entry);
+    }
     const router = new Router(update.finish());
     return { router, failures: router.failures };
   }

@@ -1,4 +1,5 @@
 /** Plugin rows to instances that can run, or that keep their scope closed. */
+import type { Sliced } from '../base/slices.ts';
 import type { ConfigRecord } from '../config/record.ts';
 import type { PluginDefinition, PluginHandler } from '../plugins/plugin.ts';
 import type { BuildEnv } from './build-env.ts';
@@ -54,12 +55,12 @@ const STREAM_PROTOCOLS: ReadonlySet<string> = new Set(['tcp', 'udp', 'tls', 'tls
 const NO_SECRET = 'the group secret is missing, so its credentials cannot be looked up';
 
 /** Takes in what changed, and what came out otherwise than this process would make it now. */
-export function applyPlugins(
+export function* applyPlugins(
   before: PluginsPart,
   changes: Changes,
   env: BuildEnv,
   quarantine: QuarantineEdit,
-): PluginsResult {
+): Sliced<PluginsResult> {
   const held = before.held.edit();
   const gone: Held[] = [];
   const made: Held[] = [];
@@ -71,8 +72,14 @@ export function applyPlugins(
     quarantine.set(record, null);
   };
   const outdated = outdatedRecords(before, env);
-  for (const record of outdated) drop(record);
-  for (const record of changes.removed('plugins')) drop(record);
+  for (const record of outdated) {
+    yield;
+    drop(record);
+  }
+  for (const record of changes.removed('plugins')) {
+    yield;
+    drop(record);
+  }
 
   const take = (record: ConfigRecord): PluginsResult | null => {
     const isForHttp = isFor(record, HTTP_PROTOCOLS);
@@ -94,15 +101,20 @@ export function applyPlugins(
   };
   const removed = new Set(changes.removed('plugins'));
   for (const record of outdated) {
+    yield;
     const refusal = removed.has(record) ? null : take(record);
     if (refusal !== null) return refusal;
   }
   for (const record of changes.added('plugins')) {
+    yield;
     const refusal = take(record);
     if (refusal !== null) return refusal;
   }
-  const scopes = before.scopes.with(gone.flatMap(forRequests), made.flatMap(forRequests));
-  const streamScopes = before.streamScopes.with(
+  const scopes = yield* before.scopes.withSliced(
+    gone.flatMap(forRequests),
+    made.flatMap(forRequests),
+  );
+  const streamScopes = yield* before.streamScopes.withSliced(
     gone.flatMap(forConnections),
     made.flatMap(forConnections),
   );

@@ -8,6 +8,7 @@
  * protecting plugin that cannot be built closes its scope. Only what cannot be confined (a global
  * plugin, a route with nothing literal to go by) refuses the whole version.
  */
+import { atOnce, type Breaks, inSlices, type Sliced } from '../base/slices.ts';
 import type { Replica } from '../config/record.ts';
 import { lookupHash } from '../config/secrets.ts';
 import { HealthRegistry } from '../health/registry.ts';
@@ -65,33 +66,55 @@ export function buildTables(
   previous: Tables | null,
 ): BuildResult {
   try {
-    return build(replica, deps, previous);
+    return atOnce(build(replica, deps, previous));
   } catch (error) {
-    // A shape that this release does not know, or a bug: what is served now goes on.
-    return { ok: false, entity: null, detail: messageOf(error) };
+    return failure(error);
   }
 }
 
-function build(replica: Replica, deps: BuildDeps, previous: Tables | null): BuildResult {
+/**
+ * The same, with breaks: a hundred thousand records at once would keep every request waiting for half
+ * a second. `previous` must go on being what is served until it ends.
+ */
+export async function buildTablesInSlices(
+  replica: Replica,
+  deps: BuildDeps,
+  previous: Tables | null,
+  breaks: Breaks,
+): Promise<BuildResult> {
+  try {
+    return await inSlices(build(replica, deps, previous), breaks);
+  } catch (error) {
+    return failure(error);
+  }
+}
+
+/** A shape that this release does not know, or a bug: what is served now goes on. */
+function failure(error: unknown): BuildResult {
+  return { ok: false, entity: null, detail: messageOf(error) };
+}
+
+function* build(replica: Replica, deps: BuildDeps, previous: Tables | null): Sliced<BuildResult> {
   const env = envOf(deps, previous);
   const isKept = previous !== null && isSameProcess(previous.parts.env, env);
   const before = isKept ? previous.parts : nothing(env);
-  const changes = Changes.between(replica.tree, isKept ? previous.tree : null);
+  const changes = yield* Changes.between(replica.tree, isKept ? previous.tree : null);
+  yield;
   const quarantine = before.quarantine.edit();
   for (const record of changes.closed.removed) quarantine.set(record, null);
   for (const record of changes.closed.added) quarantine.set(record, record.fault ?? null);
 
-  const plugins = applyPlugins(before.plugins, changes, env, quarantine);
+  const plugins = yield* applyPlugins(before.plugins, changes, env, quarantine);
   if (!plugins.ok) return refuse('plugins', plugins.id, plugins.reason);
-  const certificates = before.certificates.next(changes, env.certificateFault, quarantine);
-  const upstreams = applyUpstreams(before.upstreams, changes, env, quarantine);
-  const services = applyServices(before.services, changes, env, quarantine);
+  const certificates = yield* before.certificates.next(changes, env.certificateFault, quarantine);
+  const upstreams = yield* applyUpstreams(before.upstreams, changes, env, quarantine);
+  const services = yield* applyServices(before.services, changes, env, quarantine);
   const steps = { before: before.services, now: services };
-  const routes = applyRoutes(before.routes, changes, steps, env, quarantine);
+  const routes = yield* applyRoutes(before.routes, changes, steps, env, quarantine);
   if (!routes.ok) return refuse('routes', routes.id, routes.reason);
   const isEnvNew = before.env.handlers !== env.handlers || before.env.hasPepper !== env.hasPepper;
   const { scopes } = plugins.part;
-  const workspaces = applyWorkspaces(before.workspaces, changes, scopes, isEnvNew);
+  const workspaces = yield* applyWorkspaces(before.workspaces, changes, scopes, isEnvNew);
 
   const parts: Parts = {
     env,

@@ -3,6 +3,7 @@
  * against. A name that leads to a certificate which cannot be served is closed: it gets no other one.
  */
 import { PersistentMap } from '../base/persistent-map.ts';
+import type { Sliced } from '../base/slices.ts';
 import type { ConfigRecord } from '../config/record.ts';
 import { type Changes, foreignId } from './changes.ts';
 import type { QuarantineEdit } from './quarantine.ts';
@@ -70,19 +71,21 @@ export class Certificates {
   );
 
   /** @param faultOf  null: this runtime serves none */
-  next(
+  *next(
     changes: Changes,
     faultOf: CertificateFault | null,
     quarantine: QuarantineEdit,
-  ): Certificates {
+  ): Sliced<Certificates> {
     const kinds = ['certificates', 'snis', 'ca_certificates'];
     if (!kinds.some((kind) => changes.has(kind))) return this;
     const byId = this.#byId.edit();
     for (const record of changes.removed('certificates')) {
+      yield;
       byId.delete(scopedKey(record.ws, record.id));
       quarantine.set(record, null);
     }
     for (const record of changes.added('certificates')) {
+      yield;
       const table = certificateOf(record, faultOf);
       byId.set(scopedKey(record.ws, record.id), table);
       quarantine.set(record, table.fault);
@@ -92,7 +95,7 @@ export class Certificates {
     for (const { id, body } of changes.added('ca_certificates')) {
       authorities.set(id, String(body['cert']));
     }
-    const names = this.#names.with(
+    const names = yield* this.#names.withSliced(
       changes.removed('snis').map(nameOf),
       changes.added('snis').map(nameOf),
     );

@@ -1,4 +1,5 @@
 /** What the next tables have to take in: the records that two configurations do not share, by kind. */
+import type { Sliced } from '../base/slices.ts';
 import type { ConfigRecord } from '../config/record.ts';
 import type { ConfigTree } from '../config/tree.ts';
 
@@ -20,8 +21,8 @@ export class Changes {
   }
 
   /** From `before` to `tree`; null: from nothing, which is how the first tables are built. */
-  static between(tree: ConfigTree, before: ConfigTree | null): Changes {
-    const { removed, added } = tree.changes(before);
+  static *between(tree: ConfigTree, before: ConfigTree | null): Sliced<Changes> {
+    const { removed, added } = yield* tree.changesSliced(before);
     return new Changes(removed, added);
   }
 

@@ -1,5 +1,6 @@
 /** Look-up by unique field, per workspace: what `ctx.find` reads. */
 import type { ConfigRecord } from '../config/record.ts';
+import type { Sliced } from '../base/slices.ts';
 import { consumer } from '../entities/consumer.ts';
 import type { PluginDefinition } from '../plugins/plugin.ts';
 import type { EntityDefinition } from '../schema/field.ts';
@@ -40,24 +41,26 @@ export function emptyIndex(plan: IndexPlan): EntityIndex {
 }
 
 /** The index after some of a kind's records went and came. */
-export function updateIndex(
+export function* updateIndex(
   before: EntityIndex,
   kind: string,
   records: { readonly removed: readonly ConfigRecord[]; readonly added: readonly ConfigRecord[] },
-): EntityIndex {
+): Sliced<EntityIndex> {
   const fields = new Map(before.get(kind));
   for (const [field, { isSecret, byValue }] of fields) {
-    const next = byValue.with(valuesOf(records.removed, field), valuesOf(records.added, field));
+    const [gone, made] = [valuesOf(records.removed, field), valuesOf(records.added, field)];
+    const next = yield* byValue.withSliced(gone, made);
     if (next !== byValue) fields.set(field, { isSecret, byValue: next });
   }
   return new Map(before).set(kind, fields);
 }
 
-function valuesOf(records: readonly ConfigRecord[], field: string): [string, AnyEntity][] {
-  const values: [string, AnyEntity][] = [];
+function* valuesOf(
+  records: readonly ConfigRecord[],
+  field: string,
+): Iterable<readonly [string, AnyEntity]> {
   for (const { body } of records) {
     const value = body[field];
-    if (typeof value === 'string') values.push([value, body]);
+    if (typeof value === 'string') yield [value, body];
   }
-  return values;
 }

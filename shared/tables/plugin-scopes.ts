@@ -3,6 +3,7 @@
  * that changes replaces the rows of its own scope, and with them the plans that use them.
  */
 import { PersistentMap } from '../base/persistent-map.ts';
+import { atOnce, type Sliced } from '../base/slices.ts';
 import {
   type ConsumerRows,
   EMPTY_PLAN,
@@ -53,14 +54,23 @@ export class PluginScopes {
 
   /** Takes `removed` out (known by id and scope), then puts `added` in. */
   with(removed: Iterable<PluginInstance>, added: Iterable<PluginInstance>): PluginScopes {
+    return atOnce(this.withSliced(removed, added));
+  }
+
+  *withSliced(
+    removed: Iterable<PluginInstance>,
+    added: Iterable<PluginInstance>,
+  ): Sliced<PluginScopes> {
     const scopes = this.#scopes.edit();
     for (const instance of removed) {
+      yield;
       const key = scopeKey(instance.ws, instance.route, instance.service);
       const rows = without(scopes.get(key) ?? NO_ROWS, instance);
       if (rows === null) scopes.delete(key);
       else scopes.set(key, rows);
     }
     for (const instance of added) {
+      yield;
       const key = scopeKey(instance.ws, instance.route, instance.service);
       scopes.set(key, including(scopes.get(key) ?? NO_ROWS, instance));
     }

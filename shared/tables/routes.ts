@@ -1,4 +1,5 @@
 /** Routes, the router made of them, and which service each of them leads to. */
+import type { Sliced } from '../base/slices.ts';
 import type { ConfigRecord } from '../config/record.ts';
 import type { Route } from '../entities/route.ts';
 import { type RouteEntry, Router } from '../router/router.ts';
@@ -78,19 +79,20 @@ export interface ServiceSteps {
   readonly now: ServicesPart;
 }
 
-export function applyRoutes(
+export function* applyRoutes(
   before: RoutesPart,
   changes: Changes,
   services: ServiceSteps,
   env: BuildEnv,
   quarantine: QuarantineEdit,
-): RoutesResult {
+): Sliced<RoutesResult> {
   const sources = before.sources.edit();
   const gone = new Set<RouteSource>();
   const made: RouteSource[] = [];
   const removed: RouteSource[] = [];
   const added: RouteSource[] = [];
   for (const record of changes.removed('routes')) {
+    yield;
     const source = sources.get(record.ws, record.id);
     if (source === undefined) continue;
     sources.delete(record.ws, record.id);
@@ -100,6 +102,7 @@ export function applyRoutes(
   }
   let ws = '';
   for (const record of changes.added('routes')) {
+    yield;
     if (record.ws !== ws) ws = record.ws;
     const source = new RouteSource(record, ws, env);
     sources.set(record.ws, record.id, source);
@@ -110,6 +113,7 @@ export function applyRoutes(
     quarantine.set(record, source.fault ?? mismatchOf(source, service));
   }
   for (const source of movedRoutes(before.byService, changes, services)) {
+    yield;
     if (gone.has(source)) continue;
     const service = serviceOf(source, services.now);
     const wasServed = isServed(serviceOf(source, services.before));
@@ -121,14 +125,19 @@ export function applyRoutes(
     if (!wasServed) added.push(source);
     quarantine.set(keyOf(source), source.fault ?? mismatchOf(source, service));
   }
-  const routing = updateRouter(before.router, removed, added);
+  const routing = yield* updateRouter(before.router, removed, added);
   if (!routing.ok) return routing;
   for (const [source, reason] of faultsAmong(added, routing.faults)) {
     source.fault = reason;
     quarantine.set(keyOf(source), reason);
   }
-  const byService = nextByService(before.byService, gone, made);
-  nameMissingServices(changes, { gone, made }, { byService, services: services.now }, quarantine);
+  const byService = yield* nextByService(before.byService, gone, made);
+  yield* nameMissingServices(
+    changes,
+    { gone, made },
+    { byService, services: services.now },
+    quarantine,
+  );
   return { ok: true, part: { router: routing.router, sources: sources.done(), byService } };
 }
 
@@ -176,11 +185,11 @@ function keyOf({ ws, route }: RouteSource): EntityKey {
   return { kind: 'routes', ws, id: route.id, body: { name: route.name } };
 }
 
-function nextByService(
+function* nextByService(
   before: RoutesPart['byService'],
   gone: Iterable<RouteSource>,
   made: Iterable<RouteSource>,
-): RoutesPart['byService'] {
+): Sliced<RoutesPart['byService']> {
   const steps = new Map<string, Map<string, { gone: RouteSource[]; made: RouteSource[] }>>();
   const take = (source: RouteSource, side: 'gone' | 'made'): void => {
     const { ws, serviceId } = source;
@@ -190,11 +199,18 @@ function nextByService(
     step[side].push(source);
     steps.set(ws, ofWs.set(serviceId, step));
   };
-  for (const source of gone) take(source, 'gone');
-  for (const source of made) take(source, 'made');
+  for (const source of gone) {
+    yield;
+    take(source, 'gone');
+  }
+  for (const source of made) {
+    yield;
+    take(source, 'made');
+  }
   const byService = before.edit();
   for (const [ws, ofWs] of steps) {
     for (const [id, step] of ofWs) {
+      yield;
       const routes = (byService.get(ws, id) ?? RouteSet.EMPTY).with(step.gone, step.made);
       if (routes.size === 0) byService.delete(ws, id);
       else byService.set(ws, id, routes);
@@ -221,19 +237,25 @@ function movedRoutes(
 }
 
 /** A service that routes lead to and that is not there is set aside itself: it closes them all. */
-function nameMissingServices(
+function* nameMissingServices(
   changes: Changes,
   routes: { readonly gone: Iterable<RouteSource>; readonly made: Iterable<RouteSource> },
   now: { readonly byService: RoutesPart['byService']; readonly services: ServicesPart },
   quarantine: QuarantineEdit,
-): void {
+): Sliced<void> {
   const look = (ws: string, id: string): void => {
     if (now.services.get(ws, id) !== undefined) return;
     const isMissed = now.byService.get(ws, id) !== undefined;
     quarantine.set({ kind: 'services', ws, id }, isMissed ? 'the service is missing' : null);
   };
-  for (const { ws, id } of changes.removed('services')) look(ws, id);
+  for (const { ws, id } of changes.removed('services')) {
+    yield;
+    look(ws, id);
+  }
   for (const sources of [routes.gone, routes.made]) {
-    for (const { ws, serviceId } of sources) if (serviceId !== null) look(ws, serviceId);
+    for (const { ws, serviceId } of sources) {
+      yield;
+      if (serviceId !== null) look(ws, serviceId);
+    }
   }
 }

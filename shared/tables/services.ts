@@ -1,5 +1,6 @@
 /** Services: where routes lead to, without what else that depends on. */
 import { must } from '../base/assert.ts';
+import type { Sliced } from '../base/slices.ts';
 import type { ConfigRecord } from '../config/record.ts';
 import type { Service } from '../entities/service.ts';
 import type { BuildEnv } from './build-env.ts';
@@ -22,18 +23,20 @@ export type ServicesPart = ScopedMap<ServiceSource>;
 
 export const NO_SERVICES: ServicesPart = ScopedMap.empty();
 
-export function applyServices(
+export function* applyServices(
   before: ServicesPart,
   changes: Changes,
   env: BuildEnv,
   quarantine: QuarantineEdit,
-): ServicesPart {
+): Sliced<ServicesPart> {
   const services = before.edit();
   for (const record of changes.removed('services')) {
+    yield;
     services.delete(record.ws, record.id);
     quarantine.set(record, null);
   }
   for (const record of changes.added('services')) {
+    yield;
     const source = new ServiceSource(record, env);
     services.set(record.ws, record.id, source);
     quarantine.set(record, source.fault ?? edgeNote(record, env));

@@ -4,6 +4,7 @@
  * and when it goes the next one does.
  */
 import { PersistentMap } from '../base/persistent-map.ts';
+import { atOnce, type Sliced } from '../base/slices.ts';
 
 interface Identified {
   readonly id: string;
@@ -37,6 +38,13 @@ export class UniqueMap<V extends Identified> {
     removed: readonly (readonly [string, Identified])[],
     added: readonly (readonly [string, V])[],
   ): UniqueMap<V> {
+    return atOnce(this.withSliced(removed, added));
+  }
+
+  *withSliced(
+    removed: Iterable<readonly [string, Identified]>,
+    added: Iterable<readonly [string, V]>,
+  ): Sliced<UniqueMap<V>> {
     const winners = this.winners.edit();
     const twins = this.#twins.edit();
     const put = (value: string, all: readonly V[]): void => {
@@ -51,8 +59,12 @@ export class UniqueMap<V extends Identified> {
       const all = twins.get(value) ?? (one === undefined ? [] : [one]);
       return all.filter((each) => each.id !== id);
     };
-    for (const [value, { id }] of removed) put(value, others(value, id));
+    for (const [value, { id }] of removed) {
+      yield;
+      put(value, others(value, id));
+    }
     for (const [value, one] of added) {
+      yield;
       const rest = others(value, one.id);
       const from = rest.findIndex(({ id }) => id > one.id);
       put(value, from < 0 ? [...rest, one] : rest.toSpliced(from, 0, one));

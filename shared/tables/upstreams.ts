@@ -2,6 +2,7 @@
 import { Balancer, buildBalancer, NOTHING_CHECKED } from '../balancer/balancer.ts';
 import { readTarget } from '../balancer/target.ts';
 import { PersistentMap } from '../base/persistent-map.ts';
+import type { Sliced } from '../base/slices.ts';
 import type { ConfigRecord } from '../config/record.ts';
 import type { Target } from '../entities/target.ts';
 import type { Upstream } from '../entities/upstream.ts';
@@ -40,18 +41,19 @@ export const NO_UPSTREAMS: UpstreamsPart = {
 };
 
 /** Builds the balancers of the upstreams that something changed of; all others stay as they are. */
-export function applyUpstreams(
+export function* applyUpstreams(
   before: UpstreamsPart,
   changes: Changes,
   { health, runtime }: BuildEnv,
   quarantine: QuarantineEdit,
-): UpstreamsPart {
-  const touched = touchedUpstreams(before, changes, quarantine);
+): Sliced<UpstreamsPart> {
+  const touched = yield* touchedUpstreams(before, changes, quarantine);
   if (touched.size === 0) return before;
   const held = before.held.edit();
   const gone: [string, UpstreamTable][] = [];
   const made: [string, UpstreamTable][] = [];
   for (const [key, { record, targets }] of touched) {
+    yield;
     const { record: oldRecord, table: old } = before.held.get(key) ?? NOTHING;
     if (oldRecord !== null) quarantine.set(oldRecord, null);
     if (old !== null) gone.push([scopedKey(old.ws, old.upstream.name), old]);
@@ -67,7 +69,8 @@ export function applyUpstreams(
   }
   const names = [...gone, ...made].map(([name]) => name);
   const step = { from: before.byName.winners, touched: names };
-  return { byName: before.byName.with(gone, made), held: held.done(), step };
+  const byName = yield* before.byName.withSliced(gone, made);
+  return { byName, held: held.done(), step };
 }
 
 interface Touched {
@@ -76,11 +79,11 @@ interface Touched {
 }
 
 /** The records of each upstream concerned, as they are now. */
-function touchedUpstreams(
+function* touchedUpstreams(
   before: UpstreamsPart,
   changes: Changes,
   quarantine: QuarantineEdit,
-): Map<string, Touched> {
+): Sliced<Map<string, Touched>> {
   const touched = new Map<string, Touched>();
   const at = (key: string): Touched => {
     let now = touched.get(key);
@@ -98,11 +101,13 @@ function touchedUpstreams(
     at(scopedKey(record.ws, record.id)).record = record;
   }
   for (const target of changes.removed('targets')) {
+    yield;
     const now = at(keyOf(target));
     now.targets = now.targets.delete(target.id);
     quarantine.set(target, null);
   }
   for (const target of changes.added('targets')) {
+    yield;
     const now = at(keyOf(target));
     if (isTarget(target)) now.targets = now.targets.set(target.id, target);
     else quarantine.set(target, 'the target is neither a name nor an address');

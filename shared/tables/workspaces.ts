@@ -1,6 +1,7 @@
 /** Workspaces: what is asked before a route is known, and what is looked up by plugins. */
 import type { ConfigRecord } from '../config/record.ts';
 import { PersistentMap } from '../base/persistent-map.ts';
+import type { Sliced } from '../base/slices.ts';
 import type { BuildEnv } from './build-env.ts';
 import type { Changes } from './changes.ts';
 import { emptyIndex, type IndexPlan, planIndex, updateIndex } from './entity-index.ts';
@@ -25,18 +26,20 @@ export function noWorkspaces(env: BuildEnv): WorkspacesPart {
 const CLUSTER_KINDS: ReadonlySet<string> = new Set(['ca_certificates']);
 
 /** @param isEnvNew  routes are bound anew, whatever changed */
-export function applyWorkspaces(
+export function* applyWorkspaces(
   before: WorkspacesPart,
   changes: Changes,
   scopes: PluginScopes,
   isEnvNew: boolean,
-): WorkspacesPart {
+): Sliced<WorkspacesPart> {
   const { plan } = before;
   const tables = new Map(before.tables);
-  for (const [ws, touched] of touchedWorkspaces(changes, plan)) {
+  for (const [ws, touched] of yield* touchedWorkspaces(changes, plan)) {
     const old = tables.get(ws) ?? newWorkspace(ws, plan);
     let { index } = old;
-    for (const [kind, records] of touched.looked) index = updateIndex(index, kind, records);
+    for (const [kind, records] of touched.looked) {
+      index = yield* updateIndex(index, kind, records);
+    }
     const records = old.records + touched.delta;
     const binding = touched.isBinding ? {} : old.binding;
     if (records === 0) tables.delete(ws);
@@ -78,7 +81,7 @@ interface Touched {
   >;
 }
 
-function touchedWorkspaces(changes: Changes, plan: IndexPlan): Map<string, Touched> {
+function* touchedWorkspaces(changes: Changes, plan: IndexPlan): Sliced<Map<string, Touched>> {
   const touched = new Map<string, Touched>();
   const take = (record: ConfigRecord, side: 'removed' | 'added'): void => {
     const { kind, ws } = record;
@@ -101,8 +104,14 @@ function touchedWorkspaces(changes: Changes, plan: IndexPlan): Map<string, Touch
   };
   for (const kind of changes.kinds()) {
     if (kind === 'workspaces' || CLUSTER_KINDS.has(kind)) continue;
-    for (const record of changes.removed(kind)) take(record, 'removed');
-    for (const record of changes.added(kind)) take(record, 'added');
+    for (const record of changes.removed(kind)) {
+      yield;
+      take(record, 'removed');
+    }
+    for (const record of changes.added(kind)) {
+      yield;
+      take(record, 'added');
+    }
   }
   return touched;
 }
