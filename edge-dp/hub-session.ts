@@ -19,7 +19,6 @@ import { connectorByScheme, PullConnector } from '#shared/sync/pull-connection.t
 import { buildTables } from '#shared/tables/build.ts';
 import type { Tables } from '#shared/tables/tables.ts';
 import type { SignedManifest } from '#shared/wire/frames.ts';
-import { HEALTH_FEATURE } from '#shared/wire/protocol.ts';
 import type { EdgeSettings } from '#shared/settings/edge.ts';
 import { FetchConnector, fetchJson } from './connector.ts';
 import { edgeCrypto } from './crypto.ts';
@@ -59,7 +58,7 @@ export class HubSession {
         version: HEADGATE_VERSION,
         runtime: 'edge',
         labels: {},
-        features: [HEALTH_FEATURE],
+        features: [],
       },
       connector: connectorByScheme(
         new FetchConnector(edgeClock),
@@ -75,7 +74,7 @@ export class HubSession {
       }),
       configs: this.#configs(),
       onReplica: (state, identity) => this.#build(state, identity),
-      onTargetHealth: (said) => setTargetHealth(options.health.registry, said),
+      methods: { target_health: (said) => setTargetHealth(options.health.registry, said) },
       onIdentity,
     });
     const { registry } = options.health;

@@ -10,7 +10,7 @@ import { SyncClient } from '#shared/sync/client.ts';
 import { HealthReporter, setTargetHealth } from '#shared/sync/health-reporter.ts';
 import type { IdentityStore } from '#shared/sync/identity.ts';
 import { connectorByScheme, PullConnector, type FetchJson } from '#shared/sync/pull-connection.ts';
-import { FRAME_LENGTH_MAX, HEALTH_FEATURE } from '#shared/wire/protocol.ts';
+import { FRAME_LENGTH_MAX } from '#shared/wire/protocol.ts';
 import { NodeConnector } from './connector.ts';
 import type { Serving } from './serving.ts';
 
@@ -55,7 +55,7 @@ export async function startSync(options: SyncOptions): Promise<Sync> {
       version: HEADGATE_VERSION,
       runtime: 'node',
       labels: labelsOf(settings.HEADGATE_CLUSTER_DP_LABELS),
-      features: [HEALTH_FEATURE],
+      features: [],
     },
     connector: connectorByScheme(
       new NodeConnector(trusted),
@@ -68,7 +68,7 @@ export async function startSync(options: SyncOptions): Promise<Sync> {
     identities: options.identities,
     configs: options.store,
     onReplica: (state, identity) => serving.take(state, identity.groupSecrets),
-    onTargetHealth: (said) => setTargetHealth(options.health, said),
+    methods: { target_health: (said) => setTargetHealth(options.health, said) },
   });
   const reporter = new HealthReporter({
     sink: client,

@@ -51,7 +51,7 @@ function frame(
 async function connected(
   node: RawNode,
   to = endpoint,
-  features: readonly string[] = ['health'],
+  features: readonly string[] = ['rpc.target_health'],
 ): Promise<{ peer: RawPeer; said(frame: FrameOf<'health'>): Promise<void> }> {
   const peer = await RawPeer.connect(to);
   peer.send(await node.hello(peer, to, { about: { ...ABOUT, features } }));
@@ -251,11 +251,12 @@ function byHand(): void {
       await Promise.all([endpoint.registry.flush(), other.registry.flush()]);
       expect(await endpoint.registry.setHealth({ ws, ...said })).toBe(2);
       for (const { peer } of [first, second]) {
-        expect(await peer.next('target_health')).toEqual({ type: 'target_health', ws, ...said });
+        const { method, params } = await peer.next('call');
+        expect([method, JSON.parse(params)]).toEqual(['target_health', { ws, ...said }]);
       }
       old.peer.send({ type: 'ping', position: { epoch: 0, revision: 0, hash: '' } });
       await old.peer.next('pong');
-      expect(old.peer.frames.filter(({ type }) => type === 'target_health')).toEqual([]);
+      expect(old.peer.frames.filter(({ type }) => type === 'call')).toEqual([]);
       await other.close();
     });
 

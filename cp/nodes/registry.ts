@@ -11,8 +11,13 @@ import { formatJoinToken, TOKEN_SECRET_BYTES } from '#shared/sync/join-token.ts'
 import { sealing } from '../keys/fresh-keys.ts';
 import type { Keyring } from '../keys/keyring.ts';
 import type { Db } from '../store/db.ts';
-import type { FrameOf } from '#shared/wire/frames.ts';
-import { HEALTH_FEATURE } from '#shared/wire/protocol.ts';
+import {
+  DOWN_METHODS,
+  featureOf,
+  type DownMethods,
+  type ParamsOf,
+} from '#shared/wire/rpc-methods.ts';
+import { parseRecord } from '#shared/schema/parse.ts';
 import type { Report } from '../sync/session.ts';
 import { clean, cleanPosition } from './clean.ts';
 import { applyReport, type LiveNode } from './live-node.ts';
@@ -26,7 +31,14 @@ export const REVOKED_CHANNEL = 'headgate_revoked';
 export const HEALTH_CHANNEL = 'headgate_health';
 
 /** How somebody says that a target is. */
-export type SaidHealth = FrameOf<'target_health'>;
+export type SaidHealth = ParamsOf<DownMethods['target_health']>;
+
+/** What came by `HEALTH_CHANNEL`; null for anything else, such as the empty hint after a reconnect. */
+export function readSaidHealth(text: string): SaidHealth | null {
+  if (text === '') return null;
+  const parsed = parseRecord(DOWN_METHODS.target_health.params, JSON.parse(text));
+  return parsed.ok ? parsed.value : null;
+}
 
 export const TOKEN_TTL_S_MIN = 60;
 export const TOKEN_TTL_S_MAX = 24 * 3600;
@@ -186,17 +198,16 @@ export class NodeRegistry {
    *
    * @returns how many are connected that can be told
    */
-  async setHealth(said: Omit<SaidHealth, 'type'>): Promise<number> {
+  async setHealth(said: SaidHealth): Promise<number> {
     const { db } = this.#options;
     const { rows } = await db.query<{ count: number }>(
       `SELECT count(*)::int AS count FROM nodes n JOIN groups g ON g.id = n.group_id
        WHERE n.revoked_at IS NULL AND n.connected_to IS NOT NULL AND $1 = ANY(n.features)
          AND $2::uuid = ANY(g.workspaces)`,
-      [HEALTH_FEATURE, said.ws],
+      [featureOf('target_health'), said.ws],
     );
     const count = rows[0]?.count ?? 0;
-    if (count > 0)
-      await db.notify(HEALTH_CHANNEL, JSON.stringify({ type: 'target_health', ...said }));
+    if (count > 0) await db.notify(HEALTH_CHANNEL, JSON.stringify(said));
     return count;
   }
 

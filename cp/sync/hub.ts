@@ -3,11 +3,18 @@
  * revision, not once per node; every frame's bytes exist once, whoever gets them.
  */
 import type { Clock, Logger } from '#shared/platform/platform.ts';
-import { decodeDownFrame } from '#shared/wire/codec.ts';
+import type { Handlers } from '#shared/sync/rpc.ts';
 import type { FrameOf, Position } from '#shared/wire/frames.ts';
+import type { UpMethods } from '#shared/wire/rpc-methods.ts';
 import { PUBLISHED_CHANNEL } from '../changes/publication.ts';
 import type { LiveNode } from '../nodes/live-node.ts';
-import { HEALTH_CHANNEL, REVOKED_CHANNEL, type NodeRegistry } from '../nodes/registry.ts';
+import {
+  HEALTH_CHANNEL,
+  readSaidHealth,
+  REVOKED_CHANNEL,
+  type NodeRegistry,
+  type SaidHealth,
+} from '../nodes/registry.ts';
 import type { Db } from '../store/db.ts';
 import type { Authenticator, Expected } from './authenticator.ts';
 import { emptyFeed, extendFeed, type Feed, type FrameBytes } from './feed.ts';
@@ -119,6 +126,10 @@ export class Hub implements SessionHost {
     this.logger.log('info', 'data plane connected', { node: member.node, group: member.group });
   }
 
+  methods(): Handlers<UpMethods> {
+    return {};
+  }
+
   confirmJoin(node: string, joinSeq: number): Promise<void> {
     return this.#options.authenticator.confirmJoin(node, joinSeq);
   }
@@ -215,21 +226,20 @@ export class Hub implements SessionHost {
 
   /** What somebody said of a target, on this control plane or another. */
   #heardHealth(text: string): void {
-    const decoded = decodeDownFrame(text);
-    if (!decoded.ok || decoded.frame.type !== 'target_health') return;
-    this.#background(this.#tellHealth(decoded.frame));
+    const said = readSaidHealth(text);
+    if (said !== null) this.#background(this.#tellHealth(said));
   }
 
   /** To the nodes that serve the workspace, and no others: they know nothing of it. */
-  async #tellHealth(frame: FrameOf<'target_health'>): Promise<void> {
+  async #tellHealth(said: SaidHealth): Promise<void> {
     const { rows } = await this.#options.db.query<{ id: string }>(
       'SELECT id FROM groups WHERE $1::uuid = ANY(workspaces)',
-      [frame.ws],
+      [said.ws],
     );
     const groups = new Set(rows.map(({ id }) => id));
     for (const session of this.#byNode.values()) {
       if (!groups.has(session.member?.groupId ?? '')) continue;
-      session.dispatch({ type: 'set_health', frame });
+      void session.ask('target_health', said);
     }
   }
 

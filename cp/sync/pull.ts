@@ -105,6 +105,8 @@ function pullHost(hub: Hub, socket: Collector): SessionHost {
       return hub.shards(groupId, []);
     },
     joined: () => {},
+    // An exchange is over before most answers would be there.
+    methods: () => ({}),
     confirmJoin: (node, joinSeq) => hub.confirmJoin(node, joinSeq),
     report: (_session, member, report) => hub.reportPulled(member, report),
     ahead: (member, position) => hub.ahead(member, position),

@@ -2,8 +2,19 @@
 import { utf8 } from '#shared/base/bytes.ts';
 import { unreachable } from '#shared/base/assert.ts';
 import type { Clock, Logger } from '#shared/platform/platform.ts';
+import type { JsonObject } from '#shared/schema/field.ts';
 import { decodeUpFrame, encodeFrame } from '#shared/wire/codec.ts';
+import { Rpc, type Handlers, type RpcOutcome } from '#shared/sync/rpc.ts';
 import type { FrameOf, Position } from '#shared/wire/frames.ts';
+import {
+  DOWN_METHODS,
+  methodsIn,
+  UP_METHODS,
+  type DownMethods,
+  type ParamsOf,
+  type ResultOf,
+  type UpMethods,
+} from '#shared/wire/rpc-methods.ts';
 import type { Feed, FrameBytes } from './feed.ts';
 import {
   NEW_SESSION,
@@ -39,6 +50,8 @@ export interface SessionHost {
   shards(groupId: string, ids: readonly string[]): Promise<FrameBytes>;
   joined(session: Session, member: Member, position: Position): void;
   confirmJoin(node: string, joinSeq: number): Promise<void>;
+  /** What nodes may ask of the control plane, for who `member` answers: null before it has joined. */
+  methods(member: () => Member | null): Handlers<UpMethods>;
   report(session: Session, member: Member, report: Report): void;
   ahead(member: Member, position: { readonly epoch: number; readonly revision: number }): void;
   closed(session: Session, member: Member | null): void;
@@ -59,6 +72,7 @@ export class Session {
   #work = 0;
   #idle: (() => void)[] = [];
   #lastSent: Promise<void> = Promise.resolve();
+  readonly #rpc: Rpc<UpMethods, DownMethods>;
 
   constructor(
     host: SessionHost,
@@ -68,6 +82,18 @@ export class Session {
     this.#host = host;
     this.#socket = socket;
     this.#peer = peer;
+    this.#rpc = new Rpc({
+      clock: host.clock,
+      ours: UP_METHODS,
+      handlers: host.methods(() => this.#member),
+      theirs: DOWN_METHODS,
+      send: (frame) => {
+        if (this.#state.tag !== 'live') return false;
+        this.dispatch({ type: 'rpc', frame });
+        return true;
+      },
+      failed: (method, error) => this.#failed('a method failed', error, { method }),
+    });
   }
 
   get ip(): string {
@@ -76,6 +102,17 @@ export class Session {
 
   get member(): Member | null {
     return this.#member;
+  }
+
+  /** Asks the node; answers within seconds, also when it has no such method. */
+  ask<K extends keyof DownMethods & string>(
+    method: K,
+    params: ParamsOf<DownMethods[K]>,
+  ): Promise<RpcOutcome<ResultOf<DownMethods[K]>>> {
+    if (methodsIn(this.#member?.about.features ?? []).includes(method)) {
+      return this.#rpc.ask(method, params);
+    }
+    return Promise.resolve({ ok: false, code: 'unknown_method', detail: 'the node has none' });
   }
 
   get isClosed(): boolean {
@@ -123,7 +160,9 @@ export class Session {
     } finally {
       this.#isStepping = false;
     }
-    if (this.isClosed) this.#host.closed(this, this.#member);
+    if (!this.isClosed) return;
+    this.#rpc.end();
+    this.#host.closed(this, this.#member);
   }
 
   #now(): number {
@@ -150,6 +189,8 @@ export class Session {
       case 'report':
         if (this.#member !== null) this.#host.report(this, this.#member, effect.report);
         return undefined;
+      case 'rpc':
+        return this.#rpc.receive(effect.frame);
       case 'ahead':
         if (this.#member !== null) this.#host.ahead(this.#member, effect.position);
         return undefined;
@@ -200,10 +241,7 @@ export class Session {
     this.#work += 1;
     void work
       .catch((error: unknown) => {
-        this.#host.logger.log('error', 'sync session failed', {
-          node: this.#member?.node ?? null,
-          error: error instanceof Error ? error.message : String(error),
-        });
+        this.#failed('sync session failed', error, {});
         this.dispatch({ type: 'end', reason: 'failed' });
       })
       .finally(() => {
@@ -211,5 +249,13 @@ export class Session {
         if (this.#work > 0) return;
         for (const resolve of this.#idle.splice(0)) resolve();
       });
+  }
+
+  #failed(message: string, error: unknown, fields: JsonObject): void {
+    this.#host.logger.log('error', message, {
+      node: this.#member?.node ?? null,
+      ...fields,
+      error: error instanceof Error ? error.message : String(error),
+    });
   }
 }

@@ -384,14 +384,6 @@ describe('tree nodes', () => {
 
 describe('health', () => {
   const frame: FrameOf<'health'> = { type: 'health', reset: true, upstreams: [], gone: [] };
-  const said: FrameOf<'target_health'> = {
-    type: 'target_health',
-    ws: GROUP,
-    name: 'u',
-    target: 'a:80',
-    address: null,
-    healthy: true,
-  };
 
   it('is passed on as it is reported, and taken from nobody else', () => {
     const it_ = new Driver();
@@ -399,24 +391,21 @@ describe('health', () => {
     expect(it_.frame(frame)).toEqual([{ type: 'report', report: { type: 'health', frame } }]);
     expect(closeCode(new Driver().open().frame(frame))).toBe(CLOSE.protocolError);
   });
+});
 
-  it.each([
-    ['that knows of it', ['health'], 0, [{ type: 'send', frame: said }]],
-    ['that does not', [], 0, []],
-    ['that has enough to read', ['health'], BUFFERED_BYTES_MAX + 1, []],
-  ])('is told to a node %s', (_, features, bufferedBytes, effects) => {
+describe('calls', () => {
+  const frame: FrameOf<'call'> = { type: 'call', id: 1, method: 'm', params: '{}' };
+
+  it('go both ways in a session', () => {
     const it_ = new Driver();
-    it_.open().frame(hello);
-    const by = admitted(NOTHING);
-    if (!by.ok) throw new Error('it is let in');
-    const member = { ...by.member, about: { ...about, features } };
-    it_.admit(feedUpTo(1), NOTHING, { ...by, member });
-    it_.tick(bufferedBytes);
-    expect(it_.give({ type: 'set_health', frame: said })).toEqual(effects);
+    it_.live(feedUpTo(1));
+    expect(it_.frame(frame)).toEqual([{ type: 'rpc', frame }]);
+    expect(it_.give({ type: 'rpc', frame })).toEqual([{ type: 'send', frame }]);
   });
 
-  it('is told to nobody who has not proved who it is', () => {
-    expect(new Driver().open().give({ type: 'set_health', frame: said })).toEqual([]);
+  it('are neither taken from nor made to whoever has not proved who it is', () => {
+    expect(closeCode(new Driver().open().frame(frame))).toBe(CLOSE.protocolError);
+    expect(new Driver().open().give({ type: 'rpc', frame })).toEqual([]);
   });
 });
 

@@ -8,12 +8,7 @@
 import { unreachable } from '#shared/base/assert.ts';
 import { CLOSE } from '#shared/wire/close-codes.ts';
 import type { About, DownFrame, FrameOf, Position, UpFrame } from '#shared/wire/frames.ts';
-import {
-  HEALTH_FEATURE,
-  PROTOCOL_VERSION,
-  PROTOCOL_VERSION_MIN,
-  SILENCE_MAX_MS,
-} from '#shared/wire/protocol.ts';
+import { PROTOCOL_VERSION, PROTOCOL_VERSION_MIN, SILENCE_MAX_MS } from '#shared/wire/protocol.ts';
 import { planUpdate, type Feed, type FrameBytes } from './feed.ts';
 
 /** A connection must be through with `hello` or `enrol` by then. */
@@ -97,8 +92,8 @@ export type SessionEvent =
       readonly retryAfterMs: number;
       readonly controlPlanes: readonly string[];
     }
-  /** Somebody says by hand how a target is. */
-  | { readonly type: 'set_health'; readonly frame: FrameOf<'target_health'> }
+  /** A call of the node's methods, or an answer to one of its calls. */
+  | { readonly type: 'rpc'; readonly frame: FrameOf<'call'> | FrameOf<'result'> }
   | { readonly type: 'end'; readonly reason: 'revoked' | 'superseded' | 'failed' }
   | { readonly type: 'closed' };
 
@@ -117,6 +112,8 @@ export type SessionEffect =
   | { readonly type: 'joined'; readonly member: Member; readonly position: Position }
   | { readonly type: 'confirm_join'; readonly joinSeq: number }
   | { readonly type: 'report'; readonly report: Report }
+  /** The node calls one of our methods, or answers one of our calls. */
+  | { readonly type: 'rpc'; readonly frame: FrameOf<'call'> | FrameOf<'result'> }
   /** The node serves something newer than this control plane knows of. */
   | { readonly type: 'ahead'; readonly position: Position };
 
@@ -184,8 +181,9 @@ export function step(state: SessionState, event: SessionEvent): Step {
       return shards(state, event.frame);
     case 'tick':
       return ticked(state, event.nowMs, event.bufferedBytes);
-    case 'set_health':
-      return state.tag === 'live' ? told(state, event.frame) : [state, []];
+    case 'rpc':
+      // What may wait for an answer is bounded, so that a slow reader is not asked to wait.
+      return [state, state.tag === 'live' ? [{ type: 'send', frame: event.frame }] : []];
     case 'drain':
       return drained(event);
     case 'end':
@@ -322,6 +320,9 @@ function live(state: Live, frame: UpFrame, nowMs: number): Step {
       return pinged(state, frame.position, nowMs);
     case 'health':
       return [state, [{ type: 'report', report: { type: 'health', frame } }]];
+    case 'call':
+    case 'result':
+      return [state, [{ type: 'rpc', frame }]];
     default:
       return unreachable(frame);
   }
@@ -401,13 +402,6 @@ function pinged(state: Live, position: Position, nowMs: number): Step {
     nowMs,
   );
   return [next, [...effects, ...more]];
-}
-
-/** A node that would not understand it, or has enough to read, is spared. */
-function told(state: Live, frame: FrameOf<'target_health'>): Step {
-  const isAble = state.member.about.features.includes(HEALTH_FEATURE);
-  if (!isAble || state.blockedSinceMs !== null) return [state, []];
-  return [state, [{ type: 'send', frame }]];
 }
 
 function ticked(state: SessionState, nowMs: number, bufferedBytes: number): Step {

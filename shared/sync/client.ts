@@ -16,9 +16,19 @@ import type {
 } from '../platform/platform.ts';
 import { decodeDownFrame, encodeFrame } from '../wire/codec.ts';
 import type { About, FrameOf } from '../wire/frames.ts';
+import {
+  DOWN_METHODS,
+  featureOf,
+  UP_METHODS,
+  type DownMethods,
+  type ParamsOf,
+  type ResultOf,
+  type UpMethods,
+} from '../wire/rpc-methods.ts';
 import type { IdentityStore, NodeIdentity } from './identity.ts';
-import { deadlineOf, initialState, step, takesHealth, viewOf } from './machine.ts';
+import { deadlineOf, initialState, step, takesCalls, takesHealth, viewOf } from './machine.ts';
 import { Membership } from './membership.ts';
+import { Rpc, type Handlers, type RpcFrame, type RpcOutcome } from './rpc.ts';
 import { Saver } from './saver.ts';
 import type { BuildOutcome, SyncEffect, SyncEvent, SyncState } from './state.ts';
 import { Verifier } from './verifier.ts';
@@ -28,8 +38,8 @@ export type { BuildOutcome } from './state.ts';
 /** Longest that an acknowledgement waits for the disk. */
 export const SAVE_WAIT_MS_MAX = 5_000;
 
-/** Unsent bytes beyond which no further report of health is made. */
-const HEALTH_BUFFERED_BYTES_MAX = 256 * 1024;
+/** Unsent bytes beyond which no further report of health is made, and nothing asked. */
+const BUFFERED_BYTES_MAX = 256 * 1024;
 
 const VANISHED = 1006;
 
@@ -51,8 +61,8 @@ export interface SyncClientOptions {
    * before, or the same again when the group's secrets changed.
    */
   readonly onReplica: (state: ReplicaState, identity: NodeIdentity) => Promise<BuildOutcome>;
-  /** Called when somebody says by hand how a target is. */
-  readonly onTargetHealth?: (said: FrameOf<'target_health'>) => void;
+  /** What the control plane may ask of this node; told to it by name. */
+  readonly methods?: Handlers<DownMethods>;
   /** Called when the node has joined, and when its secrets or its group's name changed. */
   readonly onIdentity?: (identity: NodeIdentity) => void;
 }
@@ -85,11 +95,23 @@ export class SyncClient {
   /** Proving, joining and verifying, one after the other. */
   #work: Promise<void> = Promise.resolve();
   #building: Promise<void> = Promise.resolve();
+  readonly #rpc: Rpc<DownMethods, UpMethods>;
   readonly #saver = new Saver<ReplicaState>((state) => this.#saveNow(state));
 
   constructor(options: SyncClientOptions) {
-    const { controlPlanes, random, crypto, identities, joinToken, about, logger } = options;
+    const { controlPlanes, random, crypto, identities, joinToken, logger, methods = {} } = options;
     this.#options = options;
+    const features = [...options.about.features, ...Object.keys(methods).map(featureOf)];
+    const about = { ...options.about, features };
+    this.#rpc = new Rpc({
+      clock: options.clock,
+      ours: DOWN_METHODS,
+      handlers: methods,
+      theirs: UP_METHODS,
+      send: (frame) => this.#sendRpc(frame),
+      failed: (method, error) =>
+        logger.log('error', 'a method failed', { method, error: messageOf(error) }),
+    });
     this.#membership = new Membership({ identities, joinToken, about, crypto, logger });
     this.#verifier = new Verifier(crypto);
     this.#state = initialState(controlPlanes, Math.floor(random.next() * controlPlanes.length));
@@ -150,7 +172,23 @@ export class SyncClient {
   reportHealth(frame: FrameOf<'health'>): boolean {
     const connection = this.#connection;
     if (connection === null || this.healthSession() === null) return false;
-    if (connection.bufferedBytes > HEALTH_BUFFERED_BYTES_MAX) return false;
+    if (connection.bufferedBytes > BUFFERED_BYTES_MAX) return false;
+    connection.send(encodeFrame(frame));
+    return true;
+  }
+
+  /** Asks the control plane; answers within seconds, also when there is none to ask. */
+  ask<K extends keyof UpMethods & string>(
+    method: K,
+    params: ParamsOf<UpMethods[K]>,
+  ): Promise<RpcOutcome<ResultOf<UpMethods[K]>>> {
+    return this.#rpc.ask(method, params);
+  }
+
+  #sendRpc(frame: RpcFrame): boolean {
+    const connection = this.#connection;
+    if (connection === null || !takesCalls(this.#state)) return false;
+    if (connection.bufferedBytes > BUFFERED_BYTES_MAX) return false;
     connection.send(encodeFrame(frame));
     return true;
   }
@@ -232,8 +270,8 @@ export class SyncClient {
         return this.#enqueue(() => this.#join(effect, this.#dialled));
       case 'verify':
         return this.#enqueue(() => this.#verify(effect));
-      case 'set_health':
-        return this.#options.onTargetHealth?.(effect.frame);
+      case 'rpc':
+        return this.#rpc.receive(effect.frame);
       case 'build':
         this.#building = this.#build(effect.state);
         return undefined;
@@ -277,6 +315,7 @@ export class SyncClient {
   #forget(): void {
     this.#dialled += 1;
     this.#connection = null;
+    this.#rpc.end();
   }
 
   #enqueue(work: () => Promise<void>): void {

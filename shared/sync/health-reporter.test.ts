@@ -299,14 +299,16 @@ describe('what somebody says by hand', () => {
     rig.upstream('a.test', ['10.0.0.1:80']);
     rig.swap();
     const said = {
-      type: 'target_health',
       ws: rig.config.ws,
       address: null,
       healthy: false,
     } as const;
-    setTargetHealth(rig.registry, { ...said, name: 'a.test', target: '10.0.0.1:80' });
+    const down = { ...said, name: 'a.test', target: '10.0.0.1:80' };
+    expect(setTargetHealth(rig.registry, down)).toEqual({ known: true });
     setTargetHealth(rig.registry, { ...said, name: 'a.test', target: '10.0.0.9:80' });
-    setTargetHealth(rig.registry, { ...said, name: 'nobody.test', target: '10.0.0.1:80' });
+    expect(setTargetHealth(rig.registry, { ...down, name: 'nobody.test' })).toEqual({
+      known: false,
+    });
     rig.reporter.report();
     expect(rig.said()).toMatchObject([{ upstreams: [{ targets: [{ health: 'UNHEALTHY' }] }] }]);
   });

@@ -6,6 +6,7 @@ import type { UpstreamState } from '../balancer/upstream-state.ts';
 import type { HealthRegistry, TargetHealth } from '../health/registry.ts';
 import type { Clock, Resolver } from '../platform/platform.ts';
 import type { FrameOf, UpstreamReport } from '../wire/frames.ts';
+import type { DownMethods, ParamsOf, ResultOf } from '../wire/rpc-methods.ts';
 
 /** Changes of so long are told together. */
 export const REPORT_INTERVAL_MS = 1000;
@@ -154,9 +155,14 @@ function hasRoom({ upstreams, length }: Batch, more: number): boolean {
   return upstreams.length < FRAME_UPSTREAMS_MAX && length + more <= FRAME_LENGTH_AIM;
 }
 
-/** What somebody said by hand; of an Upstream or target that is not served, nothing is kept. */
-export function setTargetHealth(registry: HealthRegistry, said: FrameOf<'target_health'>): void {
-  registry.find(said.ws, said.name)?.setHealth(said.target, said.address, said.healthy);
+/** What somebody said by hand; of an Upstream that is not served, nothing is kept. */
+export function setTargetHealth(
+  registry: HealthRegistry,
+  said: ParamsOf<DownMethods['target_health']>,
+): ResultOf<DownMethods['target_health']> {
+  const state = registry.find(said.ws, said.name);
+  state?.setHealth(said.target, said.address, said.healthy);
+  return { known: state !== null };
 }
 
 function targetReport(

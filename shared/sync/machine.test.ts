@@ -5,13 +5,14 @@ import { makeState, positionOf, verifyHead, type ReplicaState } from '../config/
 import { nodeCrypto as crypto } from '../platform/node/crypto.ts';
 import { CLOSE } from '../wire/close-codes.ts';
 import type { FrameOf } from '../wire/frames.ts';
-import { PING_INTERVAL_MS, SILENCE_MAX_MS } from '../wire/protocol.ts';
+import { PING_INTERVAL_MS, RPC_PROTOCOL, SILENCE_MAX_MS } from '../wire/protocol.ts';
 import {
   deadlineOf,
   HANDSHAKE_MS_MAX,
   initialState,
   STABLE_MS,
   step,
+  takesCalls,
   takesHealth,
   viewOf,
 } from './machine.ts';
@@ -218,14 +219,6 @@ describe('the link', () => {
 
 describe('health', () => {
   const with2 = (): FrameOf<'welcome'> => ({ ...welcome, protocol: 2 });
-  const said: FrameOf<'target_health'> = {
-    type: 'target_health',
-    ws: '00000000-0000-4000-8000-000000000001',
-    name: 'u',
-    target: 'a:80',
-    address: null,
-    healthy: true,
-  };
 
   it('is reported to a control plane that knows of it, in a session, and not by pull', () => {
     const joined = (state: SyncState, by: FrameOf<'welcome'>): SyncState =>
@@ -240,13 +233,30 @@ describe('health', () => {
     ])[0];
     expect(takesHealth(joined(pulling, with2()))).toBe(false);
   });
+});
 
-  it('is taken when somebody says it, once there is a session', () => {
-    const event: SyncEvent = { type: 'message', frame: said };
-    expect(run(live(), [event])[1]).toEqual([{ type: 'set_health', frame: said }]);
+describe('calls', () => {
+  const frame: FrameOf<'call'> = { type: 'call', id: 1, method: 'm', params: '{}' };
+
+  it('are taken once there is a session', () => {
+    const event: SyncEvent = { type: 'message', frame };
+    expect(run(live(), [event])[1]).toEqual([{ type: 'rpc', frame }]);
     const [state, effects] = run(joining(), [event]);
     expect([viewOf(state).tag, effects]).toEqual(['joining', []]);
     expect(types(run(connecting(), [event])[1])).toContain('close');
+  });
+
+  it.each([
+    ['a control plane that knows of them', 'wss://a', RPC_PROTOCOL, true],
+    ['one of an older release', 'wss://a', RPC_PROTOCOL - 1, false],
+    ['nobody when pulling', 'https://a', RPC_PROTOCOL, false],
+  ])('are made to %s', (_, address, protocol, isMade) => {
+    const [state] = run(initialState([address], 0), [
+      { type: 'start' },
+      { type: 'message', frame: challenge },
+      { type: 'joined', welcome: { ...welcome, protocol }, joinSeq: 4 },
+    ]);
+    expect(takesCalls(state)).toBe(isMade);
   });
 });
 

@@ -13,6 +13,7 @@ import {
   HEALTH_PROTOCOL,
   PING_INTERVAL_MS,
   PROTOCOL_VERSION,
+  RPC_PROTOCOL,
   SILENCE_MAX_MS,
 } from '../wire/protocol.ts';
 import { mergeAddresses, parseAddress } from './address.ts';
@@ -227,21 +228,25 @@ function received(state: SyncState, frame: DownFrame, moment: Moment): Step {
     return [state, [{ type: 'join', welcome: frame }]];
   }
   if (link.tag !== 'live') {
-    // Of no use before a configuration is there; it is said again to whoever asks again.
-    if (link.tag === 'joining' && frame.type === 'target_health') return [state, []];
+    // Nothing can be done yet: the caller hears of no answer, and calls again.
+    if (link.tag === 'joining' && isRpcFrame(frame)) return [state, []];
     // A control plane may send the first news right behind its welcome, which takes us a while.
     if (link.tag === 'joining' && isConfigFrame(frame)) return [enqueue(state, frame), []];
     return giveUp(state, moment, CLOSE.protocolError, `${frame.type} out of order`);
   }
   const heard: SyncState = { ...state, link: { ...link, heardMs: moment.nowMs } };
   if (frame.type === 'welcome') return [heard, [{ type: 'join', welcome: frame }]];
-  if (frame.type === 'target_health') return [heard, [{ type: 'set_health', frame }]];
+  if (isRpcFrame(frame)) return [heard, [{ type: 'rpc', frame }]];
   if (frame.type === 'pong') return [ponged(heard, frame.position, moment), []];
   return verifyNext(enqueue(heard, frame));
 }
 
 function isConfigFrame(frame: DownFrame): frame is ConfigFrame {
   return frame.type === 'manifest' || frame.type === 'delta' || frame.type === 'shards';
+}
+
+function isRpcFrame(frame: DownFrame): frame is FrameOf<'call'> | FrameOf<'result'> {
+  return frame.type === 'call' || frame.type === 'result';
 }
 
 /** First on every connection; when pulling, again for every exchange. */
@@ -326,6 +331,12 @@ function ponged(state: SyncState, head: Position, { wallMs }: Moment): SyncState
 /** Whether the control plane takes reports of health. By pull, each would be an exchange of its own. */
 export function takesHealth({ link }: SyncState): boolean {
   if (link.tag !== 'live' || link.protocol < HEALTH_PROTOCOL) return false;
+  return parseAddress(link.address)?.isPull !== true;
+}
+
+/** Whether the control plane can be called. Not by pull: its answer would have no way back. */
+export function takesCalls({ link }: SyncState): boolean {
+  if (link.tag !== 'live' || link.protocol < RPC_PROTOCOL) return false;
   return parseAddress(link.address)?.isPull !== true;
 }
 

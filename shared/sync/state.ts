@@ -89,8 +89,8 @@ export type SyncEffect =
       readonly held: readonly ReplicaState[];
       readonly served: Position;
     }
-  /** Somebody says by hand how a target is. */
-  | { readonly type: 'set_health'; readonly frame: FrameOf<'target_health'> }
+  /** The other end calls one of our methods, or answers one of our calls. */
+  | { readonly type: 'rpc'; readonly frame: FrameOf<'call'> | FrameOf<'result'> }
   /** Build, swap, save; answers `built`. */
   | { readonly type: 'build'; readonly state: ReplicaState }
   | {

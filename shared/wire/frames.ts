@@ -7,6 +7,7 @@
  */
 import type { Fields } from '../schema/field.ts';
 import { defineFields, type RecordOf } from '../schema/infer.ts';
+import { RPC_TEXT_LENGTH_MAX } from './protocol.ts';
 
 const text = { type: 'string', required: true } as const;
 const emptyableText = { type: 'string', required: true, len_min: 0 } as const;
@@ -309,15 +310,38 @@ export const health = defineFields({
   },
 });
 
-/** Control plane → node that knows the feature `health`: somebody says how a target is. */
-export const targetHealth = defineFields({
-  type: { type: 'string', required: true, one_of: ['target_health'] },
-  ...upstreamKey,
-  /** `host:port` */
-  target: text,
-  /** `ip` or `ip:port`; null: all addresses. */
-  address: { type: 'string', required: false },
-  healthy: { type: 'boolean', required: true },
+const rpcText = { type: 'string', required: true, len_max: RPC_TEXT_LENGTH_MAX } as const;
+
+/** Both ways: does one of the other end's methods, see `rpc-methods.ts`. Of protocol 3. */
+export const call = defineFields({
+  type: { type: 'string', required: true, one_of: ['call'] },
+  /** The caller's choice; names the answer. */
+  id: count,
+  method: { type: 'string', required: true, len_max: 64 },
+  /** JSON text of a record. */
+  params: rpcText,
+});
+
+/** Both ways: what became of a `call`. */
+export const result = defineFields({
+  type: { type: 'string', required: true, one_of: ['result'] },
+  id: count,
+  ok: { type: 'boolean', required: true },
+  /** JSON text of a record; null unless `ok`. */
+  value: { ...rpcText, required: false },
+  /** Null if `ok`. */
+  error: {
+    type: 'record',
+    required: false,
+    fields: {
+      code: {
+        type: 'string',
+        required: true,
+        one_of: ['unknown_method', 'bad_params', 'busy', 'timeout', 'failed'],
+      },
+      detail: emptyableText,
+    },
+  },
 });
 
 /** Control plane → node: leave, and come back elsewhere. */
@@ -328,7 +352,18 @@ export const goaway = defineFields({
 });
 
 /** Definitions by type, for the codec. */
-export const UP_FRAMES = { hello, enrol, want, ack, nack, status, ping, health } as const;
+export const UP_FRAMES = {
+  hello,
+  enrol,
+  want,
+  ack,
+  nack,
+  status,
+  ping,
+  health,
+  call,
+  result,
+} as const;
 export const DOWN_FRAMES = {
   challenge,
   welcome,
@@ -336,7 +371,8 @@ export const DOWN_FRAMES = {
   delta,
   shards,
   pong,
-  target_health: targetHealth,
+  call,
+  result,
   goaway,
 } as const satisfies Record<string, Fields>;
 

@@ -3,18 +3,29 @@ import { hex } from '../base/bytes.ts';
 import { canonicalJson } from '../config/canonical.ts';
 import { nodeCrypto as crypto } from '../platform/node/crypto.ts';
 import { decodeDownFrame, decodeUpFrame, encodeFrame } from './codec.ts';
-import { DOWN_FRAMES, UP_FRAMES, type DownFrame, type UpFrame } from './frames.ts';
+import { DOWN_FRAMES, UP_FRAMES, type DownFrame, type FrameOf, type UpFrame } from './frames.ts';
 import {
   FRAME_LENGTH_MAX,
   PROTOCOL_VERSION,
   PROTOCOL_VERSION_MIN,
   UP_FRAME_LENGTH_MAX,
 } from './protocol.ts';
+import { DOWN_METHODS, UP_METHODS } from './rpc-methods.ts';
 
 /** Protocol version → hash of all frame definitions. A version once released keeps its hash. */
 const RELEASED: Readonly<Record<number, string>> = {
   1: '2b82a3d7ea14fa923556b68f0ba2f9d99f7f6ec1a10bceff9ea1be555a0e2ac9',
   2: '17afb7d7344f44b1da710ba1bb6546cd6b54a14973eddef51995cb96fd7695d5',
+  3: 'f2759b86093a3d733e9ee1b3dbf927e3fb3a8ba4c5404d10dfe0501006621693',
+};
+
+/** Method → start of the hash of its definition. A new method is a new line; nothing else changes. */
+const METHODS: Readonly<Record<string, string>> = {
+  log_level: '8c04f91465c21213',
+  drain: '30ac488c29ff16db',
+  cache_purge: '4fb269dc645562f7',
+  target_health: 'aefc30c1172373b4',
+  counters: 'd55f6cdc513cc7bb',
 };
 
 const position = { epoch: 1, revision: 2, hash: 'a'.repeat(64) };
@@ -87,6 +98,13 @@ const UP: readonly UpFrame[] = [
   },
 ];
 
+/** Both ways. */
+const RPC: readonly (FrameOf<'call'> | FrameOf<'result'>)[] = [
+  { type: 'call', id: 1, method: 'm', params: '{}' },
+  { type: 'result', id: 1, ok: true, value: '{}', error: null },
+  { type: 'result', id: 1, ok: false, value: null, error: { code: 'busy', detail: '' } },
+];
+
 const DOWN: readonly DownFrame[] = [
   {
     type: 'challenge',
@@ -122,7 +140,6 @@ const DOWN: readonly DownFrame[] = [
   },
   { type: 'shards', nodes: [{ id: 'i', text: 'leaf\n{}' }], missing: ['x'] },
   { type: 'pong', position },
-  { type: 'target_health', ws: uuid, name: 'u', target: 'a:80', address: null, healthy: true },
   { type: 'goaway', retry_after_ms: 1, control_planes: ['wss://b'] },
 ];
 
@@ -133,6 +150,16 @@ describe('the protocol', () => {
     expect(RELEASED[PROTOCOL_VERSION], hint).toBe(hash);
   });
 
+  it('changes no method that a release has', () => {
+    const defined = Object.entries({ ...DOWN_METHODS, ...UP_METHODS });
+    const hashes = defined.map(([name, { params, result }]) => [
+      name,
+      hex(crypto.sha256(canonicalJson({ params, result }))).slice(0, 16),
+    ]);
+    const hint = 'a method of another shape is another method: give it another name';
+    expect(Object.fromEntries(hashes), hint).toEqual(METHODS);
+  });
+
   it('knows all versions that it claims to speak', () => {
     for (let version = PROTOCOL_VERSION_MIN; version <= PROTOCOL_VERSION; version++) {
       expect(RELEASED[version]).toMatch(/^[0-9a-f]{64}$/);
@@ -140,12 +167,15 @@ describe('the protocol', () => {
   });
 
   it('has a sample of every frame in this test', () => {
-    expect(new Set(UP.map(({ type }) => type))).toEqual(new Set(Object.keys(UP_FRAMES)));
-    expect(new Set(DOWN.map(({ type }) => type))).toEqual(new Set(Object.keys(DOWN_FRAMES)));
+    const typesOf = (frames: readonly { type: string }[]) =>
+      new Set(frames.map(({ type }) => type));
+    expect(typesOf([...UP, ...RPC])).toEqual(new Set(Object.keys(UP_FRAMES)));
+    expect(typesOf([...DOWN, ...RPC])).toEqual(new Set(Object.keys(DOWN_FRAMES)));
   });
 });
 
-const BOOLEANS = new Set(['persisted', 'reset', 'healthy']);
+const BOOLEANS = new Set(['persisted', 'reset', 'ok']);
+const OPTIONAL = new Set(['entity', 'last_error', 'value', 'error']);
 
 describe('the codec', () => {
   it.each(UP)('gives back what a node sent: $type', (frame) => {
@@ -158,15 +188,19 @@ describe('the codec', () => {
     expect(decodeUpFrame(encodeFrame(frame))).toEqual({ ok: false, error: 'unknown type' });
   });
 
-  it.each([...UP, ...DOWN])(
+  it.each(RPC)('gives back what either end sent: $type', (frame) => {
+    expect(decodeDownFrame(encodeFrame(frame))).toEqual({ ok: true, frame });
+    expect(decodeUpFrame(encodeFrame(frame))).toEqual({ ok: true, frame });
+  });
+
+  it.each([...UP, ...DOWN, ...RPC])(
     'refuses $type with a field missing, added, or of another type',
     (frame) => {
       const decode = UP.some((up) => up === frame) ? decodeUpFrame : decodeDownFrame;
       expect(decode(JSON.stringify({ ...frame, surprise: 1 })).ok).toBe(false);
       for (const name of Object.keys(frame)) {
         const { [name as 'type']: _, ...rest } = frame;
-        const isOptional = ['entity', 'last_error', 'address'].includes(name);
-        expect(decode(JSON.stringify(rest)).ok).toBe(isOptional);
+        expect(decode(JSON.stringify(rest)).ok).toBe(OPTIONAL.has(name));
         for (const value of [true, -1, 1.5, [[]], { a: {} }]) {
           if (BOOLEANS.has(name) && value === true) continue;
           expect(decode(JSON.stringify({ ...rest, [name]: value })).ok).toBe(false);

@@ -4,14 +4,15 @@
  *
  * 1  2026-11  challenge, hello, enrol, welcome, manifest, delta, want, shards, ack, nack, status, ping
  * 2  2026-11  health, target_health
+ * 3  2026-11  call, result; target_health is a method
  */
-export const PROTOCOL_VERSION = 2;
+export const PROTOCOL_VERSION = 3;
 
 /** From this version on nodes report health. */
 export const HEALTH_PROTOCOL = 2;
 
-/** In `about.features`: the node takes `target_health`. */
-export const HEALTH_FEATURE = 'health';
+/** From this version on both ends may call the other's methods. */
+export const RPC_PROTOCOL = 3;
 
 /** Oldest version that this release still speaks. */
 export const PROTOCOL_VERSION_MIN = 1;
@@ -37,3 +38,6 @@ export const WANT_COUNT_MAX = 256;
 /** Milliseconds between two pings of a data plane; both ends hang up after two and a half. */
 export const PING_INTERVAL_MS = 10_000;
 export const SILENCE_MAX_MS = 25_000;
+
+/** Longest JSON text of what a method is given, and of what it answers, in UTF-16 units. */
+export const RPC_TEXT_LENGTH_MAX = 64 * 1024;
