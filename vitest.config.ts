@@ -12,6 +12,7 @@ const unit = {
       'cp/**/*.test.ts',
       'node-dp/**/*.test.ts',
       'infra/**/*.test.ts',
+      'test/chaos/**/*.test.ts',
       'test/compat/**/*.test.ts',
       'test/interop/**/*.test.ts',
     ],

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { REGISTRY } from '#shared/registry.ts';
-import { startCuttingProxy } from '../../test/support/cutting-proxy.ts';
+import { PostgresProxy } from '../../test/chaos/postgres-faults.ts';
 import { silent } from '../../test/support/pglite.ts';
 import { skipWithoutPostgres } from '../../test/support/missing-postgres.ts';
 import { startPostgres } from '../../test/support/postgres.ts';
@@ -17,7 +17,7 @@ if ('missing' in postgres) {
   skipWithoutPostgres(postgres);
 } else {
   describe('a request that is repeated', async () => {
-    const proxy = await startCuttingProxy(postgres.port);
+    const proxy = await PostgresProxy.start(postgres.port);
     let dataDir = '';
     let opened: OpenedStore;
     let admin: TestAdmin;

@@ -6,7 +6,7 @@ import { must } from '#shared/base/assert.ts';
 import { REGISTRY } from '#shared/registry.ts';
 import { service } from '#shared/entities/service.ts';
 import type { Logger } from '#shared/platform/platform.ts';
-import { startCuttingProxy } from '../../test/support/cutting-proxy.ts';
+import { PostgresProxy } from '../../test/chaos/postgres-faults.ts';
 import { eventually } from '../../test/support/eventually.ts';
 import { skipWithoutPostgres } from '../../test/support/missing-postgres.ts';
 import { startPostgres } from '../../test/support/postgres.ts';
@@ -22,7 +22,7 @@ if ('missing' in postgres) {
   skipWithoutPostgres(postgres);
 } else {
   describe('the store, when the database fails', async () => {
-    const proxy = await startCuttingProxy(postgres.port);
+    const proxy = await PostgresProxy.start(postgres.port);
     const lines: string[] = [];
     const logger: Logger = { log: (_level, message) => void lines.push(message) };
     let store: Store | null = null;
@@ -47,7 +47,7 @@ if ('missing' in postgres) {
     });
     afterEach(() => {
       proxy.cut = 'none';
-      proxy.isDown = false;
+      proxy.tcp.isDown = false;
     });
     afterAll(async () => {
       await store?.close();
@@ -78,13 +78,13 @@ if ('missing' in postgres) {
     });
 
     it('says that it is unavailable while it cannot be reached, and recovers by itself', async () => {
-      proxy.isDown = true;
-      proxy.breakAll();
+      proxy.tcp.isDown = true;
+      proxy.tcp.breakAll();
 
       expect(await failureOf(insert('down'))).toEqual({ code: 'unavailable' });
       const reading = must(store, 'started').list(service, ws(), { size: 1, after: null });
       expect(await failureOf(reading)).toEqual({ code: 'unavailable' });
-      proxy.isDown = false;
+      proxy.tcp.isDown = false;
       expect((await insert('up')).version).toBe(3);
     });
 

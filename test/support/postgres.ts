@@ -3,7 +3,7 @@ import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, readdirSync } from 'node:fs';
-import { chown, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chown, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
@@ -23,6 +23,10 @@ export interface Postgres {
   readonly port: number;
   /** Makes an empty database. @returns its URL */
   createDatabase(): Promise<string>;
+  /** SIGKILL to the server and all its processes at once; what was committed is still there. */
+  kill(): Promise<void>;
+  /** After `kill`: the same data on the same port. Resolves when it answers. */
+  restart(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -54,7 +58,8 @@ export async function startPostgres(): Promise<Postgres | MissingPostgres> {
   const options = ['-E', 'UTF8', '--locale=C', '--no-sync'];
   await asAccount(join(binaries, 'initdb'), [...init, ...options], account);
   const port = await freePort();
-  const server = serve(join(binaries, 'postgres'), data, { port, account });
+  const start = (): ChildProcess => serve(join(binaries, 'postgres'), data, { port, account });
+  let server = start();
   const base = `postgres://${USER}:${password}@127.0.0.1:${port}`;
   await untilReady(server, `${base}/postgres`);
   return {
@@ -65,10 +70,22 @@ export async function startPostgres(): Promise<Postgres | MissingPostgres> {
       await query(`${base}/postgres`, `CREATE DATABASE ${name}`);
       return `${base}/${name}`;
     },
+    async kill() {
+      // Those that outlive it would keep the next one from starting.
+      const pid = must(server.pid, 'a running server');
+      const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8');
+      const pids = [pid, ...children.trim().split(' ').filter(Boolean).map(Number)];
+      for (const each of pids) killIfThere(each);
+      if (server.exitCode === null && server.signalCode === null) await once(server, 'exit');
+    },
+    async restart() {
+      server = start();
+      await untilReady(server, `${base}/postgres`);
+    },
     async stop() {
       // Immediate shutdown: nothing in it is kept.
       server.kill('SIGQUIT');
-      if (server.exitCode === null) await once(server, 'exit');
+      if (server.exitCode === null && server.signalCode === null) await once(server, 'exit');
       await rm(folder, { recursive: true, force: true });
     },
   };
@@ -133,6 +150,14 @@ function serve(
   process.once('exit', kill);
   server.once('exit', () => process.off('exit', kill));
   return server;
+}
+
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It ended by itself meanwhile.
+  }
 }
 
 async function freePort(): Promise<number> {

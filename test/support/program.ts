@@ -80,6 +80,11 @@ export class Program {
     });
   }
 
+  /** Any signal that it survives: SIGSTOP, SIGCONT. */
+  signal(signal: NodeJS.Signals): void {
+    this.#process.kill(signal);
+  }
+
   async kill(signal: NodeJS.Signals): Promise<Ended> {
     this.#process.kill(signal);
     return this.ended;
