@@ -28,6 +28,7 @@ import { sweepKeptAnswers } from './admin/idempotency.ts';
 import { randomText } from './admin/random-text.ts';
 import { ServerStatus } from './admin/server-status.ts';
 import { Publisher } from './changes/publisher.ts';
+import { ControlPlanes } from './cluster/control-planes.ts';
 import { GroupTables } from './explain/group-tables.ts';
 import type { Keks } from './keys/kek.ts';
 import type { Keyring } from './keys/keyring.ts';
@@ -179,11 +180,20 @@ async function startSync(
   logger: Logger,
 ): Promise<{ publisher: Publisher; sync: Sync }> {
   const pollMs = settings.HEADGATE_POLL_SECONDS * 1000;
+  const planes = new ControlPlanes({
+    db: store.db,
+    self: nodes.self,
+    urls: settings.HEADGATE_CLUSTER_URLS,
+    hostname: hostname(),
+    clock: nodeClock,
+    logger,
+  });
+  // Before anything is published: the manifests name it.
+  await planes.start();
   const publisher = new Publisher({
     store,
     keyring,
     registry: registryFor(settings.HEADGATE_ROUTER_FLAVOR),
-    controlPlanes: [],
     pollMs,
     ...PORTS,
     logger,
@@ -194,7 +204,7 @@ async function startSync(
     publisher,
     registry: nodes,
     hosts: settings.HEADGATE_CLUSTER_HOSTS,
-    controlPlanes: [],
+    planes,
     pollMs,
     ...PORTS,
     logger,

@@ -37,7 +37,6 @@ it('publishes more records of one commit than a call takes arguments', async () 
     clock: nodeClock,
     random: nodeRandom,
     logger: silent,
-    controlPlanes: [],
     pollMs: 60_000,
   });
   await publisher.flush();

@@ -13,6 +13,7 @@ import type { Crypto } from '#shared/platform/platform.ts';
 import type { JsonObject } from '#shared/schema/field.ts';
 import type { Registry } from '#shared/schema/plugin-definition.ts';
 import type { FrameOf, Position } from '#shared/wire/frames.ts';
+import { knownAddresses } from '../cluster/control-planes.ts';
 import type { Keyring } from '../keys/keyring.ts';
 import type { Db } from '../store/db.ts';
 import { SYSTEM_WORKSPACE } from '../store/migrations/0001-init.ts';
@@ -34,8 +35,6 @@ export interface PublicationDeps {
   readonly keyring: Keyring;
   readonly registry: Registry;
   readonly crypto: Crypto;
-  /** Addresses of the control planes, passed on to nodes; empty when not known. */
-  readonly controlPlanes: readonly string[];
 }
 
 /** A group's tree as of a revision, kept between publications. */
@@ -78,10 +77,12 @@ export async function publish(
   if (group === null) return { type: 'busy' };
   const versions = await readVersions(tx, subscribed(group));
   const before = await readHead(tx, groupId);
+  const addresses = await knownAddresses(tx);
   const isNewEpoch = before !== null && before.position.epoch !== group.epoch;
   // Every record with a secret in it is another one under another secret of the group.
   const isSameSecret = before?.secretGeneration === group.secret_generation;
-  if (before !== null && !isNewEpoch && isSameSecret && isSame(group.published, versions)) {
+  const isSameRest = isSameSecret && before?.addresses.join() === addresses.join();
+  if (!isNewEpoch && isSameRest && isSame(group.published, versions)) {
     return { type: 'unchanged' };
   }
   const { upserts, removals } = await readSlices(await sliceContext(tx, reader, group, deps), {
@@ -109,7 +110,7 @@ export async function publish(
     workspaces: versions,
     secret_generation: group.secret_generation,
     created_at: group.now,
-    control_planes: deps.controlPlanes,
+    control_planes: addresses,
     features: [],
     settings: null,
     key_id: deps.keyring.signingKeyId,
@@ -151,19 +152,24 @@ interface PublishedHead {
   readonly position: Position;
   /** Null when it was published by a release that sealed nothing. */
   readonly secretGeneration: number | null;
+  /** Of the control planes. */
+  readonly addresses: readonly string[];
 }
 
 async function readHead(tx: Db, groupId: string): Promise<PublishedHead | null> {
-  const { rows } = await tx.query<Position & { readonly generation: number | null }>(
-    `SELECT epoch, revision, hash, (manifest::jsonb ->> 'secret_generation')::integer AS generation
+  const { rows } = await tx.query<
+    Position & { readonly generation: number | null; readonly addresses: readonly string[] }
+  >(
+    `SELECT epoch, revision, hash, (manifest::jsonb ->> 'secret_generation')::integer AS generation,
+       manifest::jsonb -> 'control_planes' AS addresses
      FROM manifests WHERE group_id = $1 AND level = $2
      ORDER BY epoch DESC, revision DESC LIMIT 1`,
     [groupId, LEVEL],
   );
   const [row] = rows;
   if (row === undefined) return null;
-  const { generation, ...position } = row;
-  return { position, secretGeneration: generation };
+  const { generation, addresses, ...position } = row;
+  return { position, secretGeneration: generation, addresses };
 }
 
 function isOfSame(a: object, b: object): boolean {

@@ -60,7 +60,6 @@ function publisher(logger: Logger = silent): Publisher {
     clock: nodeClock,
     random: nodeRandom,
     logger,
-    controlPlanes: [],
     pollMs: 60_000,
   });
 }

@@ -67,7 +67,6 @@ if ('missing' in postgres) {
       clock: nodeClock,
       random: nodeRandom,
       logger: silent,
-      controlPlanes: [],
       pollMs: 60_000,
     });
     closing.push(async () => {

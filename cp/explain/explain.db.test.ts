@@ -24,7 +24,6 @@ beforeAll(async () => {
     clock: nodeClock,
     random: nodeRandom,
     logger: silent,
-    controlPlanes: [],
     pollMs: 60_000,
   });
 }, 60_000);

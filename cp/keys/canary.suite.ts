@@ -85,7 +85,6 @@ async function publishTo({ store, keyring }: ControlPlane): Promise<void> {
     clock: nodeClock,
     random: nodeRandom,
     logger: silent,
-    controlPlanes: [],
     pollMs: 60_000,
   });
   await publisher.flush();

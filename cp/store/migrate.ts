@@ -14,6 +14,7 @@ import { secrets } from './migrations/0003-secrets.ts';
 import { access } from './migrations/0004-access.ts';
 import { transactions } from './migrations/0005-transactions.ts';
 import { health } from './migrations/0006-health.ts';
+import { controlPlanes } from './migrations/0007-control-planes.ts';
 
 export interface Migration {
   /** 1, 2, 3 … without a gap. */
@@ -32,6 +33,7 @@ export const MIGRATIONS: readonly Migration[] = [
   access,
   transactions,
   health,
+  controlPlanes,
 ];
 
 /** Key of the advisory lock that migrations and everything made once at the first start take. */

@@ -12,6 +12,7 @@ import { verifyEnrol, verifyHello, verifyTokenProof } from '#shared/sync/proof.t
 import type { FrameOf, Position } from '#shared/wire/frames.ts';
 import { PING_INTERVAL_MS, PROTOCOL_VERSION } from '#shared/wire/protocol.ts';
 import { LEVEL } from '../changes/to-wire.ts';
+import type { ControlPlanes } from '../cluster/control-planes.ts';
 import { opening } from '../keys/fresh-keys.ts';
 import type { Keyring } from '../keys/keyring.ts';
 import { clean, cleanPosition } from '../nodes/clean.ts';
@@ -26,7 +27,8 @@ export interface AuthenticatorOptions {
   readonly logger: Logger;
   /** `HEADGATE_CLUSTER_HOSTS`; empty: the name must be the request's Host. */
   readonly hosts: readonly string[];
-  readonly controlPlanes: readonly string[];
+  /** Null: this control plane knows of no others. */
+  readonly planes: ControlPlanes | null;
   /** Id of this control plane's process, written into the node's row. */
   readonly self: string;
 }
@@ -281,7 +283,7 @@ export class Authenticator {
     },
   ): Promise<Admission> {
     const { joinPending, frame, position } = at;
-    const { keyring, controlPlanes } = this.#options;
+    const { keyring, planes } = this.#options;
     const welcome: FrameOf<'welcome'> = {
       type: 'welcome',
       protocol: Math.min(frame.protocol, PROTOCOL_VERSION),
@@ -293,7 +295,7 @@ export class Authenticator {
       level: LEVEL,
       ping_interval_ms: PING_INTERVAL_MS,
       group_secrets: await this.#sealedSecrets(node),
-      control_planes: controlPlanes,
+      control_planes: planes?.addresses ?? [],
     };
     const member = {
       node: node.id,

@@ -2,11 +2,13 @@
  * The live sessions of this control plane, and what they are told. Postgres is asked once per
  * revision, not once per node; every frame's bytes exist once, whoever gets them.
  */
-import type { Clock, Logger } from '#shared/platform/platform.ts';
+import type { Clock, Logger, Random } from '#shared/platform/platform.ts';
 import type { Handlers } from '#shared/sync/rpc.ts';
 import type { FrameOf, Position } from '#shared/wire/frames.ts';
 import type { UpMethods } from '#shared/wire/rpc-methods.ts';
 import { PUBLISHED_CHANNEL } from '../changes/publication.ts';
+import { Balancer, placesToGo } from '../cluster/balance.ts';
+import type { ControlPlanes, Peer } from '../cluster/control-planes.ts';
 import type { LiveNode } from '../nodes/live-node.ts';
 import {
   HEALTH_CHANNEL,
@@ -27,6 +29,8 @@ import { Slots } from '../slots.ts';
 const TICK_MS = 1_000;
 /** `shards` frames on their way at once: bounds memory when all nodes come back together. */
 const SHARD_FRAMES_MAX = 32;
+/** A node that is sent elsewhere waits so long at most. */
+const MOVE_RETRY_MS_MAX = 1_000;
 /** Revocations looked back for, in case the notification of one got lost. */
 const REVOKED_SECONDS = 600;
 
@@ -35,7 +39,10 @@ export interface HubOptions {
   readonly registry: NodeRegistry;
   readonly authenticator: Authenticator;
   readonly clock: Clock;
+  readonly random: Random;
   readonly logger: Logger;
+  /** Null: this control plane knows of no others. */
+  readonly planes: ControlPlanes | null;
   /** `HEADGATE_POLL_SECONDS` in milliseconds. */
   readonly pollMs: number;
 }
@@ -54,6 +61,7 @@ export class Hub implements SessionHost {
   readonly #greeting = new Set<Session>();
   readonly #byNode = new Map<string, Session>();
   readonly #live = new Map<Session, LiveNode>();
+  readonly #balancer = new Balancer();
   readonly #stops: (() => unknown)[] = [];
   #isClosed = false;
 
@@ -65,7 +73,9 @@ export class Hub implements SessionHost {
   }
 
   async start(): Promise<void> {
-    const { db, registry, pollMs } = this.#options;
+    const { db, registry, pollMs, planes } = this.#options;
+    planes?.counting(() => this.#live.size);
+    if (planes !== null) this.#stops.push(planes.onBeat((peers) => this.#balance(peers)));
     this.#every(TICK_MS, () => this.#tick());
     this.#every(pollMs, () => this.#poll());
     this.#stops.push(registry.onRevoked((node) => this.#revoke(node)));
@@ -175,10 +185,8 @@ export class Hub implements SessionHost {
   }
 
   /** Asks every node to go elsewhere; their sessions end with it. */
-  drain(retryAfterMs: number, controlPlanes: readonly string[]): void {
-    for (const session of this.#sessions) {
-      session.dispatch({ type: 'drain', retryAfterMs, controlPlanes });
-    }
+  drain(retryAfterMs: number): void {
+    for (const session of this.#sessions) this.#sendAway(session, retryAfterMs, 0);
   }
 
   async close(): Promise<void> {
@@ -210,6 +218,25 @@ export class Hub implements SessionHost {
   #dropIdleFeeds(): void {
     const used = new Set([...this.#sessions].map((session) => session.member?.groupId));
     for (const group of this.#feeds.keys()) if (!used.has(group)) this.#feeds.delete(group);
+  }
+
+  /** Some of the nodes, when others have fewer: those of longest standing, which have settled. */
+  #balance(peers: readonly Peer[]): void {
+    const own = this.#live.size;
+    const count = this.#balancer.round(own, peers);
+    if (count === 0 || this.#isClosed) return;
+    this.logger.log('info', 'sending data planes elsewhere', { count, connected: own });
+    const chosen = [...this.#live.keys()].slice(0, count);
+    const { random } = this.#options;
+    for (const session of chosen) {
+      this.#sendAway(session, Math.floor(random.next() * MOVE_RETRY_MS_MAX), own);
+    }
+  }
+
+  #sendAway(session: Session, retryAfterMs: number, own: number): void {
+    const { planes, random } = this.#options;
+    const controlPlanes = placesToGo(own, planes?.peers ?? [], random);
+    session.dispatch({ type: 'drain', retryAfterMs, controlPlanes });
   }
 
   async #findRevoked(): Promise<void> {

@@ -16,6 +16,7 @@ import {
   UP_FRAME_LENGTH_MAX,
 } from '#shared/wire/protocol.ts';
 import type { Publisher } from '../changes/publisher.ts';
+import type { ControlPlanes } from '../cluster/control-planes.ts';
 import type { Keyring } from '../keys/keyring.ts';
 import type { NodeRegistry } from '../nodes/registry.ts';
 import type { Store } from '../store/store.ts';
@@ -51,8 +52,8 @@ export interface SyncOptions {
   readonly logger: Logger;
   /** `HEADGATE_CLUSTER_HOSTS` */
   readonly hosts: readonly string[];
-  /** Addresses handed to nodes; empty when there is nothing to say. */
-  readonly controlPlanes: readonly string[];
+  /** Null or not given: this control plane knows of no others. */
+  readonly planes?: ControlPlanes | null;
   /** `HEADGATE_POLL_SECONDS` in milliseconds. */
   readonly pollMs: number;
   /** Default `HANDSHAKES_MAX`. */
@@ -71,10 +72,11 @@ export interface Sync {
 }
 
 export async function attachSync(options: SyncOptions): Promise<Sync> {
-  const { store, registry, publisher, clock, crypto, logger, pollMs } = options;
+  const { store, registry, publisher, clock, random, crypto, logger, pollMs } = options;
+  const { planes = null } = options;
   const { db } = store;
-  const authenticator = new Authenticator({ ...options, db, self: registry.self });
-  const hub = new Hub({ db, registry, authenticator, clock, logger, pollMs });
+  const authenticator = new Authenticator({ ...options, db, planes, self: registry.self });
+  const hub = new Hub({ db, registry, authenticator, planes, clock, random, logger, pollMs });
   await hub.start();
   const stopPublished = publisher?.onPublished((group) => hub.published(group));
   const nonces = new PullNonces({ ...options, key: pullKey(options.keyring, crypto) });
@@ -90,6 +92,8 @@ export async function attachSync(options: SyncOptions): Promise<Sync> {
     },
     drain: async () => {
       stopPublished?.();
+      // The others as they are now: that is where the nodes are sent.
+      await planes?.stop();
       await endpoint.drain();
       await hub.close();
     },
@@ -155,7 +159,7 @@ class Endpoint {
 
   async drain(): Promise<void> {
     this.isDraining = true;
-    this.#hub.drain(DRAIN_RETRY_MS, this.#options.controlPlanes);
+    this.#hub.drain(DRAIN_RETRY_MS);
     const open = [...this.#sockets];
     const closed = open.map((ws) => new Promise((resolve) => ws.once('close', resolve)));
     const cancel = this.#options.clock.setTimer(DRAIN_MAX_MS, () => {

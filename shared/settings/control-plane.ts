@@ -2,7 +2,7 @@
 import { defineFields, type RecordOf } from '../schema/infer.ts';
 import { COMMON_SETTINGS, ROUTER_FLAVORS } from './common.ts';
 import { listenError } from './listen.ts';
-import { cidrError, keyError } from './validators.ts';
+import { cidrError, controlPlaneError, keyError } from './validators.ts';
 
 const listen = { type: 'string', custom_validator: listenError } as const;
 
@@ -153,6 +153,14 @@ export const CONTROL_PLANE_SETTINGS = defineFields({
     elements: { type: 'string' },
     description:
       'Names by which data planes dial this control plane, where a proxy in front rewrites the Host header.',
+  },
+  HEADGATE_CLUSTER_URLS: {
+    type: 'array',
+    required: true,
+    default: [],
+    elements: { type: 'string', custom_validator: controlPlaneError },
+    description:
+      'Addresses (wss://) by which data planes reach this control plane. They are told of them, spread over all control planes, and go elsewhere when one stops. Behind a balancer with one address for all, that address.',
   },
   HEADGATE_KEK: {
     type: 'string',

@@ -5,6 +5,7 @@ import { PULL_PATH, SYNC_PATH } from '../wire/protocol.ts';
 export const ADDRESSES_COUNT_MAX = 16;
 
 const PATTERN = /^(wss?|https?):\/\/([^\s/?#@]+)(\/[^\s?#]*)?$/;
+const LOOPBACK = /^(localhost|127\.[\d.]+|\[::1\])(:\d+)?$/;
 const DEFAULT_PORT: Readonly<Record<string, string>> = {
   ws: ':80',
   http: ':80',
@@ -20,6 +21,7 @@ export interface Address {
   /** What a client sends as Host: without the scheme's own port. */
   readonly host: string;
   readonly isEncrypted: boolean;
+  readonly isLoopback: boolean;
 }
 
 export function parseAddress(text: string): Address | null {
@@ -35,17 +37,23 @@ export function parseAddress(text: string): Address | null {
     url: `${scheme}://${authority}${path.endsWith(endpoint) ? path : path + endpoint}`,
     host: host.endsWith(port) ? host.slice(0, -port.length) : host,
     isEncrypted: scheme === 'wss' || scheme === 'https',
+    isLoopback: LOOPBACK.test(host),
   };
 }
 
 /**
  * The configured addresses and, behind them, those that control planes told of. What was told must be
- * encrypted: nobody may talk a node out of TLS.
+ * encrypted, nobody may talk a node out of TLS; or, for a node that is set to use none, stay on its own
+ * machine.
  */
 export function mergeAddresses(
   configured: readonly string[],
   told: readonly string[],
 ): readonly string[] {
-  const safe = told.filter((text) => parseAddress(text)?.isEncrypted === true);
+  const isPlain = configured.every((text) => parseAddress(text)?.isEncrypted === false);
+  const safe = told.filter((text) => {
+    const address = parseAddress(text);
+    return address !== null && (address.isEncrypted || (isPlain && address.isLoopback));
+  });
   return [...new Set([...configured, ...safe])].slice(0, ADDRESSES_COUNT_MAX);
 }

@@ -16,7 +16,7 @@ import {
   RPC_PROTOCOL,
   SILENCE_MAX_MS,
 } from '../wire/protocol.ts';
-import { mergeAddresses, parseAddress } from './address.ts';
+import { parseAddress } from './address.ts';
 import {
   isSlow,
   retryAfterDelayMs,
@@ -25,7 +25,7 @@ import {
   RETRY_MS_MAX,
   slowRetryDelayMs,
 } from './backoff.ts';
-import { buildAgain, built, enqueue, learn, shorten, verified, verifyNext } from './news.ts';
+import { buildAgain, built, enqueue, hear, learn, shorten, verified, verifyNext } from './news.ts';
 import {
   send,
   type ConfigFrame,
@@ -49,6 +49,7 @@ export function initialState(configured: readonly string[], first: number): Sync
   return {
     link: { tag: 'stopped' },
     configured,
+    told: [],
     addresses: configured,
     next: first,
     failures: 0,
@@ -269,9 +270,13 @@ function challenged(
 }
 
 function wentAway(state: SyncState, frame: FrameOf<'goaway'>, moment: Moment): Step {
-  const told = mergeAddresses(state.configured, frame.control_planes);
-  const known = frame.control_planes.length > 0 ? { ...state, addresses: told } : state;
-  return giveUp(known, moment, CLOSE.normal, `told to go, retry_after_ms=${frame.retry_after_ms}`);
+  const told = frame.control_planes;
+  const known = told.length > 0 ? hear(state, told) : state;
+  const reason = `told to go, retry_after_ms=${frame.retry_after_ms}`;
+  const [next, effects] = giveUp(known, moment, CLOSE.normal, reason);
+  // Its order is where it wants us to go. What we may not use is not among the addresses.
+  const first = told.map((address) => next.addresses.indexOf(address)).find((at) => at >= 0);
+  return [first === undefined ? next : { ...next, next: first }, effects];
 }
 
 function joined(
@@ -295,14 +300,8 @@ function joined(
     pingAtMs: nowMs + pingIntervalMs,
     pingIntervalMs,
   };
-  const told = welcome.control_planes;
-  const next: SyncState = {
-    ...state,
-    link: live,
-    joinSeq,
-    addresses: told.length > 0 ? mergeAddresses(state.configured, told) : state.addresses,
-    staleSinceMs: null,
-  };
+  const known = welcome.control_planes.length > 0 ? hear(state, welcome.control_planes) : state;
+  const next: SyncState = { ...known, link: live, joinSeq, staleSinceMs: null };
   const status: UpFrame = {
     type: 'status',
     join_seq: joinSeq,

@@ -110,8 +110,17 @@ export function buildAgain(state: SyncState): Step {
 }
 
 export function learn(state: SyncState, { manifest }: ReplicaState): SyncState {
-  if (manifest.control_planes.length === 0) return state;
-  return { ...state, addresses: mergeAddresses(state.configured, manifest.control_planes) };
+  return hear(state, state.told, manifest.control_planes);
+}
+
+/** @param listed  those of the newest manifest */
+export function hear(
+  state: SyncState,
+  told: readonly string[],
+  listed: readonly string[] = (state.tip ?? state.served)?.manifest.control_planes ?? [],
+): SyncState {
+  const addresses = mergeAddresses(state.configured, [...told, ...listed]);
+  return { ...state, told, addresses };
 }
 
 export function built(before: SyncState, event: Extract<SyncEvent, { type: 'built' }>): Step {

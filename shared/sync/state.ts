@@ -121,6 +121,9 @@ export interface Live {
 export interface SyncState {
   readonly link: Link;
   readonly configured: readonly string[];
+  /** As the control plane said last; not kept, unlike the manifest's. */
+  readonly told: readonly string[];
+  /** Those of the settings, those told of, those of the manifest. */
   readonly addresses: readonly string[];
   /** Index of the address to try next. */
   readonly next: number;

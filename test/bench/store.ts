@@ -93,7 +93,6 @@ async function publish({ store, keyring }: OpenedStore, what: string): Promise<v
     store,
     keyring,
     registry: REGISTRY,
-    controlPlanes: [],
     pollMs: 60_000,
     ...ports,
   });

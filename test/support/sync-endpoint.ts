@@ -17,6 +17,7 @@ import { decodeDownFrame } from '#shared/wire/codec.ts';
 import type { DownFrame, FrameOf, UpFrame } from '#shared/wire/frames.ts';
 import { PROTOCOL_VERSION, SYNC_PATH } from '#shared/wire/protocol.ts';
 import { Publisher } from '../../cp/changes/publisher.ts';
+import { ControlPlanes } from '../../cp/cluster/control-planes.ts';
 import { NodeRegistry } from '../../cp/nodes/registry.ts';
 import { attachSync, type Sync, type SyncOptions } from '../../cp/sync/server.ts';
 import type { LogLine } from './fake-platform.ts';
@@ -25,6 +26,10 @@ import { silent, type TestStore } from './pglite.ts';
 export interface EndpointOptions extends Partial<Pick<SyncOptions, 'hosts' | 'handshakesMax'>> {
   /** 0: any. */
   readonly port?: number;
+  /** Milliseconds; given: one of several control planes, which tells nodes of its address. */
+  readonly beatMs?: number;
+  /** Default: a minute, so that only notifications tell of anything. */
+  readonly pollMs?: number;
 }
 
 export class SyncEndpoint {
@@ -52,21 +57,25 @@ export class SyncEndpoint {
     };
     const { store, keyring } = test;
     const ports = { clock: nodeClock, random: nodeRandom, crypto: nodeCrypto, logger };
-    const common = { store, keyring, controlPlanes: [], pollMs: 60_000, ...ports };
+    const { port = 0, hosts = [], beatMs, pollMs = 60_000, ...more } = options;
+    const server = createServer((request, response) => void listener(request, response));
+    await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+    const common = { store, keyring, pollMs, ...ports };
     const registry = new NodeRegistry({ db: store.db, keyring, ...ports });
     const publisher = new Publisher({ ...common, registry: REGISTRY, logger: silent });
+    const planes =
+      beatMs === undefined ? null : planesOf(server, { test, registry, beatMs, logger });
+    await planes?.start();
     publisher.start();
     await publisher.flush();
-    const { port = 0, hosts = [], ...more } = options;
-    const sync = await attachSync({ ...common, registry, publisher, hosts, ...more });
-    const server = createServer(getRequestListener((request) => sync.pull(request)));
+    const sync = await attachSync({ ...common, registry, publisher, planes, hosts, ...more });
+    const listener = getRequestListener((request) => sync.pull(request));
     server.on('upgrade', (request, socket, head) => sync.upgrade(request, socket, head));
-    await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
     return new SyncEndpoint({ registry, publisher, sync, logs }, server);
   }
 
   get port(): number {
-    return (this.#server.address() as AddressInfo).port;
+    return portOf(this.#server);
   }
 
   get host(): string {
@@ -89,6 +98,25 @@ export class SyncEndpoint {
     this.#server.closeAllConnections();
     await new Promise((resolve) => this.#server.close(resolve));
   }
+}
+
+function portOf(server: Server): number {
+  return (server.address() as AddressInfo).port;
+}
+
+function planesOf(
+  server: Server,
+  at: { test: TestStore; registry: NodeRegistry; beatMs: number; logger: Logger },
+): ControlPlanes {
+  return new ControlPlanes({
+    db: at.test.store.db,
+    self: at.registry.self,
+    urls: [`ws://127.0.0.1:${portOf(server)}`],
+    hostname: 'cp.test',
+    clock: nodeClock,
+    logger: at.logger,
+    beatMs: () => at.beatMs,
+  });
 }
 
 /** One connection of a node, without any of the manners of the real client. */
