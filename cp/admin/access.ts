@@ -48,6 +48,9 @@ const BOOTSTRAP = fixed('bootstrap', ALL_SCOPES);
 const LOCAL = fixed('local', ALL_SCOPES);
 const PREFLIGHT = fixed('preflight', NO_SCOPES);
 
+/** The kind of entities of which a group of data planes is one. */
+export const GROUPS = 'clustering_groups';
+
 /** Part of the API that an endpoint belongs to. Without one it is `entities`. */
 export type Area =
   /** Of the request's workspace; GET reads, everything else writes. */
@@ -57,6 +60,8 @@ export type Area =
   /** Secrets that belong to no workspace: read and written by who may do so in all of them. */
   | 'shared'
   | 'cluster'
+  /** Entities, and part of the cluster. */
+  | 'groups'
   | 'admin'
   /** For everybody who was let in, whatever the method: nothing is changed there. */
   | 'info';
@@ -186,6 +191,8 @@ function needOf({ area, workspace, method, params }: Asked): Need | null {
       return null;
     case 'entities':
       return { area, workspace, access };
+    case 'groups':
+      return { area: 'cluster', access };
     case 'shared':
       return { area: 'entities', workspace: ANY_WORKSPACE, access };
     case 'workspaces': {

@@ -6,7 +6,7 @@
 import type { EntityDefinition } from '#shared/schema/field.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
 import { holdsSecrets } from '#shared/schema/secret-leaves.ts';
-import type { Area } from './access.ts';
+import { type Area, GROUPS } from './access.ts';
 import type { AdminContext, AdminRequest, Endpoint } from './context.ts';
 import { foreignId } from '../store/sql.ts';
 import { Crud, type Parent } from './crud.ts';
@@ -56,6 +56,7 @@ export function nestedName(definition: EntityDefinition): string {
 /** What access to entities of this kind is called. */
 export function areaOf({ name, workspaceable, fields }: EntityDefinition): Area {
   if (name === 'workspaces') return name;
+  if (name === GROUPS) return 'groups';
   return !workspaceable && Object.values(fields).some(holdsSecrets) ? 'shared' : 'entities';
 }
 

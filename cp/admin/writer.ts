@@ -17,7 +17,7 @@ import { withoutTransient } from '#shared/schema/transient.ts';
 import { type Change, rulesOf, type RuleContext } from '../rules/rules.ts';
 import type { WriteTx } from '../store/store.ts';
 import { ANY_WORKSPACE } from '../access/scopes.ts';
-import { authorize, type Principal } from './access.ts';
+import { authorize, GROUPS, type Principal } from './access.ts';
 import type { AdminContext, AdminRequest } from './context.ts';
 import { invalidOption, schemaViolation } from './errors.ts';
 import { restoreSecrets } from './hidden-secrets.ts';
@@ -145,10 +145,10 @@ export class EntityWriter {
    *
    * @throws AccessError 403
    */
-  refuseShared({ workspaceable }: EntityDefinition): void {
+  refuseShared({ name, workspaceable }: EntityDefinition): void {
     if (workspaceable) return;
     authorize(this.#principal, {
-      area: 'entities',
+      area: name === GROUPS ? 'groups' : 'entities',
       workspace: ANY_WORKSPACE,
       method: 'PUT',
       params: [],
@@ -168,7 +168,9 @@ export class EntityWriter {
     const lifetime = definition.ttl ? ttlError(input['ttl']) : null;
     if (lifetime !== null) throw invalidOption('ttl', lifetime);
     const given = parent === null ? input : { ...input, [parent.field]: { id: parent.id } };
-    return resolveForeignKeys(this.tx, definition, registry.entities, this.ws, given);
+    const { tx, ws } = this;
+    const known = await resolveForeignKeys(tx, definition, registry.entities, ws, given);
+    return (await rulesOf(definition.name).resolve?.(known, tx, this.#rules)) ?? known;
   }
 
   async #check(definition: EntityDefinition, made: AnyEntity, change: Change): Promise<AnyEntity> {

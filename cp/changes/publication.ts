@@ -5,19 +5,21 @@
 import { must } from '#shared/base/assert.ts';
 import { base64url, hex, utf8 } from '#shared/base/bytes.ts';
 import { canonicalJson } from '#shared/config/canonical.ts';
-import { MANIFEST_FORMAT, type Manifest } from '#shared/config/manifest.ts';
+import { MANIFEST_FORMAT, STALENESS_FEATURE, type Manifest } from '#shared/config/manifest.ts';
 import { parseRecordText, type ConfigRecord, type RecordKey } from '#shared/config/record.ts';
 import { DOMAIN } from '#shared/config/signed-text.ts';
 import { ConfigTree } from '#shared/config/tree.ts';
+import { nodeSettingsFields } from '#shared/entities/group.ts';
 import type { Crypto } from '#shared/platform/platform.ts';
 import type { JsonObject } from '#shared/schema/field.ts';
+import { parseRecord } from '#shared/schema/parse.ts';
 import type { Registry } from '#shared/schema/plugin-definition.ts';
 import type { FrameOf, Position } from '#shared/wire/frames.ts';
-import { knownAddresses } from '../cluster/control-planes.ts';
 import type { Keyring } from '../keys/keyring.ts';
 import type { Db } from '../store/db.ts';
 import { SYSTEM_WORKSPACE } from '../store/migrations/0001-init.ts';
 import type { Reader } from '../store/store.ts';
+import { type GroupRow, lockGroup, readVersions, savePublished } from './group-state.ts';
 import { dropWorkspace, readWorkspace, type SliceChange, type SliceContext } from './slice.ts';
 import { groupKeys, LEVEL, PLACEMENT_GENERATION } from './to-wire.ts';
 
@@ -50,18 +52,6 @@ export type Publication =
   | { readonly type: 'unchanged' }
   | { readonly type: 'published'; readonly position: Position; readonly known: KnownTree };
 
-interface GroupRow {
-  readonly id: string;
-  readonly name: string;
-  readonly workspaces: readonly string[];
-  readonly secret_generation: number;
-  readonly epoch: number;
-  readonly revision: number;
-  readonly published: Readonly<Record<string, number>>;
-  /** Epoch seconds, the database's clock. */
-  readonly now: number;
-}
-
 /**
  * @param tx  repeatable read, nothing read before
  * @param known  the tree of an earlier publication; used when it is still the newest
@@ -75,16 +65,13 @@ export async function publish(
 ): Promise<Publication> {
   const group = await lockGroup(tx, groupId);
   if (group === null) return { type: 'busy' };
-  const versions = await readVersions(tx, subscribed(group));
+  const versions = await readVersions(tx, group, deps.registry);
   const before = await readHead(tx, groupId);
-  const addresses = await knownAddresses(tx);
   const isNewEpoch = before !== null && before.position.epoch !== group.epoch;
   // Every record with a secret in it is another one under another secret of the group.
   const isSameSecret = before?.secretGeneration === group.secret_generation;
-  const isSameRest = isSameSecret && before?.addresses.join() === addresses.join();
-  if (!isNewEpoch && isSameRest && isSame(group.published, versions)) {
-    return { type: 'unchanged' };
-  }
+  const isUnchanged = group.is_same && isSameSecret && isSame(group.published, versions);
+  if (before !== null && !isNewEpoch && isUnchanged) return { type: 'unchanged' };
   const { upserts, removals } = await readSlices(await sliceContext(tx, reader, group, deps), {
     published: group.published,
     versions,
@@ -110,66 +97,45 @@ export async function publish(
     workspaces: versions,
     secret_generation: group.secret_generation,
     created_at: group.now,
-    control_planes: addresses,
-    features: [],
-    settings: null,
+    control_planes: group.control_planes,
+    ...settingsOf(group),
     key_id: deps.keyring.signingKeyId,
   });
   const hash = hex(deps.crypto.sha256(signed.manifest));
   const position = { epoch: group.epoch, revision, hash };
   const delta = base === null ? null : deltaText(base, signed, upserts, removals);
-  await saveManifest(tx, groupId, position, signed, delta, versions);
+  await saveManifest(tx, groupId, position, signed, delta);
+  await savePublished(tx, group, revision, versions);
+  await tx.query(`SELECT pg_notify('${PUBLISHED_CHANNEL}', $1)`, [groupId]);
   return { type: 'published', position, known: { epoch: group.epoch, revision, tree } };
 }
 
-async function lockGroup(tx: Db, groupId: string): Promise<GroupRow | null> {
-  const { rows } = await tx.query<GroupRow>(
-    `SELECT id, name, workspaces, secret_generation, epoch, revision, published,
-       floor(extract(epoch FROM now()))::bigint AS now
-     FROM groups WHERE id = $1 FOR UPDATE SKIP LOCKED`,
-    [groupId],
-  );
-  return rows[0] ?? null;
-}
-
-/** What belongs to no workspace comes with the first one. */
-function subscribed({ workspaces }: GroupRow): readonly string[] {
-  return workspaces.length === 0 ? [] : [SYSTEM_WORKSPACE, ...workspaces];
-}
-
-async function readVersions(
-  tx: Db,
-  workspaces: readonly string[],
-): Promise<Record<string, number>> {
-  const { rows } = await tx.query<{ ws_id: string; version: number }>(
-    'SELECT ws_id, version FROM workspace_versions WHERE ws_id = ANY($1::uuid[]) ORDER BY ws_id',
-    [workspaces],
-  );
-  return Object.fromEntries(rows.map((row) => [row.ws_id, row.version]));
+/** What nodes must know of the group's settings. */
+function settingsOf({ policy }: GroupRow): Pick<Manifest, 'settings' | 'features'> {
+  const names = Object.keys(nodeSettingsFields);
+  const given = Object.entries(policy).filter(([name]) => names.includes(name));
+  const parsed = parseRecord(nodeSettingsFields, Object.fromEntries(given));
+  const settings = must(parsed.ok ? parsed.value : null, 'settings that were checked when written');
+  return { settings, features: settings.staleness === 'close' ? [STALENESS_FEATURE] : [] };
 }
 
 interface PublishedHead {
   readonly position: Position;
   /** Null when it was published by a release that sealed nothing. */
   readonly secretGeneration: number | null;
-  /** Of the control planes. */
-  readonly addresses: readonly string[];
 }
 
 async function readHead(tx: Db, groupId: string): Promise<PublishedHead | null> {
-  const { rows } = await tx.query<
-    Position & { readonly generation: number | null; readonly addresses: readonly string[] }
-  >(
-    `SELECT epoch, revision, hash, (manifest::jsonb ->> 'secret_generation')::integer AS generation,
-       manifest::jsonb -> 'control_planes' AS addresses
+  const { rows } = await tx.query<Position & { readonly generation: number | null }>(
+    `SELECT epoch, revision, hash, (manifest::jsonb ->> 'secret_generation')::integer AS generation
      FROM manifests WHERE group_id = $1 AND level = $2
      ORDER BY epoch DESC, revision DESC LIMIT 1`,
     [groupId, LEVEL],
   );
   const [row] = rows;
   if (row === undefined) return null;
-  const { generation, addresses, ...position } = row;
-  return { position, secretGeneration: generation, addresses };
+  const { generation, ...position } = row;
+  return { position, secretGeneration: generation };
 }
 
 function isOfSame(a: object, b: object): boolean {
@@ -343,7 +309,6 @@ async function saveManifest(
   position: Position,
   signed: Signed,
   delta: string | null,
-  versions: Readonly<Record<string, number>>,
 ): Promise<void> {
   await tx.query(
     `INSERT INTO manifests (group_id, epoch, revision, level, manifest, signature, key_list,
@@ -361,12 +326,6 @@ async function saveManifest(
       delta,
     ],
   );
-  await tx.query('UPDATE groups SET revision = $2, published = $3::jsonb WHERE id = $1', [
-    groupId,
-    position.revision,
-    JSON.stringify(versions),
-  ]);
-  await tx.query(`SELECT pg_notify('${PUBLISHED_CHANNEL}', $1)`, [groupId]);
 }
 
 function* batches<T>(items: readonly T[], size: number): Iterable<readonly T[]> {

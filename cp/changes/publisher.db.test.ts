@@ -218,6 +218,7 @@ describe('secrets that data planes need as they are', () => {
       [group],
     );
     await db.store.db.query("DELETE FROM group_records WHERE kind = 'sealed:plugins'");
+    await db.store.db.query('UPDATE groups SET published_as = NULL');
     const other = publisher();
     await other.flush();
     expect([...(await published()).keys()].toSorted()).toEqual(['plugins', 'sealed:plugins']);

@@ -5,6 +5,7 @@
 import type { Clock, Logger, Random } from '#shared/platform/platform.ts';
 import { retrying } from '../store/retry.ts';
 import type { Store } from '../store/store.ts';
+import { findBehind } from './group-state.ts';
 import { publish, type KnownTree, type Publication, type PublicationDeps } from './publication.ts';
 import { sweepRetired } from './retention.ts';
 
@@ -13,6 +14,8 @@ const BUSY_RETRY_MS = 100;
 const BACKOFF_BASE_MS = 100;
 const BACKOFF_MAX_MS = 5_000;
 const SWEEP_INTERVAL_MS = 60_000;
+/** Records of the trees kept in memory, about a kilobyte each; one group's are kept however many. */
+export const KNOWN_RECORDS_MAX = 400_000;
 
 export interface PublisherOptions extends PublicationDeps {
   readonly store: Store;
@@ -99,14 +102,13 @@ export class Publisher {
 
   /** @returns whether another control plane was publishing one of the groups */
   async #publishAll(): Promise<boolean> {
-    const { db } = this.#options.store;
-    const { rows } = await db.query<{ id: string }>('SELECT id FROM groups ORDER BY id');
+    const { store, registry } = this.#options;
     let isBusy = false;
-    for (const { id } of rows) {
+    for (const id of await findBehind(store.db, registry)) {
       const result = await this.#publish(id);
       if (result.type === 'busy') isBusy = true;
       if (result.type !== 'published') continue;
-      this.#known.set(id, result.known);
+      this.#keep(id, result.known);
       this.#announce(id, result);
     }
     return isBusy;
@@ -120,6 +122,19 @@ export class Publisher {
         isolation: 'repeatable read',
       }),
     );
+  }
+
+  /** The trees of the groups published last. Any other is read from the database again. */
+  #keep(groupId: string, known: KnownTree): void {
+    this.#known.delete(groupId);
+    this.#known.set(groupId, known);
+    let records = 0;
+    for (const { tree } of this.#known.values()) records += tree.size;
+    for (const [oldest, { tree }] of this.#known) {
+      if (records <= KNOWN_RECORDS_MAX || oldest === groupId) return;
+      this.#known.delete(oldest);
+      records -= tree.size;
+    }
   }
 
   #announce(groupId: string, { position }: Extract<Publication, { type: 'published' }>): void {

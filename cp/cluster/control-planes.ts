@@ -38,15 +38,10 @@ export interface ControlPlanesOptions {
   readonly beatMs?: () => number;
 }
 
-/** What the manifest of every group lists: whoever was there within a day, alive or not. */
-export async function knownAddresses(tx: Db): Promise<string[]> {
-  const { rows } = await tx.query<{ url: string }>(
-    `SELECT DISTINCT unnest(urls) COLLATE "C" AS url FROM control_planes
-     WHERE seen_at > now() - interval '1 day' ORDER BY url LIMIT $1`,
-    [ADDRESSES_COUNT_MAX],
-  );
-  return rows.map(({ url }) => url);
-}
+/** An SQL array, what the manifest of every group lists: whoever was there within a day, alive or not. */
+export const KNOWN_ADDRESSES = `ARRAY(
+  SELECT DISTINCT unnest(urls) COLLATE "C" AS url FROM control_planes
+  WHERE seen_at > now() - interval '1 day' ORDER BY url LIMIT ${ADDRESSES_COUNT_MAX})`;
 
 export class ControlPlanes {
   readonly #options: ControlPlanesOptions;

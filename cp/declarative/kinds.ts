@@ -10,13 +10,13 @@ export interface ChildKind {
   readonly field: string;
 }
 
-/**
- * In order of foreign keys. What data planes make themselves (tokens, sessions) is no configuration,
- * and workspaces are what a configuration is loaded into.
- */
+/** What a configuration is loaded into, and which data planes serve it. */
+const NO_CONTENT: ReadonlySet<string> = new Set(['workspaces', 'clustering_groups']);
+
+/** In order of foreign keys. What data planes make themselves (tokens, sessions) is no configuration. */
 export function declarableKinds(entities: Entities): EntityDefinition[] {
   return [...entities.values()].filter((definition) => {
-    if (definition.name === 'workspaces' || definition.stored === false) return false;
+    if (NO_CONTENT.has(definition.name) || definition.stored === false) return false;
     return !definition.workspaceable || definition.wire !== false;
   });
 }

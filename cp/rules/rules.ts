@@ -11,6 +11,7 @@ import type { Reader, WriteTx } from '../store/store.ts';
 import { caCertificateRules } from './ca-certificates.ts';
 import { certificateRules } from './certificates.ts';
 import { basicAuthRules, jwtRules, oauth2Rules } from './credentials.ts';
+import { groupRules } from './groups.ts';
 import { keyRules } from './keys.ts';
 import { pluginRules } from './plugins.ts';
 import { workspaceRules } from './workspaces.ts';
@@ -36,6 +37,8 @@ export interface Change {
 }
 
 export interface EntityRules {
+  /** First, on what was sent: names that become ids. What is malformed is left for the schema to refuse. */
+  readonly resolve?: (input: JsonObject, tx: Reader, context: RuleContext) => Promise<JsonObject>;
   /** Looks at the entity alone. Also what `/schemas/{kind}/validate` runs. */
   readonly check?: (entity: AnyEntity, context: RuleContext) => Violations | null;
   /** Looks at other rows, and at what was before, in the writing transaction. */
@@ -75,6 +78,7 @@ const RULES: ReadonlyMap<string, EntityRules> = new Map([
   ['basicauth_credentials', basicAuthRules],
   ['ca_certificates', caCertificateRules],
   ['certificates', certificateRules],
+  ['clustering_groups', groupRules],
   ['jwt_secrets', jwtRules],
   ['keys', keyRules],
   ['oauth2_credentials', oauth2Rules],

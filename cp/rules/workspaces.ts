@@ -1,7 +1,9 @@
 /** Workspaces: names that a path can tell from the API's own, and the one that always exists. */
+import { must } from '#shared/base/assert.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
 import { AdminError } from '../admin/errors.ts';
 import { DEFAULT_NAME } from '../store/bootstrap.ts';
+import { SYSTEM_WORKSPACE } from '../store/migrations/0001-init.ts';
 import type { EntityRules } from './rules.ts';
 
 export const workspaceRules: EntityRules = {
@@ -17,8 +19,14 @@ export const workspaceRules: EntityRules = {
     if (isDefault(current) && entity['name'] !== DEFAULT_NAME) throw refusal('renamed');
     return entity;
   },
-  beforeRemove: async (entity) => {
+  beforeRemove: async (entity, tx, { registry }) => {
     if (isDefault(entity)) throw refusal('removed');
+    const groups = must(registry.entities.get('clustering_groups'), 'groups are defined');
+    const holder = await tx.findHolder(groups, ['workspaces'], entity.id);
+    const group = holder === null ? null : await tx.get(groups, SYSTEM_WORKSPACE, holder);
+    if (group === null) return;
+    const message = `The workspace is named by the group '${String(group['name'])}'; change that first`;
+    throw new AdminError(400, { message });
   },
 };
 

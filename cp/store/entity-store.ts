@@ -391,11 +391,11 @@ export class EntityTx extends EntityReader implements WriteTx {
     }
   }
 
-  /** Served by the default group, until groups can be told what they serve. */
+  /** Served by the groups that serve all there are. */
   async #enterWorkspace(ws: string): Promise<void> {
     await this.db.query('INSERT INTO workspace_versions (ws_id, version) VALUES ($1, 0)', [ws]);
     await this.db.query(
-      `UPDATE groups SET workspaces = array_append(workspaces, $1::uuid) WHERE name = 'default'`,
+      'UPDATE groups SET workspaces = array_append(workspaces, $1::uuid) WHERE serves_all',
       [ws],
     );
   }

@@ -15,6 +15,7 @@ import { access } from './migrations/0004-access.ts';
 import { transactions } from './migrations/0005-transactions.ts';
 import { health } from './migrations/0006-health.ts';
 import { controlPlanes } from './migrations/0007-control-planes.ts';
+import { groups } from './migrations/0008-groups.ts';
 
 export interface Migration {
   /** 1, 2, 3 … without a gap. */
@@ -34,6 +35,7 @@ export const MIGRATIONS: readonly Migration[] = [
   transactions,
   health,
   controlPlanes,
+  groups,
 ];
 
 /** Key of the advisory lock that migrations and everything made once at the first start take. */

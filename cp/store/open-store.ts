@@ -49,7 +49,8 @@ export async function openStoreOn(db: Db, options: OpenStoreOptions): Promise<Op
   };
   const keyring = await loadKeyring(db, settings, logger);
   const workspace = must(registry.entities.get('workspaces'), 'workspaces are stored');
-  const defaultWorkspace = await ensureDefaults(db, workspace, keyring.rows);
+  const group = registry.entities.get('clustering_groups') ?? null;
+  const defaultWorkspace = await ensureDefaults(db, { workspace, group }, keyring.rows);
   const store = await createStore({ db, keys: keyring.rows, registry, logger, defaultWorkspace });
   return { store, keyring };
 }

@@ -47,7 +47,10 @@ export async function listTags(
   const { after, tag } = query;
   const from = after === null ? '' : ` AND id >= ${parameter(after.id)}::uuid`;
   const having = tag === null ? 'cardinality(tags) > 0' : `tags @> ARRAY[${parameter(tag)}::text]`;
-  const tables = [...plansOf(entities).values()].filter((plan) => plan.hasTags);
+  // A group's are no tags of its own: it looks for routes by them.
+  const tables = [...plansOf(entities).values()].filter(
+    ({ hasTags, definition }) => hasTags && definition.wire !== false,
+  );
   const parts = tables.map(
     (plan) =>
       `(SELECT id, ${parameter(plan.table)}::text AS kind, tags FROM ${quoted(plan.table)} ` +

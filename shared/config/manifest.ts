@@ -3,6 +3,7 @@
  * tree nodes, deltas) is proven by the root hash in it.
  */
 import { hex } from '../base/bytes.ts';
+import { nodeSettingsFields } from '../entities/group.ts';
 import type { Crypto } from '../platform/platform.ts';
 import { defineFields, type RecordOf } from '../schema/infer.ts';
 import { parseRecord } from '../schema/parse.ts';
@@ -16,22 +17,11 @@ export const MANIFEST_LENGTH_MAX = 1024 * 1024;
 
 export const MANIFEST_FORMAT = 1;
 
+/** Required when nodes must stop serving what is stale (`settings.staleness`). */
+export const STALENESS_FEATURE = 'staleness';
+
 /** Features that a manifest may require and that this release has. */
-export const KNOWN_FEATURES: ReadonlySet<string> = new Set();
-
-/** What a node does when it has had no news for longer than `staleness_seconds`. */
-export const STALENESS_POLICIES = ['serve', 'warn', 'close'] as const;
-
-/** How the nodes of a group behave: its settings, as far as they concern nodes. */
-export const nodeSettingsFields = defineFields({
-  staleness: { type: 'string', required: true, default: 'serve', one_of: STALENESS_POLICIES },
-  staleness_seconds: {
-    type: 'integer',
-    required: true,
-    default: 3600,
-    between: [10, 365 * 24 * 3600],
-  },
-});
+export const KNOWN_FEATURES: ReadonlySet<string> = new Set([STALENESS_FEATURE]);
 
 export type NodeSettings = RecordOf<typeof nodeSettingsFields>;
 

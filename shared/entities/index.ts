@@ -12,6 +12,7 @@ import type { EntityDefinition } from '../schema/field.ts';
 import { caCertificate } from './ca-certificate.ts';
 import { certificate } from './certificate.ts';
 import { consumer } from './consumer.ts';
+import { group } from './group.ts';
 import { key } from './key.ts';
 import { keySet } from './key-set.ts';
 import { plugin } from './plugin.ts';
@@ -27,6 +28,7 @@ import { workspace } from './workspace.ts';
 
 const DEFINITIONS: readonly EntityDefinition[] = [
   workspace,
+  group,
   consumer,
   certificate,
   service,

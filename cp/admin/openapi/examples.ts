@@ -30,6 +30,7 @@ const ALICE = { consumer: { username: 'alice' } };
 /** By kind. */
 export const EXAMPLES: Readonly<Record<string, JsonObject>> = {
   workspaces: { name: 'team-a' },
+  clustering_groups: { name: 'eu-edge', tags: ['eu'], labels: { region: 'eu-west' } },
   services: { name: 'orders', url: 'http://orders.internal:8080' },
   routes: { name: 'orders', hosts: ['api.example.com'], paths: ['/orders'] },
   consumers: { username: 'alice' },
