@@ -5,8 +5,8 @@
  * everything before it. The checksum tells a damaged file from a good one; what the file says is
  * believed only after its signature was verified, which is not this file's affair.
  */
-import { createHash, hash } from 'node:crypto';
-import { readdir, readFile, stat, unlink } from 'node:fs/promises';
+import { createHash, hash, randomUUID } from 'node:crypto';
+import { link, readdir, readFile, rename, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { ConfigStore, StoredConfig } from '#shared/platform/platform.ts';
 import {
@@ -31,7 +31,9 @@ export type CacheState =
 
 export class FileConfigStore implements ConfigStore {
   readonly #path: string;
-  #last: Promise<void> = Promise.resolve();
+  /** Signature of what the file holds, as far as it was read or written here; null: not known. */
+  #held: string | null = null;
+  #last: Promise<unknown> = Promise.resolve();
 
   constructor(path: string) {
     this.#path = path;
@@ -54,7 +56,9 @@ export class FileConfigStore implements ConfigStore {
       if (errorCode(error) === 'ENOENT') return { tag: 'none' };
       return unusable(`cannot be read (${errorCode(error) ?? 'unknown error'})`);
     }
-    return parse(bytes);
+    const state = parse(bytes);
+    this.#held = state.tag === 'read' ? state.config.signature : null;
+    return state;
   }
 
   /**
@@ -62,13 +66,39 @@ export class FileConfigStore implements ConfigStore {
    * @throws the system error; the file then holds what it held before
    */
   async save(config: StoredConfig): Promise<void> {
+    await this.#inTurn(async () => {
+      this.#held = null;
+      await writeFileAtomic(this.#path, pieces(config), PRIVATE_FILE_MODE);
+      this.#held = config.signature;
+    });
+  }
+
+  /**
+   * Gives the file another name too, under which it stays whatever is saved afterwards, if it holds the
+   * configuration of this signature; says whether. Files are replaced, never written to again, so it
+   * costs no copy.
+   *
+   * @throws the system error; the name then stands for what it stood for before
+   */
+  async keepAs(name: string, signature: string): Promise<boolean> {
+    return this.#inTurn(async () => {
+      if (this.#held !== signature) return false;
+      const folder = dirname(this.#path);
+      const temporary = join(folder, `.${basename(this.#path)}.${randomUUID()}${TEMPORARY_SUFFIX}`);
+      await link(this.#path, temporary);
+      await rename(temporary, join(folder, name));
+      return true;
+    });
+  }
+
+  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
     const previous = this.#last;
     const current = (async () => {
       await previous.catch(() => {});
-      await writeFileAtomic(this.#path, pieces(config), PRIVATE_FILE_MODE);
+      return work();
     })();
     this.#last = current;
-    await current;
+    return current;
   }
 
   /** Removes what a crash in the middle of a save left behind. */

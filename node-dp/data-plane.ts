@@ -5,8 +5,6 @@
 import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { compareRevisions } from '#shared/config/manifest.ts';
-import { loadReplica, type ReplicaState } from '#shared/config/replica.ts';
 import { acquireLock, ensurePrivateDir, LockedError } from '#shared/platform/node/files.ts';
 import type { Running } from '#shared/platform/node/program.ts';
 import {
@@ -20,10 +18,10 @@ import { Gateway, type ProxySettings } from '#shared/proxy/gateway.ts';
 import { proxySettings } from '#shared/proxy/settings.ts';
 import type { DataPlaneSettings } from '#shared/settings/data-plane.ts';
 import { parseListens, type Listen } from '#shared/settings/listen.ts';
-import type { IdentityStore, NodeIdentity, StoredIdentity } from '#shared/sync/identity.ts';
+import type { IdentityStore, StoredIdentity } from '#shared/sync/identity.ts';
 import { AccessLog } from './access-log.ts';
 import { createResolver } from './dns/setup.ts';
-import { FileConfigStore } from './config-store.ts';
+import { ConfigKeeper } from './config-keeper.ts';
 import { fileIdentityStore } from './identity-store.ts';
 import { Listener, type ListenerAddress } from './listener.ts';
 import { createPlatform, type NodePlatform } from './platform.ts';
@@ -71,6 +69,7 @@ class DataPlane implements Running {
   #listeners: Listener[] = [];
   #streams: Streams | null = null;
   #statusServers: StatusServer[] = [];
+  #keeper: ConfigKeeper | null = null;
   #sync: Sync | null = null;
   #closeTls: () => Promise<void> = async () => {};
   #unlock: () => void = () => {};
@@ -113,19 +112,23 @@ class DataPlane implements Running {
     await this.#takeFolder(folder);
     const identityPath = join(folder, 'node.json');
     const identities = fileIdentityStore(identityPath);
-    const store = new FileConfigStore(join(folder, 'config.json'));
     const identity = await loadIdentity(identities, identityPath);
-    await store.sweep();
-    const cached = identity?.tag === 'joined' ? await this.#loadCache(store, identity) : null;
+    const keeper = await ConfigKeeper.open({
+      folder,
+      platform: this.#platform,
+      logger: this.#logger,
+      serving: this.#serving,
+    });
+    this.#keeper = keeper;
+    const cached = identity?.tag === 'joined' ? await keeper.restore(identity) : null;
     await this.#listen(await this.#openTermination(folder));
     this.#sync = await startSync({
       settings: this.#settings,
       logger: this.#logger,
       platform: this.#platform,
-      serving: this.#serving,
+      keeper,
       health: this.#gateway.health,
       identities,
-      store,
       cached,
       ca: await this.#readClusterCa(),
       hostname: hostname(),
@@ -146,6 +149,7 @@ class DataPlane implements Running {
     ]);
     this.#prober.close();
     await this.#sync?.close();
+    await this.#keeper?.close();
     await Promise.all(this.#statusServers.map((server) => server.close()));
     await this.#platform.close(CLOSE_MS);
     await this.#closeTls();
@@ -167,26 +171,6 @@ class DataPlane implements Running {
       }
       throw folderFailure(folder, error);
     }
-  }
-
-  /** The last good configuration, verified and served; null when there is none to be had. */
-  async #loadCache(store: FileConfigStore, identity: NodeIdentity): Promise<ReplicaState | null> {
-    const cache = await store.read();
-    if (cache.tag === 'none') return null;
-    if (cache.tag === 'unusable') return this.#noCache(cache.reason);
-    const loaded = await loadReplica(cache.config, identity, this.#platform.crypto);
-    if (!loaded.ok) return this.#noCache(`${loaded.code}: ${loaded.detail}`);
-    if (compareRevisions(loaded.state.replica, identity.highWater) < 0) {
-      return this.#noCache('older than what this node has served before');
-    }
-    const served = await this.#serving.take(loaded.state, identity.groupSecrets);
-    return served.ok ? loaded.state : null;
-  }
-
-  #noCache(reason: string): null {
-    const message = 'configuration cache not usable: asking a control plane for a new one';
-    this.#logger.log('warn', message, { reason });
-    return null;
   }
 
   async #listen(tls: TlsTermination | null): Promise<void> {
@@ -306,6 +290,7 @@ class DataPlane implements Running {
       streams: this.#streams?.figures ?? { active: 0, accepted: 0, datagramsDropped: 0 },
       accessLogDropped: this.#accessLog?.dropped ?? 0,
       quarantined: tables?.quarantined ?? [],
+      crashed: this.#keeper?.crashed ?? [],
       upstreams: upstreamHealth(this.#gateway.health, this.#platform.clock.monotonic()),
     };
   }

@@ -29,6 +29,7 @@ async function start(config: TestConfig, host = '127.0.0.1'): Promise<string> {
         streams: { active: 0, accepted: 0, datagramsDropped: 0 },
         accessLogDropped: 0,
         quarantined,
+        crashed: [],
         upstreams: upstreamHealth(gateway.health, 0),
       }),
       explain: (asked) => gateway.explain(asked),

@@ -7,6 +7,7 @@ import type { Listen } from '#shared/settings/listen.ts';
 import type { ExplainRequest } from '#shared/proxy/explain-request.ts';
 import type { StreamFigures } from './stream/streams.ts';
 import type { JsonObject } from '#shared/schema/field.ts';
+import type { Position } from '#shared/wire/frames.ts';
 import { quarantineView } from '#shared/tables/quarantine.ts';
 import type { Quarantined } from '#shared/tables/tables.ts';
 import { healthSamples, healthView } from './health-view.ts';
@@ -34,6 +35,8 @@ export interface Figures {
   readonly streams: StreamFigures;
   readonly accessLogDropped: number;
   readonly quarantined: readonly Quarantined[];
+  /** Configurations that are refused because the node crashed with them. */
+  readonly crashed: readonly Position[];
   readonly upstreams: Iterable<UpstreamHealth>;
 }
 
@@ -121,6 +124,7 @@ function statusOf(figures: Figures): JsonObject {
       total_requests: figures.requestsByClass.reduce((sum, count) => sum + count, 0),
     },
     ...quarantineView(figures.quarantined),
+    crashed: figures.crashed.map(({ epoch, revision, hash }) => ({ epoch, revision, hash })),
     ...healthView(figures.upstreams),
     memory: { rss_bytes: process.memoryUsage.rss() },
   };
@@ -158,6 +162,11 @@ export function metricsText(figures: Figures): string {
     'headgate_config_quarantined',
     'Entities set aside because they cannot be built.',
     quarantined,
+  );
+  gauge(
+    'headgate_config_crashed',
+    'Configurations refused because the node crashed with them.',
+    figures.crashed.length,
   );
   gauge('headgate_control_plane_connected', '1 with a live session.', connected);
   metric(

@@ -4,7 +4,7 @@ import { Agent, request } from 'undici';
 import { HEADGATE_VERSION } from '#shared/base/product.ts';
 import type { ReplicaState } from '#shared/config/replica.ts';
 import type { HealthRegistry } from '#shared/health/registry.ts';
-import type { ConfigStore, Logger, Platform } from '#shared/platform/platform.ts';
+import type { Logger, Platform } from '#shared/platform/platform.ts';
 import type { DataPlaneSettings } from '#shared/settings/data-plane.ts';
 import { SyncClient } from '#shared/sync/client.ts';
 import { HealthReporter, setTargetHealth } from '#shared/sync/health-reporter.ts';
@@ -12,7 +12,7 @@ import type { IdentityStore } from '#shared/sync/identity.ts';
 import { connectorByScheme, PullConnector, type FetchJson } from '#shared/sync/pull-connection.ts';
 import { FRAME_LENGTH_MAX } from '#shared/wire/protocol.ts';
 import { NodeConnector } from './connector.ts';
-import type { Serving } from './serving.ts';
+import type { ConfigKeeper } from './config-keeper.ts';
 
 /** From the request to the last byte of the answer. */
 const PULL_MS_MAX = 60_000;
@@ -28,10 +28,9 @@ export interface SyncOptions {
   readonly settings: DataPlaneSettings;
   readonly logger: Logger;
   readonly platform: Platform;
-  readonly serving: Serving;
+  readonly keeper: ConfigKeeper;
   readonly health: HealthRegistry;
   readonly identities: IdentityStore;
-  readonly store: ConfigStore;
   /** What is served from the cache; null for nothing. */
   readonly cached: ReplicaState | null;
   /** PEM of a private CA; null for none. */
@@ -40,7 +39,7 @@ export interface SyncOptions {
 }
 
 export async function startSync(options: SyncOptions): Promise<Sync> {
-  const { settings, platform, serving, ca } = options;
+  const { settings, platform, keeper, ca } = options;
   const trusted = ca === null ? null : [...rootCertificates, ca];
   const agent = new Agent({
     allowH2: false,
@@ -66,8 +65,8 @@ export async function startSync(options: SyncOptions): Promise<Sync> {
     crypto: platform.crypto,
     logger: options.logger,
     identities: options.identities,
-    configs: options.store,
-    onReplica: (state, identity) => serving.take(state, identity.groupSecrets),
+    configs: keeper.store,
+    onReplica: (state, identity) => keeper.take(state, identity.groupSecrets),
     methods: { target_health: (said) => setTargetHealth(options.health, said) },
   });
   const reporter = new HealthReporter({

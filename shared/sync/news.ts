@@ -157,14 +157,14 @@ function swapped(
 function broken(
   state: SyncState,
   replica: ReplicaState,
-  { entity, detail }: Extract<BuildOutcome, { ok: false }>,
+  { code = 'build_failed', entity, detail }: Extract<BuildOutcome, { ok: false }>,
 ): Step {
   // What failed is no ground to stand on: the next news is measured against what is served.
   const tip = state.tip === replica ? state.served : state.tip;
-  const next = { ...state, tip, lastError: `build_failed: ${detail}` };
+  const next = { ...state, tip, lastError: `${code}: ${detail}` };
   const position = positionOf(replica);
   const fields = { detail, entity, revision: position.revision, epoch: position.epoch };
   const log: SyncEffect = { type: 'log', level: 'error', message: 'configuration refused', fields };
   if (state.link.tag !== 'live') return [next, [log]];
-  return [next, [log, send(nack(position, { code: 'build_failed', entity, detail }))]];
+  return [next, [log, send(nack(position, { code, entity, detail }))]];
 }

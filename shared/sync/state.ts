@@ -35,6 +35,8 @@ export type BuildOutcome =
   | { readonly ok: true; readonly quarantined: readonly Quarantined[] }
   | {
       readonly ok: false;
+      /** Default: `build_failed`. */
+      readonly code?: 'build_failed' | 'crashed';
       readonly entity: { readonly kind: string; readonly id: string } | null;
       readonly detail: string;
     };

@@ -15,6 +15,8 @@ interface Held {
   /** It as connections meet it; null where it is for requests only. */
   readonly forStreams: PluginInstance | null;
   readonly isForHttp: boolean;
+  /** The instance is of an earlier record: this one cannot be built. */
+  readonly isLastGood: boolean;
 }
 
 /** Kept from tables to tables. */
@@ -52,6 +54,8 @@ const HTTP_PROTOCOLS: ReadonlySet<string> = new Set([
   'wss',
 ]);
 const STREAM_PROTOCOLS: ReadonlySet<string> = new Set(['tcp', 'udp', 'tls', 'tls_passthrough']);
+/** How the quarantine names a plugin that goes on as it was. */
+export const LAST_GOOD = 'goes on in its last good form';
 const NO_SECRET = 'the group secret is missing, so its credentials cannot be looked up';
 
 /** Takes in what changed, and what came out otherwise than this process would make it now. */
@@ -63,7 +67,7 @@ export function* applyPlugins(
 ): Sliced<PluginsResult> {
   const held = before.held.edit();
   const gone: Held[] = [];
-  const made: Held[] = [];
+  const taken: Held[] = [];
   const drop = (record: ConfigRecord): void => {
     const old = held.get(record.ws, record.id);
     if (old === undefined) return;
@@ -85,17 +89,18 @@ export function* applyPlugins(
     const isForHttp = isFor(record, HTTP_PROTOCOLS);
     const isForStreams = env.runtime === 'node' && isFor(record, STREAM_PROTOCOLS);
     if (record.body['enabled'] === false || (!isForHttp && !isForStreams)) return null;
-    const instance = makeInstance(record, env);
-    if (instance.state !== 'ready') {
-      const reason = instance.fault ?? '';
+    const made = makeInstance(record, env);
+    let instance = made;
+    if (made.state !== 'ready') {
+      const reason = made.fault ?? '';
       const lacksSecret = reason === NO_SECRET || record.fault !== undefined;
-      if (isForHttp && isGlobal(instance) && !lacksSecret)
-        return { ok: false, id: record.id, reason };
-      quarantine.set(record, reason);
+      if (isForHttp && isGlobal(made) && !lacksSecret) return { ok: false, id: record.id, reason };
+      instance = lastGoodOf(made, before.held.get(record.ws, record.id)?.instance, env) ?? made;
+      quarantine.set(record, instance === made ? reason : `${LAST_GOOD}: ${reason}`);
     }
     const forStreams = isForStreams ? asStreamInstance(instance, env) : null;
-    const entry = { record, instance, forStreams, isForHttp };
-    made.push(entry);
+    const entry = { record, instance, forStreams, isForHttp, isLastGood: instance !== made };
+    taken.push(entry);
     held.set(record.ws, record.id, entry);
     return null;
   };
@@ -112,11 +117,11 @@ export function* applyPlugins(
   }
   const scopes = yield* before.scopes.withSliced(
     gone.flatMap(forRequests),
-    made.flatMap(forRequests),
+    taken.flatMap(forRequests),
   );
   const streamScopes = yield* before.streamScopes.withSliced(
     gone.flatMap(forConnections),
-    made.flatMap(forConnections),
+    taken.flatMap(forConnections),
   );
   return { ok: true, part: { scopes, streamScopes, held: held.done(), env } };
 }
@@ -143,8 +148,8 @@ function outdatedRecords({ held, env: before }: PluginsPart, env: BuildEnv): Con
   const isSame = before.handlers === env.handlers && before.hasPepper === env.hasPepper;
   if (isSame) return [];
   const outdated: ConfigRecord[] = [];
-  for (const { record, instance } of held.values()) {
-    if (!isCurrent(instance, env)) outdated.push(record);
+  for (const { record, instance, isLastGood } of held.values()) {
+    if (isLastGood || !isCurrent(instance, env)) outdated.push(record);
   }
   return outdated;
 }
@@ -183,6 +188,25 @@ function makeInstance(record: ConfigRecord, deps: BuildEnv): PluginInstance {
     const reason = error instanceof Error ? error.message : 'prepare failed';
     return { ...base, state: broken, fault: `${name}: ${reason}`, prepared: null };
   }
+}
+
+/**
+ * What protects and cannot be built as it is meant now goes on as it was when it last could be, as long
+ * as it protects the same. Null: it was never well, it did not protect just this, or nothing of it can
+ * run in this process; its scope is then closed. Tables that are made anew know of no last good form.
+ */
+function lastGoodOf(
+  broken: PluginInstance,
+  before: PluginInstance | undefined,
+  env: BuildEnv,
+): PluginInstance | null {
+  if (broken.state !== 'closed' || before === undefined || !isCurrent(before, env)) return null;
+  const isSameScope =
+    before.name === broken.name &&
+    before.route === broken.route &&
+    before.service === broken.service &&
+    before.consumer === broken.consumer;
+  return isSameScope ? before : null;
 }
 
 function faultOf(
