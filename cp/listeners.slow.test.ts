@@ -10,8 +10,11 @@ afterEach(async () => {
   listeners = null;
 });
 
-async function open(request: Role['request']): Promise<URL> {
-  const env = { HEADGATE_ADMIN_LISTEN: '127.0.0.1:0', HEADGATE_CLUSTER_LISTEN: 'off' };
+async function open(
+  request: Role['request'],
+  more: Readonly<Record<string, string>> = {},
+): Promise<URL> {
+  const env = { HEADGATE_ADMIN_LISTEN: '127.0.0.1:0', HEADGATE_CLUSTER_LISTEN: 'off', ...more };
   const parsed = parseSettings(CONTROL_PLANE_SETTINGS, { env, readFile: () => '' });
   if (!parsed.ok) throw new Error('the settings are valid');
   const role: Role = { request, upgrade: (_request, socket) => socket.destroy() };
@@ -61,5 +64,31 @@ describe('listeners that stop', () => {
 
     expect(await closing()).toBeLessThan(STOP_MS_MAX + 2_000);
     expect(await cut).toBeInstanceOf(Error);
+  });
+});
+
+describe('client certificates', () => {
+  it.each<[string, Readonly<Record<string, string>>, RegExp]>([
+    [
+      'that no listener could see',
+      {
+        HEADGATE_CLUSTER_MTLS: 'shared',
+        HEADGATE_CLUSTER_CERT: 'x.pem',
+        HEADGATE_CLUSTER_LISTEN: '127.0.0.1:0',
+      },
+      /HEADGATE_CLUSTER_LISTEN.*needs ssl/,
+    ],
+    [
+      'without a file to know them by',
+      { HEADGATE_CLUSTER_MTLS: 'shared' },
+      /HEADGATE_CLUSTER_CERT.*needs a PEM file/,
+    ],
+    [
+      'with a file that holds none',
+      { HEADGATE_CLUSTER_MTLS: 'pki', HEADGATE_CLUSTER_CA_CERT: 'package.json' },
+      /HEADGATE_CLUSTER_CA_CERT.*there is no certificate in it/,
+    ],
+  ])('%s are settings that are refused', async (_name, env, message) => {
+    await expect(open((_request, response) => response.end(), env)).rejects.toThrow(message);
   });
 });

@@ -11,6 +11,7 @@ import type { ControlPlaneSettings } from '#shared/settings/control-plane.ts';
 import { isLoopback, type Listen, parseListens } from '#shared/settings/listen.ts';
 import { SettingsError } from '#shared/platform/node/env.ts';
 import { listenFailure } from '#shared/platform/node/start-error.ts';
+import { ClientCertificates } from './tls/client-certificates.ts';
 import { ListenerCertificates } from './tls/listener-certificates.ts';
 import { TLS_OPTIONS } from '#shared/platform/node/tls/live-certificate.ts';
 
@@ -57,15 +58,17 @@ export interface ListenersOptions {
 export async function openListeners(options: ListenersOptions): Promise<OpenListeners> {
   const { settings, roles, hasToken, logger } = options;
   const plan = planListeners(settings, hasToken);
+  const clients = new ClientCertificates(settings, logger);
+  const guarded = { ...roles, cluster: showingCertificate(roles.cluster, clients, logger) };
   const certificates = new ListenerCertificates(settings, logger);
   const trusted = blockList(settings.HEADGATE_TRUSTED_TERMINATOR);
   const servers: Server[] = [];
   const addresses = { admin: [] as string[], cluster: [] as string[] };
   try {
     for (const { listen, role } of plan) {
-      const server = await makeServer(listen, role, certificates);
+      const server = await makeServer(listen, role, certificates, clients);
       const accepts = isLoopback(listen.host) || listen.tls ? null : trusted;
-      attach(server, role === 'both' ? byPath(roles) : roles[role], accepts);
+      attach(server, role === 'both' ? byPath(guarded) : guarded[role], accepts);
       const port = await start(server, listen, settingOf(role));
       servers.push(server);
       const host = listen.host.includes(':') ? `[${listen.host}]` : listen.host;
@@ -74,12 +77,14 @@ export async function openListeners(options: ListenersOptions): Promise<OpenList
       if (role !== 'admin') addresses.cluster.push(role === 'both' ? `${base}/cluster` : base);
     }
   } catch (error) {
+    clients.close();
     await Promise.all([certificates.close(), ...servers.map(stop)]);
     throw error;
   }
   return {
     ...addresses,
     close: async () => {
+      clients.close();
       await Promise.all([certificates.close(), ...servers.map(stop)]);
     },
   };
@@ -103,7 +108,10 @@ function planListeners(
   }
   const isGuarded = hasToken || settings.HEADGATE_ADMIN_TOKEN !== null;
   if (!isGuarded && plan.some(({ role }) => role !== 'cluster')) refuseLockedDoor(settings);
-  for (const { listen, role } of plan) refuseOpenDoor(listen, role, settings, isGuarded);
+  for (const { listen, role } of plan) {
+    refuseOpenDoor(listen, role, settings, isGuarded);
+    if (role !== 'admin') refuseBlindDoor(listen, role, settings);
+  }
   return plan;
 }
 
@@ -142,16 +150,60 @@ function refuseOpenDoor(
   }
 }
 
+/** Without TLS there is no certificate to be seen. */
+function refuseBlindDoor(listen: Listen, role: RoleName, settings: ControlPlaneSettings): void {
+  if (listen.tls || settings.HEADGATE_CLUSTER_MTLS === 'off') return;
+  const value = `${listen.host}:${listen.port}`;
+  const allowed = `HEADGATE_CLUSTER_MTLS=${settings.HEADGATE_CLUSTER_MTLS} needs ssl`;
+  throw new SettingsError([{ name: settingOf(role), value, allowed }]);
+}
+
 async function makeServer(
   listen: Listen,
   role: RoleName,
   certificates: ListenerCertificates,
+  clients: ClientCertificates,
 ): Promise<Server> {
   if (!listen.tls) return createServer(SERVER_OPTIONS);
   const certificate = await certificates.of(listen, role === 'admin');
-  const server = createTlsServer({ ...SERVER_OPTIONS, ...TLS_OPTIONS, ...certificate.pair });
-  certificate.serve(server);
+  const asking = (): ClientCertificates['tlsOptions'] =>
+    role === 'admin' ? {} : clients.tlsOptions;
+  const server = createTlsServer({
+    ...SERVER_OPTIONS,
+    ...TLS_OPTIONS,
+    ...certificate.pair,
+    ...asking(),
+  });
+  certificate.serve({
+    setSecureContext: (options) => server.setSecureContext({ ...options, ...asking() }),
+  });
+  clients.onChange(() => {
+    server.setSecureContext({ ...TLS_OPTIONS, ...certificate.pair, ...asking() });
+  });
   return server;
+}
+
+/** The cluster endpoint behind the certificates that data planes must show. */
+function showingCertificate(role: Role, clients: ClientCertificates, logger: Logger): Role {
+  if (!clients.isAsked) return role;
+  const refused = (request: IncomingMessage): boolean => {
+    const reason = clients.fault(request);
+    if (reason === null) return false;
+    logger.log('warn', 'data plane refused', { reason, ip: request.socket.remoteAddress ?? '' });
+    return true;
+  };
+  return {
+    request: (request, response) => {
+      if (!refused(request)) return role.request(request, response);
+      response.writeHead(403, { 'content-type': 'application/json', connection: 'close' });
+      response.end(JSON.stringify({ message: 'A client certificate is needed' }));
+    },
+    upgrade: (request, socket, head) => {
+      if (!refused(request)) return role.upgrade(request, socket, head);
+      socket.on('error', () => {});
+      socket.end('HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
+    },
+  };
 }
 
 /** @param accepts  the only peers beyond loopback that are heard; null for any */

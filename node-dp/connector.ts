@@ -1,7 +1,9 @@
 /** The Connector port over `ws`: one WebSocket to a control plane. */
-import { WebSocket, type RawData } from 'ws';
+import type { connect as netConnect } from 'node:net';
+import { WebSocket, type ClientOptions, type RawData } from 'ws';
 import type { Connection, ConnectionEvents, Connector } from '#shared/platform/platform.ts';
 import { FRAME_LENGTH_MAX } from '#shared/wire/protocol.ts';
+import type { ClusterLink, Tunneled } from './cluster-link.ts';
 
 const HANDSHAKE_MS = 10_000;
 /** A UTF-16 unit takes at most three bytes. */
@@ -16,25 +18,33 @@ const CODE_NOT_TEXT = 1003;
 const REASON_LENGTH_MAX = 120;
 
 export class NodeConnector implements Connector {
-  readonly #ca: string[] | null;
+  readonly #link: Pick<ClusterLink, 'tls' | 'tunnel'> | null;
 
-  /** `ca`: PEM certificates to trust beside the public ones; null for none. */
-  constructor(ca: string[] | null) {
-    this.#ca = ca;
+  /** @param link  whom to trust, what to show, and the way; null: as Node does by itself */
+  constructor(link: Pick<ClusterLink, 'tls' | 'tunnel'> | null) {
+    this.#link = link;
   }
 
   open(address: string, events: ConnectionEvents): Connection {
-    const socket = new WebSocket(address, {
+    const options: ClientOptions = {
       perMessageDeflate: false,
       maxPayload: PAYLOAD_BYTES_MAX,
       maxFragments: FRAGMENTS_MAX,
       maxBufferedChunks: BUFFERED_CHUNKS_MAX,
       handshakeTimeout: HANDSHAKE_MS,
       followRedirects: false,
-      ...(this.#ca === null ? {} : { ca: this.#ca }),
-    });
-    return wire(socket, events);
+      ...this.#link?.tls(),
+      ...dialling(address, this.#link?.tunnel),
+    };
+    return wire(new WebSocket(address, options), events);
   }
+}
+
+/** Node asks for a socket and takes it when it is there; its types know only of those that are there. */
+function dialling(address: string, tunnel: ClusterLink['tunnel']): ClientOptions {
+  if (tunnel === undefined) return {};
+  const createConnection = (_options: unknown, done: Tunneled): void => tunnel(address, done);
+  return { createConnection: createConnection as unknown as typeof netConnect };
 }
 
 function wire(socket: WebSocket, events: ConnectionEvents): Connection {

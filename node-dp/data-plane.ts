@@ -2,17 +2,11 @@
  * The Node data plane, put together. Start: folder → identity → cache → tables → listen → connect.
  * Stop: not ready → no new connections → what is in flight → sync → the rest.
  */
-import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { acquireLock, ensurePrivateDir, LockedError } from '#shared/platform/node/files.ts';
 import type { Running } from '#shared/platform/node/program.ts';
-import {
-  fileFailure,
-  folderFailure,
-  listenFailure,
-  StartError,
-} from '#shared/platform/node/start-error.ts';
+import { folderFailure, listenFailure, StartError } from '#shared/platform/node/start-error.ts';
 import type { Logger } from '#shared/platform/platform.ts';
 import { Gateway, type ProxySettings } from '#shared/proxy/gateway.ts';
 import { proxySettings } from '#shared/proxy/settings.ts';
@@ -21,6 +15,7 @@ import { parseListens, type Listen } from '#shared/settings/listen.ts';
 import type { IdentityStore, StoredIdentity } from '#shared/sync/identity.ts';
 import { AccessLog } from './access-log.ts';
 import { createResolver } from './dns/setup.ts';
+import { ClusterLink } from './cluster-link.ts';
 import { ConfigKeeper } from './config-keeper.ts';
 import { fileIdentityStore } from './identity-store.ts';
 import { Listener, type ListenerAddress } from './listener.ts';
@@ -130,7 +125,7 @@ class DataPlane implements Running {
       health: this.#gateway.health,
       identities,
       cached,
-      ca: await this.#readClusterCa(),
+      link: new ClusterLink(this.#settings, this.#logger),
       hostname: hostname(),
     });
     this.#logger.log('info', 'data plane started', {
@@ -261,11 +256,6 @@ class DataPlane implements Running {
     return termination;
   }
 
-  async #readClusterCa(): Promise<string | null> {
-    const path = this.#settings.HEADGATE_CLUSTER_CA_CERT;
-    return path === null ? null : readText('HEADGATE_CLUSTER_CA_CERT', path);
-  }
-
   #count(status: number): void {
     const digit = Math.trunc(status / 100);
     const count = this.#requestsByClass[digit];
@@ -316,14 +306,6 @@ function readProxySettings(settings: DataPlaneSettings): ProxySettings {
     `HEADGATE_TRUSTED_IPS holds ${JSON.stringify(parsed.item)}: ` +
       'expected IP addresses or CIDR blocks such as 10.0.0.0/8',
   );
-}
-
-async function readText(setting: string, path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    throw fileFailure(setting, path, error);
-  }
 }
 
 function urlOf(scheme: string, address: { host: string; port: number }): string {

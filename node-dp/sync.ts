@@ -1,6 +1,5 @@
 /** The node's session with its control plane: the shared client over this process' ports. */
-import { rootCertificates } from 'node:tls';
-import { Agent, request } from 'undici';
+import { request } from 'undici';
 import { HEADGATE_VERSION } from '#shared/base/product.ts';
 import type { ReplicaState } from '#shared/config/replica.ts';
 import type { HealthRegistry } from '#shared/health/registry.ts';
@@ -10,14 +9,12 @@ import { SyncClient } from '#shared/sync/client.ts';
 import { HealthReporter, setTargetHealth } from '#shared/sync/health-reporter.ts';
 import type { IdentityStore } from '#shared/sync/identity.ts';
 import { connectorByScheme, PullConnector, type FetchJson } from '#shared/sync/pull-connection.ts';
-import { FRAME_LENGTH_MAX } from '#shared/wire/protocol.ts';
-import { NodeConnector } from './connector.ts';
+import type { ClusterLink } from './cluster-link.ts';
 import type { ConfigKeeper } from './config-keeper.ts';
+import { NodeConnector } from './connector.ts';
 
 /** From the request to the last byte of the answer. */
 const PULL_MS_MAX = 60_000;
-/** A pull brings a few frames; a UTF-16 unit takes at most three bytes. */
-const PULL_BYTES_MAX = FRAME_LENGTH_MAX * 3 * 4;
 
 export interface Sync {
   readonly isConnected: boolean;
@@ -33,19 +30,12 @@ export interface SyncOptions {
   readonly identities: IdentityStore;
   /** What is served from the cache; null for nothing. */
   readonly cached: ReplicaState | null;
-  /** PEM of a private CA; null for none. */
-  readonly ca: string | null;
+  readonly link: ClusterLink;
   readonly hostname: string;
 }
 
 export async function startSync(options: SyncOptions): Promise<Sync> {
-  const { settings, platform, keeper, ca } = options;
-  const trusted = ca === null ? null : [...rootCertificates, ca];
-  const agent = new Agent({
-    allowH2: false,
-    maxResponseSize: PULL_BYTES_MAX,
-    ...(trusted === null ? {} : { connect: { ca: trusted } }),
-  });
+  const { settings, platform, keeper, link } = options;
   const client = new SyncClient({
     controlPlanes: settings.HEADGATE_CONTROL_PLANES,
     joinToken: settings.HEADGATE_JOIN_TOKEN,
@@ -57,8 +47,8 @@ export async function startSync(options: SyncOptions): Promise<Sync> {
       features: [],
     },
     connector: connectorByScheme(
-      new NodeConnector(trusted),
-      new PullConnector(fetchJsonOver(agent), platform.clock),
+      new NodeConnector(link),
+      new PullConnector(fetchJsonOver(link), platform.clock),
     ),
     clock: platform.clock,
     random: platform.random,
@@ -86,17 +76,17 @@ export async function startSync(options: SyncOptions): Promise<Sync> {
     close: async () => {
       reporter.stop();
       await client.stop();
-      await agent.destroy();
+      await link.close();
     },
   };
 }
 
-function fetchJsonOver(agent: Agent): FetchJson {
+function fetchJsonOver(link: ClusterLink): FetchJson {
   return async (method, url, body) => {
     const response = await request(url, {
       method,
       body,
-      dispatcher: agent,
+      dispatcher: link.dispatcher(),
       signal: AbortSignal.timeout(PULL_MS_MAX),
       headers: body === null ? {} : { 'content-type': 'application/json' },
     });

@@ -146,6 +146,24 @@ export const CONTROL_PLANE_SETTINGS = defineFields({
     description:
       'Show a secret once, to whoever writes it first; later reads show ******, which may be sent back unchanged. decK cannot compare what it cannot read.',
   },
+  HEADGATE_CLUSTER_MTLS: {
+    type: 'string',
+    required: true,
+    default: 'off',
+    one_of: ['off', 'shared', 'pki'],
+    description:
+      'Certificate that data planes must show, beside proving their own key. shared: one of those in HEADGATE_CLUSTER_CERT; pki: one that HEADGATE_CLUSTER_CA_CERT signed. Needs cluster listeners with ssl.',
+  },
+  HEADGATE_CLUSTER_CERT: {
+    type: 'string',
+    description:
+      'PEM file of the certificates that data planes may show (HEADGATE_CLUSTER_MTLS=shared): old and new together while they are replaced. Changes are taken over while running.',
+  },
+  HEADGATE_CLUSTER_CA_CERT: {
+    type: 'string',
+    description:
+      'PEM file of the CA that signs the certificates of data planes (HEADGATE_CLUSTER_MTLS=pki). Changes are taken over while running.',
+  },
   HEADGATE_CLUSTER_HOSTS: {
     type: 'array',
     required: true,

@@ -4,7 +4,7 @@ import { COMMON_SETTINGS, CORE_SETTINGS } from './common.ts';
 import { DNS_SETTINGS } from './dns.ts';
 import { listenError, proxyListenError, streamListenError } from './listen.ts';
 import { TLS_SETTINGS } from './tls.ts';
-import { controlPlaneError, joinTokenError } from './validators.ts';
+import { controlPlaneError, joinTokenError, proxyServerError } from './validators.ts';
 
 const listen = { type: 'string', custom_validator: listenError } as const;
 
@@ -53,6 +53,33 @@ export const DATA_PLANE_SETTINGS = defineFields({
     type: 'string',
     description:
       'PEM file of a private CA to trust for the control planes, beside the public ones.',
+  },
+  HEADGATE_CLUSTER_CERT: {
+    type: 'string',
+    description:
+      'PEM file of the certificate that this node shows to control planes which ask for one (mTLS). Read again for every connection.',
+  },
+  HEADGATE_CLUSTER_CERT_KEY: {
+    type: 'string',
+    description: 'PEM file with the private key of HEADGATE_CLUSTER_CERT.',
+  },
+  HEADGATE_CLUSTER_SERVER_NAME: {
+    type: 'string',
+    description:
+      'Name that the control planes’ certificates must be for. Default: the host of their address.',
+  },
+  HEADGATE_PROXY_SERVER: {
+    type: 'string',
+    encrypted: true,
+    custom_validator: proxyServerError,
+    description:
+      'HTTP forward proxy on the way to the control planes, http:// or https://, user and password URL-escaped. Requests to upstreams do not take it.',
+  },
+  HEADGATE_PROXY_SERVER_SSL_VERIFY: {
+    type: 'boolean',
+    required: true,
+    default: true,
+    description: 'Whether the certificate of an https:// forward proxy is verified.',
   },
   HEADGATE_JOIN_TOKEN: {
     type: 'string',

@@ -13,6 +13,15 @@ export function controlPlaneError(url: string): string | null {
   return 'wss:// (or https:// to pull) addresses; ws:// and http:// only for loopback';
 }
 
+/** A forward proxy, as in Kong's `proxy_server`. */
+export function proxyServerError(url: string): string | null {
+  return /^https?:\/\/(?:[^\s/@:]+(?::[^\s/@]*)?@)?(?:\[[\da-fA-F:.]+\]|[^\s/@:]+)(?::\d{1,5})?\/?$/.test(
+    url,
+  )
+    ? null
+    : 'http:// or https:// with host and port, such as http://user:password@proxy.example:3128';
+}
+
 export function joinTokenError(token: string): string | null {
   const isToken = /^hgj_[0-9a-f-]{36}_[\w-]{43}_[\w-]{43}$/.test(token.trim());
   return isToken ? null : 'expected a join token (hgj_…) from POST /clustering/join-tokens';
