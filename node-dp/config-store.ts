@@ -1,39 +1,59 @@
 /**
- * The ConfigStore port over one file: the last good configuration, written whole or not at all.
- *
- * A head line, one JSON line per signed text and per tree node, and a last line with the SHA-256 of
- * everything before it. The checksum tells a damaged file from a good one; what the file says is
- * believed only after its signature was verified, which is not this file's affair.
+ * The ConfigStore port over one file: the last good configuration, and the one before it that has
+ * proven itself. A save adds what the file lacks (`config-log.ts`) and costs what changed; whatever
+ * happens to it half way, what was there before stands. What the file says is believed only after
+ * its signature was verified, which is not this file's affair.
  */
-import { createHash, hash, randomUUID } from 'node:crypto';
-import { link, readdir, readFile, rename, stat, unlink } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { truncate } from 'node:fs/promises';
 import type { ConfigStore, StoredConfig } from '#shared/platform/platform.ts';
 import {
   errorCode,
+  openToAppend,
   PRIVATE_FILE_MODE,
-  TEMPORARY_SUFFIX,
+  readPrivateFile,
+  UnusableFileError,
+  writeChecked,
   writeFileAtomic,
 } from '#shared/platform/node/files.ts';
+import { blockOf, lacking, nodeLine, readLog, signedLine, wholeFile } from './config-log.ts';
 
-const HEAD_LINE = 'headgate-config 1\n';
-const CHECKSUM_LINE = /^sha256 ([0-9a-f]{64})\n$/;
-const CHECKSUM_LINE_BYTES = 'sha256 '.length + 64 + 1;
-/** Written at a go; other work gets its turn in between. */
-const PIECE_LENGTH = 256 * 1024;
 /** A cache beyond this is not read: it would not fit beside the tables made of it. */
 const FILE_BYTES_MAX = 1024 * 1024 * 1024;
+/** What may be added before a file is written anew, however small it was. */
+const ADDED_BYTES_MIN = 1024 * 1024;
+/** A block beyond this is better written as part of a new file, piece by piece. */
+const BLOCK_LENGTH_MAX = 1024 * 1024;
 
 export type CacheState =
   | { readonly tag: 'none' }
   | { readonly tag: 'unusable'; readonly reason: string }
-  | { readonly tag: 'read'; readonly config: StoredConfig };
+  | {
+      readonly tag: 'read';
+      readonly config: StoredConfig;
+      /** What the file holds besides, newest first. */
+      readonly older: readonly StoredConfig[];
+      /** Set: part of the file is damaged, and `config` need not be what was saved last. */
+      readonly damage: string | null;
+    };
+
+/** A file that blocks can be added to. */
+interface Log {
+  readonly inode: number;
+  bytes: number;
+  /** As it was written whole. */
+  readonly bytesWhole: number;
+  readonly ids: Set<string>;
+}
 
 export class FileConfigStore implements ConfigStore {
   readonly #path: string;
-  /** Signature of what the file holds, as far as it was read or written here; null: not known. */
-  #held: string | null = null;
-  #last: Promise<unknown> = Promise.resolve();
+  /** Null: the next save writes the file anew. */
+  #log: Log | null = null;
+  /** Saved last by this process. */
+  #newest: StoredConfig | null = null;
+  /** Stays in the file beside the newest. */
+  #kept: StoredConfig | null = null;
+  #last: Promise<void> = Promise.resolve();
 
   constructor(path: string) {
     this.#path = path;
@@ -47,18 +67,24 @@ export class FileConfigStore implements ConfigStore {
 
   /** Reads the file and says what is wrong with it. Throws nothing. */
   async read(): Promise<CacheState> {
-    let bytes: Buffer;
+    let found: { readonly bytes: Buffer; readonly inode: number } | null;
     try {
-      const { size } = await stat(this.#path);
-      if (size > FILE_BYTES_MAX) return unusable('larger than a cache can be');
-      bytes = await readFile(this.#path);
+      found = await readPrivateFile(this.#path, FILE_BYTES_MAX);
     } catch (error) {
-      if (errorCode(error) === 'ENOENT') return { tag: 'none' };
+      if (error instanceof UnusableFileError) return unusable(error.message);
       return unusable(`cannot be read (${errorCode(error) ?? 'unknown error'})`);
     }
-    const state = parse(bytes);
-    this.#held = state.tag === 'read' ? state.config.signature : null;
-    return state;
+    if (found === null) return { tag: 'none' };
+    const { bytes, inode } = found;
+    if (bytes.length === 0) return unusable('empty');
+    const content = readLog(bytes);
+    if (content === null) return unusable('not a configuration cache of this format');
+    const { configs, damage, isOpen, ids } = content;
+    const [config, ...older] = configs;
+    if (config === undefined) return unusable(damage ?? 'no configuration is in it');
+    const bytesWhole = bytes.length;
+    this.#log = isOpen ? { inode, bytes: bytesWhole, bytesWhole, ids: new Set(ids) } : null;
+    return { tag: 'read', config, older, damage };
   }
 
   /**
@@ -66,118 +92,84 @@ export class FileConfigStore implements ConfigStore {
    * @throws the system error; the file then holds what it held before
    */
   async save(config: StoredConfig): Promise<void> {
-    await this.#inTurn(async () => {
-      this.#held = null;
-      await writeFileAtomic(this.#path, pieces(config), PRIVATE_FILE_MODE);
-      this.#held = config.signature;
-    });
-  }
-
-  /**
-   * Gives the file another name too, under which it stays whatever is saved afterwards, if it holds the
-   * configuration of this signature; says whether. Files are replaced, never written to again, so it
-   * costs no copy.
-   *
-   * @throws the system error; the name then stands for what it stood for before
-   */
-  async keepAs(name: string, signature: string): Promise<boolean> {
-    return this.#inTurn(async () => {
-      if (this.#held !== signature) return false;
-      const folder = dirname(this.#path);
-      const temporary = join(folder, `.${basename(this.#path)}.${randomUUID()}${TEMPORARY_SUFFIX}`);
-      await link(this.#path, temporary);
-      await rename(temporary, join(folder, name));
-      return true;
-    });
-  }
-
-  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
     const previous = this.#last;
     const current = (async () => {
       await previous.catch(() => {});
-      return work();
+      if (!(await this.#add(config))) await this.#writeWhole(config);
+      this.#newest = config;
     })();
     this.#last = current;
-    return current;
+    await current;
   }
 
-  /** Removes what a crash in the middle of a save left behind. */
-  async sweep(): Promise<void> {
-    const folder = dirname(this.#path);
-    const prefix = `.${basename(this.#path)}.`;
-    const left = (await readdir(folder)).filter(
-      (name) => name.startsWith(prefix) && name.endsWith(TEMPORARY_SUFFIX),
-    );
-    await Promise.all(left.map((name) => unlink(join(folder, name)).catch(() => {})));
+  /**
+   * From now on this one stays in the file beside the newest, for a start that must not use that; until
+   * this is called again. Without it, it is the one saved before the newest. Writes nothing: what was
+   * saved is there until the file is written anew.
+   */
+  keep(config: StoredConfig): void {
+    this.#kept = config;
+  }
+
+  /** False when it is better written whole. */
+  async #add(config: StoredConfig): Promise<boolean> {
+    const log = this.#log;
+    if (log === null || log.bytes - log.bytesWhole > Math.max(log.bytesWhole, ADDED_BYTES_MIN)) {
+      return false;
+    }
+    const added: string[] = [];
+    let lines = '';
+    for (const [id, text] of lacking(config, log.ids)) {
+      added.push(id);
+      lines += nodeLine(id, text);
+      if (lines.length > BLOCK_LENGTH_MAX) return false;
+    }
+    const block = blockOf(lines + signedLine(config));
+    if (!(await this.#append(block, log))) return false;
+    log.bytes += block.length;
+    for (const id of added) log.ids.add(id);
+    return true;
+  }
+
+  /** False when the file is not the one we know. */
+  async #append(block: Buffer, log: Log): Promise<boolean> {
+    const file = await openToAppend(this.#path);
+    if (file === null) return this.#forget();
+    try {
+      const before = await file.stat();
+      if (before.ino !== log.inode || before.size !== log.bytes) return this.#forget();
+      await writeChecked(file, block, log.bytes);
+      await file.datasync();
+    } catch (error) {
+      // Half a block is passed over when it is read, but must not stand before another.
+      this.#log = null;
+      await truncate(this.#path, log.bytes).then(
+        () => (this.#log = log),
+        () => {},
+      );
+      throw error;
+    } finally {
+      await file.close();
+    }
+    return true;
+  }
+
+  #forget(): false {
+    this.#log = null;
+    return false;
+  }
+
+  async #writeWhole(config: StoredConfig): Promise<void> {
+    this.#log = null;
+    const ids = new Set<string>();
+    const kept = this.#kept ?? this.#newest;
+    const configs = kept === null || kept.signature === config.signature ? [] : [kept];
+    const pieces = wholeFile([...configs, config], ids);
+    const { inode, bytes } = await writeFileAtomic(this.#path, pieces, PRIVATE_FILE_MODE);
+    this.#log = { inode, bytes, bytesWhole: bytes, ids };
   }
 }
 
 function unusable(reason: string): CacheState {
   return { tag: 'unusable', reason };
-}
-
-async function* pieces(config: StoredConfig): AsyncGenerator<string> {
-  const digest = createHash('sha256');
-  let piece = HEAD_LINE;
-  const flush = (): string => {
-    digest.update(piece);
-    const full = piece;
-    piece = '';
-    return full;
-  };
-  const { manifest, signature, keyList, keyListSignature } = config;
-  piece += `${JSON.stringify({ manifest, signature, keyList, keyListSignature })}\n`;
-  for (const [id, text] of config.nodes) {
-    piece += `${JSON.stringify([id, text])}\n`;
-    if (piece.length >= PIECE_LENGTH) yield flush();
-  }
-  yield flush();
-  yield `sha256 ${digest.digest('hex')}\n`;
-}
-
-function parse(bytes: Buffer): CacheState {
-  if (bytes.length === 0) return unusable('empty');
-  if (!bytes.subarray(0, HEAD_LINE.length).equals(Buffer.from(HEAD_LINE))) {
-    return unusable('not a configuration cache of this format');
-  }
-  const end = bytes.length - CHECKSUM_LINE_BYTES;
-  const sum = end < HEAD_LINE.length ? null : CHECKSUM_LINE.exec(bytes.toString('latin1', end));
-  if (sum === null) return unusable('truncated');
-  const content = bytes.subarray(0, end);
-  if (hash('sha256', content, 'hex') !== sum[1]) return unusable('checksum does not match');
-  const lines = content.toString('utf8', HEAD_LINE.length).split('\n');
-  const config = parseLines(lines);
-  return config === null ? unusable('not in the expected shape') : { tag: 'read', config };
-}
-
-function parseLines(lines: readonly string[]): StoredConfig | null {
-  const signed = parseSigned(lines[0] ?? '');
-  if (signed === null) return null;
-  const nodes = new Map<string, string>();
-  // The last element is what follows the last newline: nothing.
-  for (const line of lines.slice(1, -1)) {
-    const pair = parseJson(line);
-    if (!Array.isArray(pair) || pair.length !== 2) return null;
-    const [id, text]: readonly unknown[] = pair;
-    if (typeof id !== 'string' || typeof text !== 'string') return null;
-    nodes.set(id, text);
-  }
-  return { ...signed, nodes };
-}
-
-function parseSigned(line: string): Omit<StoredConfig, 'nodes'> | null {
-  const value = parseJson(line);
-  if (typeof value !== 'object' || value === null) return null;
-  const { manifest, signature, keyList, keyListSignature } = value as Record<string, unknown>;
-  if (typeof manifest !== 'string' || typeof signature !== 'string') return null;
-  if (typeof keyList !== 'string' || typeof keyListSignature !== 'string') return null;
-  return { manifest, signature, keyList, keyListSignature };
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }

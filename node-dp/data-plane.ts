@@ -4,7 +4,12 @@
  */
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { acquireLock, ensurePrivateDir, LockedError } from '#shared/platform/node/files.ts';
+import {
+  acquireLock,
+  ensurePrivateDir,
+  LockedError,
+  sweepTemporaries,
+} from '#shared/platform/node/files.ts';
 import type { Running } from '#shared/platform/node/program.ts';
 import { folderFailure, listenFailure, StartError } from '#shared/platform/node/start-error.ts';
 import type { Logger } from '#shared/platform/platform.ts';
@@ -105,6 +110,7 @@ class DataPlane implements Running {
   async start(): Promise<void> {
     const folder = join(this.#settings.HEADGATE_DATA_DIR, 'dp');
     await this.#takeFolder(folder);
+    await sweepTemporaries(folder);
     const identityPath = join(folder, 'node.json');
     const identities = fileIdentityStore(identityPath);
     const identity = await loadIdentity(identities, identityPath);

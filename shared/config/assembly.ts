@@ -3,8 +3,15 @@
  * parents before children. Every node is proven by the id that led to it before it is kept.
  */
 import type { Crypto } from '../platform/platform.ts';
-import { makeInner, nodeId, parseNode, type ParsedNode, type TreeNode } from './tree-node.ts';
-import { ConfigTree, nodesOf } from './tree.ts';
+import {
+  makeInner,
+  nodeId,
+  nodesOf,
+  parseNode,
+  type ParsedNode,
+  type TreeNode,
+} from './tree-node.ts';
+import { ConfigTree } from './tree.ts';
 
 /** What a wanted node must be, as its parent says. */
 interface Wanted {

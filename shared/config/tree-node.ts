@@ -104,6 +104,13 @@ function innerId(node: Inner, crypto: Crypto): string {
   return hex(crypto.sha256(innerText(node, crypto)));
 }
 
+/** A node and all below it, parents first. */
+export function* nodesOf(node: TreeNode): Iterable<TreeNode> {
+  yield node;
+  if (node.type === 'leaf') return;
+  for (const child of node.children) if (child !== null) yield* nodesOf(child);
+}
+
 /** What a node looks like on the wire, on disk and in KV. */
 export function nodeText(node: TreeNode, crypto: Crypto): string {
   if (node.type === 'inner') return innerText(node, crypto);

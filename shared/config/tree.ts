@@ -7,7 +7,7 @@
  * on its history. A change shares every node that it does not touch, and costs what it touches.
  */
 import { atOnce, type Sliced } from '../base/slices.ts';
-import type { Crypto } from '../platform/platform.ts';
+import type { Crypto, NodeTexts } from '../platform/platform.ts';
 import { NodeMap } from './node-map.ts';
 import type { ConfigRecord, RecordKey } from './record.ts';
 import {
@@ -18,6 +18,7 @@ import {
   makeInner,
   makeLeaf,
   nodeId,
+  nodesOf,
   nodeText,
   placementPath,
   type Entry,
@@ -111,8 +112,8 @@ export class ConfigTree {
   }
 
   /** All nodes by id; texts are made when they are read. */
-  nodeMap(): ReadonlyMap<string, string> {
-    return new NodeMap(nodesOf(this.root), this.#crypto);
+  nodeMap(): NodeTexts {
+    return new NodeMap(this.root, this.#crypto);
   }
 
   /** The records that this tree and `older` do not share; null for no tree. O(what changed). */
@@ -271,13 +272,6 @@ function* entriesOf(node: TreeNode): Iterable<Entry> {
     return;
   }
   for (const child of node.children) if (child !== null) yield* entriesOf(child);
-}
-
-/** A node and all below it, parents first. */
-export function* nodesOf(node: TreeNode): Iterable<TreeNode> {
-  yield node;
-  if (node.type === 'leaf') return;
-  for (const child of node.children) if (child !== null) yield* nodesOf(child);
 }
 
 interface Found {

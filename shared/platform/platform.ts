@@ -230,8 +230,16 @@ export interface StoredConfig {
   /** Root-signed list of signing keys, and its signature. */
   readonly keyList: string;
   readonly keyListSignature: string;
-  /** Tree nodes by their hash (hex), see `shared/config/tree.ts`. */
-  readonly nodes: ReadonlyMap<string, string>;
+  /** Tree nodes by their hash (hex), see `shared/config/tree.ts`; a store may answer with more. */
+  readonly nodes: NodeTexts;
+}
+
+export interface NodeTexts extends ReadonlyMap<string, string> {
+  /**
+   * Those that a store lacks, for a map that finds them without going through all. A node that is known
+   * is known with all that lies below it.
+   */
+  lacking?(isKnown: (id: string) => boolean): Iterable<readonly [string, string]>;
 }
 
 export interface ConfigStore {

@@ -98,6 +98,11 @@ export class Breaker {
     return this.#record.crashed;
   }
 
+  /** Hash of the last configuration that was served for long enough; empty for none. */
+  get proven(): string {
+    return this.#record.proven;
+  }
+
   /**
    * Builds and serves a configuration on trial.
    *

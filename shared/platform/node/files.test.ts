@@ -1,11 +1,19 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { acquireLock, ensurePrivateDir, LockedError, writeFileAtomic } from './files.ts';
+import {
+  acquireLock,
+  ensurePrivateDir,
+  LockedError,
+  readPrivateFile,
+  sweepTemporaries,
+  UnusableFileError,
+  writeFileAtomic,
+} from './files.ts';
 
 let folder = '';
 beforeEach(async () => {
@@ -37,6 +45,40 @@ describe('an atomic write', () => {
 
     expect(await readFile(path, 'utf8')).toBe('old');
     expect(await readdir(folder)).toEqual(['file']);
+  });
+});
+
+describe('a sweep', () => {
+  it('takes away what a crash in the middle of an atomic write left, and nothing else', async () => {
+    const left = '.config.json.00000000-0000-4000-8000-000000000000.tmp';
+    for (const name of [left, 'config.json', '.hidden', 'other.tmp']) {
+      await writeFileAtomic(join(folder, name), 'x');
+    }
+
+    await sweepTemporaries(folder);
+
+    expect((await readdir(folder)).toSorted()).toEqual(['.hidden', 'config.json', 'other.tmp']);
+  });
+});
+
+describe('a private file', () => {
+  it('is tightened when others may read it', async () => {
+    const path = join(folder, 'file');
+    await writeFileAtomic(path, 'secret', 0o644);
+
+    expect((await readPrivateFile(path, 100))?.bytes.toString()).toBe('secret');
+    expect((await stat(path)).mode & 0o777).toBe(0o600);
+  });
+
+  it('is none where there is none, and not used where it is a link, a pipe or too large', async () => {
+    const path = join(folder, 'file');
+    expect(await readPrivateFile(path, 100)).toBeNull();
+    await writeFileAtomic(path, 'x'.repeat(101));
+    await expect(readPrivateFile(path, 100)).rejects.toThrow(UnusableFileError);
+    await symlink(path, join(folder, 'link'));
+    await expect(readPrivateFile(join(folder, 'link'), 1000)).rejects.toThrow('a symbolic link');
+    execFileSync('mkfifo', [join(folder, 'pipe')]);
+    await expect(readPrivateFile(join(folder, 'pipe'), 1000)).rejects.toThrow('not a plain file');
   });
 });
 

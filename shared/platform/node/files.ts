@@ -1,7 +1,25 @@
 /** Files that survive a crash: written whole or not at all, locked against a second process. */
 import { randomUUID } from 'node:crypto';
-import { closeSync, fsyncSync, openSync, readFileSync, unlinkSync, writeSync } from 'node:fs';
-import { chmod, mkdir, open, rename, stat, unlink } from 'node:fs/promises';
+import {
+  closeSync,
+  constants,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  type Stats,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
+import {
+  chmod,
+  type FileHandle,
+  mkdir,
+  open,
+  readdir,
+  rename,
+  stat,
+  unlink,
+} from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
 /** For what only its owner may read. */
@@ -11,6 +29,9 @@ export const PRIVATE_DIR_MODE = 0o700;
 /** A name of ours beside the target: a crash may leave one behind, and a sweep knows it. */
 export const TEMPORARY_SUFFIX = '.tmp';
 
+/** What `writeFileAtomic` calls them. */
+const TEMPORARY_NAME = /^\..+\.[0-9a-f-]{36}\.tmp$/;
+
 /** Attempts to take a lock whose holder turns out to be dead. */
 const LOCK_ATTEMPTS = 5;
 
@@ -19,21 +40,23 @@ const LOCK_ATTEMPTS = 5;
  * happens, readers see the old content or the new one. The mode holds from the first byte. Content
  * that comes in pieces is written piece by piece, and the process goes on with other work in between.
  *
+ * @returns what tells the file from another one later on
  * @throws the system error (`ENOSPC`, `EACCES` …); the old content then stands
  */
 export async function writeFileAtomic(
   path: string,
-  data: Uint8Array | string | Iterable<string> | AsyncIterable<string>,
+  data: Uint8Array | string | Iterable<Uint8Array | string>,
   mode: number = PRIVATE_FILE_MODE,
-): Promise<void> {
+): Promise<{ readonly inode: number; readonly bytes: number }> {
   const folder = dirname(path);
   const temporary = join(folder, `.${basename(path)}.${randomUUID()}${TEMPORARY_SUFFIX}`);
+  let written: Stats;
   try {
     const file = await open(temporary, 'wx', mode);
     try {
       // `open` is subject to the umask.
       await file.chmod(mode);
-      await file.writeFile(data);
+      written = await writeChecked(file, data, 0);
       await file.sync();
     } finally {
       await file.close();
@@ -44,6 +67,110 @@ export async function writeFileAtomic(
     throw error;
   }
   await syncFolder(folder);
+  return { inode: written.ino, bytes: written.size };
+}
+
+/**
+ * Writes at the file's end, and believes it only once the file is as long as that makes it: a disk may
+ * take less than it says.
+ *
+ * @param bytesBefore  length of the file until now
+ */
+export async function writeChecked(
+  file: FileHandle,
+  data: Uint8Array | string | Iterable<Uint8Array | string>,
+  bytesBefore: number,
+): Promise<Stats> {
+  const isOne = typeof data === 'string' || data instanceof Uint8Array;
+  let bytes = bytesBefore;
+  for (const piece of isOne ? [data] : data) {
+    // One piece after the other, so that little of it is in memory.
+    await file.writeFile(piece);
+    bytes += typeof piece === 'string' ? Buffer.byteLength(piece) : piece.length;
+  }
+  const after = await file.stat();
+  if (after.size !== bytes) throw new ShortWriteError(bytes, after.size);
+  return after;
+}
+
+/** The system said that all was written, and it was not. */
+export class ShortWriteError extends Error {
+  override readonly name = 'ShortWriteError';
+  readonly code = 'EIO';
+  constructor(wanted: number, found: number) {
+    super(`EIO: ${wanted} bytes should be there, and ${found} are`);
+  }
+}
+
+/** Opens a file that is there to write at its end; null when it is not. */
+export async function openToAppend(path: string): Promise<FileHandle | null> {
+  const { O_WRONLY, O_APPEND, O_NOFOLLOW } = constants;
+  return openIfThere(path, O_WRONLY | O_APPEND | O_NOFOLLOW);
+}
+
+async function openIfThere(path: string, flags: number): Promise<FileHandle | null> {
+  try {
+    return await open(path, flags);
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return null;
+    throw error;
+  }
+}
+
+/** It is there, and must not be used. The message says why. */
+export class UnusableFileError extends Error {
+  override readonly name = 'UnusableFileError';
+}
+
+/**
+ * Reads a file that is for its owner only. One that others may read is tightened; one of another
+ * user is made ours where the system lets us.
+ *
+ * @returns null when there is none
+ * @throws UnusableFileError  for what is no plain file, too large, or somebody else's; else the system
+ *   error
+ */
+export async function readPrivateFile(
+  path: string,
+  bytesMax: number,
+): Promise<{ readonly bytes: Buffer; readonly inode: number } | null> {
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+  let file: FileHandle | null;
+  try {
+    // Not blocking: nobody may ever write to a pipe in its place.
+    file = await openIfThere(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  } catch (error) {
+    if (errorCode(error) === 'ELOOP')
+      throw new UnusableFileError('a symbolic link', { cause: error });
+    throw error;
+  }
+  if (file === null) return null;
+  try {
+    const found = await file.stat();
+    if (!found.isFile()) throw new UnusableFileError('not a plain file');
+    if (found.size > bytesMax) throw new UnusableFileError(`larger than ${bytesMax} bytes`);
+    await makeOurs(file, found);
+    const bytes = await file.readFile();
+    return { bytes, inode: found.ino };
+  } finally {
+    await file.close();
+  }
+}
+
+async function makeOurs(file: FileHandle, { uid, gid, mode }: Stats): Promise<void> {
+  const us = process.geteuid?.() ?? uid;
+  try {
+    if (uid !== us) await file.chown(us, process.getegid?.() ?? gid);
+    if ((mode & 0o077) !== 0) await file.chmod(PRIVATE_FILE_MODE);
+  } catch (error) {
+    throw new UnusableFileError('open to others, or the file of another user', { cause: error });
+  }
+}
+
+/** Removes what a crash in the middle of an atomic write left behind in a folder of ours. */
+export async function sweepTemporaries(folder: string): Promise<void> {
+  const left = (await readdir(folder)).filter((name) => TEMPORARY_NAME.test(name));
+  await Promise.all(left.map((name) => unlink(join(folder, name)).catch(() => {})));
 }
 
 async function syncFolder(folder: string): Promise<void> {
