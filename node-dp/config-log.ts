@@ -110,7 +110,7 @@ export function readLog(bytes: Buffer): LogContent | null {
   const configs = heads
     .toReversed()
     .slice(0, CONFIGS_MAX)
-    .map((signed) => ({ ...signed, nodes }));
+    .map((signed) => configOf(signed, nodes));
   return { configs, damage, isOpen: damage === null, ids: new Set(nodes.keys()) };
 }
 
@@ -160,6 +160,13 @@ function signedOf(value: unknown): Signed | null {
   return { manifest, signature, keyList, keyListSignature };
 }
 
+function configOf(
+  { manifest, signature, keyList, keyListSignature }: Signed,
+  nodes: ReadonlyMap<string, string>,
+): StoredConfig {
+  return { manifest, signature, keyList, keyListSignature, nodes };
+}
+
 function readOld(bytes: Buffer): LogContent | null {
   const end = bytes.length - OLD_CHECKSUM_BYTES;
   const sum = end < 0 ? null : OLD_CHECKSUM_LINE.exec(bytes.toString('latin1', end));
@@ -175,7 +182,7 @@ function readOld(bytes: Buffer): LogContent | null {
   const heads: Signed[] = [];
   const isRead = readLines(content.toString('utf8', OLD_HEAD_LINE.length), nodes, heads);
   if (!isRead) return damaged('it is not in the expected shape');
-  const configs = heads.map((signed) => ({ ...signed, nodes }));
+  const configs = heads.map((signed) => configOf(signed, nodes));
   // Written anew, in today's format, at the next save.
   return { configs, damage: null, isOpen: false, ids: new Set() };
 }

@@ -133,9 +133,18 @@ export class TestCluster {
     records: Iterable<ConfigRecord>,
     highWater: Position = NOTHING,
   ): Promise<void> {
+    await this.furnishWith(dataDir, await this.publish(records), highWater);
+  }
+
+  /** The same with what was published before. */
+  async furnishWith(
+    dataDir: string,
+    config: StoredConfig,
+    highWater: Position = NOTHING,
+  ): Promise<void> {
     const folder = join(dataDir, 'dp');
     await ensurePrivateDir(folder);
     await fileIdentityStore(join(folder, 'node.json')).save(await this.identity(highWater));
-    await new FileConfigStore(join(folder, 'config.json')).save(await this.publish(records));
+    await new FileConfigStore(join(folder, 'config.json')).save(config);
   }
 }
