@@ -53,7 +53,7 @@ export class ConfigKeeper {
     const breaker = await Breaker.open({
       place: {
         read: () => readText(path),
-        write: (text) => writeFileAtomic(path, text, PRIVATE_FILE_MODE),
+        write: async (text) => void (await writeFileAtomic(path, text, PRIVATE_FILE_MODE)),
       },
       clock: platform.clock,
       logger,

@@ -94,8 +94,9 @@ it.each(['build', 'swap', 'later'])(
     // Or a later one that it got on the way to the one that it crashed with.
     const served = status.configuration?.revision ?? 0;
     expect(served).toBeGreaterThanOrEqual(good.get(at)?.configuration?.revision ?? Infinity);
-    expect(status.crashed).toHaveLength(1);
-    expect(status.crashed[0]?.revision).toBeGreaterThan(served);
+    // With the one before it, where that was still on trial both times.
+    expect([1, 2]).toContain(status.crashed.length);
+    expect(status.crashed.at(-1)?.revision).toBeGreaterThan(served);
     expect((await send(node.url('proxy'), '/a')).status).toBe(200);
     expect((await send(node.url('proxy'), `/poison-${at}`)).status).toBe(404);
 
