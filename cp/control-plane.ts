@@ -23,6 +23,7 @@ import { Audit } from './access/audit.ts';
 import { secretSegments } from './access/audited-path.ts';
 import { AccessGuard } from './admin/access.ts';
 import { createAdminApp } from './admin/app.ts';
+import type { Information } from './admin/context.ts';
 import { publicConfiguration } from './admin/configuration.ts';
 import { sweepKeptAnswers } from './admin/idempotency.ts';
 import { randomText } from './admin/random-text.ts';
@@ -35,9 +36,11 @@ import type { Keyring } from './keys/keyring.ts';
 import { KeyRotation } from './keys/rotation.ts';
 import { blockList, type Role, openListeners, unmapped } from './listeners.ts';
 import { LogLevelControl } from './log-level.ts';
+import { NodeIdentities } from './nodes/identities.ts';
+import { JoinTokens } from './nodes/join-tokens.ts';
 import { NodeRegistry } from './nodes/registry.ts';
 import { openStore, type OpenedStore } from './store/open-store.ts';
-import { attachSync, type Sync } from './sync/server.ts';
+import { attachSync, type Sync, type SyncOptions } from './sync/server.ts';
 
 /** Of the derived key that makes entity tags; it never rotates. */
 const TAG_KEY_GENERATION = 1;
@@ -88,8 +91,10 @@ async function serve(
     entities: registryFor(settings.HEADGATE_ROUTER_FLAVOR).entities,
     logger,
   });
-  const nodes = new NodeRegistry({ db: store.db, keyring, ...PORTS, logger });
-  const { publisher, sync } = await startSync({ store, keyring }, nodes, settings, logger);
+  const parts = nodeParts({ store, keyring }, access.audit, logger);
+  const { registry: nodes, identities, tokens: joinTokens } = parts;
+  const opened = { store, keyring };
+  const { publisher, sync } = await startSync({ opened, nodes: parts, settings, logger });
   const status = new ServerStatus();
   const logLevel = new LogLevelControl({ logger, clock: nodeClock, db: store.db });
   await logLevel.start();
@@ -98,18 +103,14 @@ async function serve(
       store,
       registry: registryFor(settings.HEADGATE_ROUTER_FLAVOR),
       nodes,
+      identities,
+      joinTokens,
       ...access,
       keys,
       ...explaining(store, settings, logger),
       logLevel,
       ...adminSettings(settings, keyring),
-      information: {
-        hostname: hostname(),
-        nodeId: nodes.self,
-        clusterId: keyring.clusterId,
-        configuration: publicConfiguration(settings),
-        serverStatus: () => status.report(),
-      },
+      information: informationOf({ nodes, keyring, settings, status }),
       processDeps,
     },
     settings,
@@ -151,6 +152,31 @@ async function serve(
   };
 }
 
+function informationOf(of: {
+  readonly nodes: NodeRegistry;
+  readonly keyring: Keyring;
+  readonly settings: ControlPlaneSettings;
+  readonly status: ServerStatus;
+}): Information {
+  return {
+    hostname: hostname(),
+    nodeId: of.nodes.self,
+    clusterId: of.keyring.clusterId,
+    configuration: publicConfiguration(of.settings),
+    serverStatus: () => of.status.report(),
+  };
+}
+
+/** Who the nodes are, and who may become one. */
+function nodeParts({ store: { db }, keyring }: OpenedStore, audit: Audit, logger: Logger) {
+  return {
+    registry: new NodeRegistry({ db, ...PORTS, logger }),
+    identities: new NodeIdentities({ db, logger }),
+    tokens: new JoinTokens({ db, keyring, ...PORTS }),
+    audit,
+  };
+}
+
 /** What `/headgate/explain` asks. */
 function explaining({ db }: OpenedStore['store'], settings: ControlPlaneSettings, logger: Logger) {
   const routerFlavor = settings.HEADGATE_ROUTER_FLAVOR;
@@ -173,16 +199,21 @@ function adminSettings(settings: ControlPlaneSettings, keyring: Keyring) {
 }
 
 /** What publishes, and what data planes connect to. */
-async function startSync(
-  { store, keyring }: OpenedStore,
-  nodes: NodeRegistry,
-  settings: ControlPlaneSettings,
-  logger: Logger,
-): Promise<{ publisher: Publisher; sync: Sync }> {
+async function startSync({
+  opened: { store, keyring },
+  nodes,
+  settings,
+  logger,
+}: {
+  readonly opened: OpenedStore;
+  readonly nodes: Pick<SyncOptions, 'registry' | 'identities' | 'tokens' | 'audit'>;
+  readonly settings: ControlPlaneSettings;
+  readonly logger: Logger;
+}): Promise<{ publisher: Publisher; sync: Sync }> {
   const pollMs = settings.HEADGATE_POLL_SECONDS * 1000;
   const planes = new ControlPlanes({
     db: store.db,
-    self: nodes.self,
+    self: nodes.registry.self,
     urls: settings.HEADGATE_CLUSTER_URLS,
     hostname: hostname(),
     clock: nodeClock,
@@ -198,11 +229,14 @@ async function startSync(
     ...PORTS,
     logger,
   });
+  // What is sealed with a secret that was replaced must not be the newest for longer than need be.
+  nodes.identities.onSecretReplaced(() => publisher.wake());
   const sync = await attachSync({
     store,
     keyring,
     publisher,
-    registry: nodes,
+    ...nodes,
+    trusted: blockList(settings.HEADGATE_TRUSTED_TERMINATOR),
     hosts: settings.HEADGATE_CLUSTER_HOSTS,
     planes,
     pollMs,

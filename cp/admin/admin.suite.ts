@@ -165,11 +165,20 @@ function contextOf(
     registry: options.registry ?? REGISTRY,
     nodes: {
       list: async () => [],
-      revoke: async () => false,
       health: async () => [],
       setHealth: async () => 0,
-      mintJoinToken: async () => null,
       ...options.nodes,
+    },
+    identities: {
+      revoke: async () => null,
+      unlock: async () => false,
+      rotateSecret: async () => null,
+    },
+    joinTokens: {
+      mint: async () => null,
+      list: async () => [],
+      get: async () => null,
+      revoke: async () => false,
     },
     groupTables: new GroupTables({
       db: store.db,

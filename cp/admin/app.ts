@@ -23,6 +23,7 @@ import { certificateEndpoints } from './endpoints/certificates.ts';
 import { DRY_RUN_HEADER, notTryable, readSwitch } from './commit.ts';
 import { auditEndpoints } from './endpoints/audit.ts';
 import { clusteringEndpoints } from './endpoints/clustering.ts';
+import { joinTokenEndpoints } from './endpoints/join-tokens.ts';
 import { configEndpoints } from './endpoints/config.ts';
 import { consumerEndpoints } from './endpoints/consumers.ts';
 import { debugEndpoints } from './endpoints/debug.ts';
@@ -82,6 +83,7 @@ export function adminEndpoints(entities: ReadonlyMap<string, EntityDefinition>):
     ...healthEndpoints(),
     ...schemaEndpoints(),
     ...clusteringEndpoints(),
+    ...joinTokenEndpoints(),
     ...bulkEndpoints(),
     ...tokenEndpoints(),
     ...auditEndpoints(),

@@ -9,6 +9,8 @@ import type { GroupTables } from '../explain/group-tables.ts';
 import type { NodeReport } from '../nodes/node-health.ts';
 import type { SaidHealth } from '../nodes/registry.ts';
 import type { KeyRotation } from '../keys/rotation.ts';
+import type { NodeIdentities } from '../nodes/identities.ts';
+import type { JoinTokens } from '../nodes/join-tokens.ts';
 import type { Actor, Store } from '../store/store.ts';
 import type { Operations } from './openapi/operation-docs.ts';
 import type { RowKeySource } from '../keys/row-keys.ts';
@@ -19,25 +21,18 @@ import type { Repeatable } from './idempotency.ts';
 export interface NodeAdministration {
   /** Rows of `/clustering/data-planes`. */
   list(): Promise<JsonObject[]>;
-  /** Ends a node's session and refuses its key from now on; false when there is none. */
-  revoke(id: string): Promise<boolean>;
   /** What connected data planes say of an Upstream. */
   health(ws: string, upstream: string): Promise<NodeReport[]>;
   /** Tells data planes how a target is; answers how many are connected that can be told. */
   setHealth(said: Omit<SaidHealth, 'type'>): Promise<number>;
-  /** Null when there is no such group. `expiresAt` in epoch seconds. */
-  mintJoinToken(request: {
-    readonly group: string;
-    readonly ttlSeconds: number;
-    readonly uses: number;
-    readonly actor: string;
-  }): Promise<{ readonly id: string; readonly token: string; readonly expiresAt: number } | null>;
 }
 
 export interface AdminContext {
   readonly store: Store;
   readonly registry: Registry;
   readonly nodes: NodeAdministration;
+  readonly identities: Pick<NodeIdentities, 'revoke' | 'unlock' | 'rotateSecret'>;
+  readonly joinTokens: Pick<JoinTokens, 'mint' | 'list' | 'get' | 'revoke'>;
   readonly tokens: AdminTokens;
   readonly audit: Audit;
   readonly keys: Pick<KeyRotation, 'rotateKeys' | 'keyStatus'>;

@@ -2,13 +2,12 @@
 import { must } from '#shared/base/assert.ts';
 import { consumer } from '#shared/entities/consumer.ts';
 import { plugin } from '#shared/entities/plugin.ts';
-import { nodeClock } from '#shared/platform/node/clock.ts';
 import { nodeCrypto } from '#shared/platform/node/crypto.ts';
 import { nodeRandom } from '#shared/platform/node/random.ts';
 import { keyauthCredential } from '#shared/plugins/key-auth/entities.ts';
 import { REGISTRY } from '#shared/registry.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
-import { NodeRegistry } from '../nodes/registry.ts';
+import { JoinTokens } from '../nodes/join-tokens.ts';
 import { ACTOR, entityOf, silent } from '../store/context.suite.ts';
 import type { Db } from '../store/db.ts';
 import { openStoreOn } from '../store/open-store.ts';
@@ -86,12 +85,10 @@ export async function insertPlugin(
 }
 
 export async function mintToken({ store, keyring }: ControlPlane): Promise<string> {
-  const ports = { clock: nodeClock, random: nodeRandom, crypto: nodeCrypto, logger: silent };
-  const registry = new NodeRegistry({ db: store.db, keyring, ...ports });
-  const request = { group: 'default', ttlSeconds: 900, uses: 1, actor: 'test' };
-  const minted = await registry.mintJoinToken(request);
-  await registry.close();
-  return must(minted, 'a token').id;
+  const ports = { random: nodeRandom, crypto: nodeCrypto };
+  const tokens = new JoinTokens({ db: store.db, keyring, ...ports });
+  const request = { group: 'default', ttlSeconds: 900, uses: 1, name: null, cidrs: [] };
+  return must(await tokens.mint({ ...request, actor: 'test' }), 'a token').id;
 }
 
 /** Sweeps until nothing old is left: rows that others hold are passed over. */

@@ -19,6 +19,9 @@ export interface NodeRow {
   readonly runtime: string;
   readonly labels: JsonObject;
   readonly ip: string | null;
+  /** What is held against its identity; null for nothing. */
+  readonly alert: JsonObject | null;
+  readonly is_locked: boolean;
   readonly epoch: number;
   readonly revision: number;
   readonly hash: string;
@@ -65,6 +68,8 @@ export function nodeView(row: NodeRow, live: LiveNode | null, self: string): Jso
     actual_revision: position.revision,
     persisted: live === null ? row.persisted : live.persisted,
     last_error: lastError,
+    locked: row.is_locked,
+    alert: row.alert,
   };
 }
 

@@ -3,13 +3,8 @@
  * are written in batches, so that the number of statements does not grow with the number of nodes
  * (decision 9). Nothing a node says ends up anywhere but in its own row.
  */
-import { base64url, fromBase64url } from '#shared/base/bytes.ts';
-import { assert, must } from '#shared/base/assert.ts';
-import type { Clock, Crypto, Logger, Random } from '#shared/platform/platform.ts';
+import type { Clock, Logger, Random } from '#shared/platform/platform.ts';
 import type { JsonObject } from '#shared/schema/field.ts';
-import { formatJoinToken, TOKEN_SECRET_BYTES } from '#shared/sync/join-token.ts';
-import { sealing } from '../keys/fresh-keys.ts';
-import type { Keyring } from '../keys/keyring.ts';
 import type { Db } from '../store/db.ts';
 import {
   DOWN_METHODS,
@@ -24,9 +19,6 @@ import { applyReport, type LiveNode } from './live-node.ts';
 import { NodeHealth, type NodeReport } from './node-health.ts';
 import { nodeView, type NodeRow } from './node-view.ts';
 
-/** Channel on which all control planes learn of a revoked node; payload: its id. */
-export const REVOKED_CHANNEL = 'headgate_revoked';
-
 /** Channel on which all control planes learn what they are to tell their nodes of a target. */
 export const HEALTH_CHANNEL = 'headgate_health';
 
@@ -40,9 +32,6 @@ export function readSaidHealth(text: string): SaidHealth | null {
   return parsed.ok ? parsed.value : null;
 }
 
-export const TOKEN_TTL_S_MIN = 60;
-export const TOKEN_TTL_S_MAX = 24 * 3600;
-export const TOKEN_USES_MAX = 1_000;
 /** Nodes listed at once. */
 export const LISTED_MAX = 10_000;
 
@@ -54,28 +43,9 @@ const FLUSH_BATCH = 1_000;
 
 export interface RegistryOptions {
   readonly db: Db;
-  readonly keyring: Keyring;
   readonly clock: Clock;
   readonly random: Random;
-  readonly crypto: Crypto;
   readonly logger: Logger;
-}
-
-export interface JoinTokenRequest {
-  /** A group's name. */
-  readonly group: string;
-  readonly ttlSeconds: number;
-  readonly uses: number;
-  /** Who asked for it. */
-  readonly actor: string;
-}
-
-export interface JoinToken {
-  readonly id: string;
-  /** Shown once; only a verifier of it is kept, encrypted. */
-  readonly token: string;
-  /** Epoch seconds. */
-  readonly expiresAt: number;
 }
 
 export class NodeRegistry {
@@ -85,7 +55,6 @@ export class NodeRegistry {
   readonly #live = new Map<string, LiveNode>();
   /** Gone, and not yet written. */
   readonly #gone = new Map<string, LiveNode>();
-  readonly #revokedListeners = new Set<(nodeId: string) => void>();
   readonly #health: NodeHealth;
   #heartbeatMs = 0;
   #cancelTimer: () => void = () => {};
@@ -108,7 +77,8 @@ export class NodeRegistry {
   async list(): Promise<JsonObject[]> {
     const { rows } = await this.#options.db.query<NodeRow>(
       `SELECT n.id, n.group_id, g.name AS group_name, n.hostname, n.version, n.runtime, n.labels,
-         n.ip, n.epoch, n.revision, n.hash, n.persisted, n.last_error, n.connected_to,
+         n.ip, n.alert, n.locked_at IS NOT NULL AS is_locked, n.epoch, n.revision, n.hash,
+         n.persisted, n.last_error, n.connected_to,
          floor(extract(epoch FROM n.created_at))::bigint AS created_at,
          floor(extract(epoch FROM n.last_seen))::bigint AS last_seen,
          g.revision AS desired_revision, floor(extract(epoch FROM now()))::bigint AS now
@@ -117,56 +87,6 @@ export class NodeRegistry {
       [LISTED_MAX],
     );
     return rows.map((row) => nodeView(row, this.#live.get(row.id) ?? null, this.#self));
-  }
-
-  /** @returns null when there is no such group */
-  async mintJoinToken(request: JoinTokenRequest): Promise<JoinToken | null> {
-    const { group, ttlSeconds, uses, actor } = request;
-    assert(ttlSeconds >= TOKEN_TTL_S_MIN && ttlSeconds <= TOKEN_TTL_S_MAX, `ttl ${ttlSeconds}`);
-    assert(uses >= 1 && uses <= TOKEN_USES_MAX, `uses ${uses}`);
-    const { db, keyring, random, crypto } = this.#options;
-    const id = random.uuid();
-    const secret = random.bytes(TOKEN_SECRET_BYTES);
-    const verifier = base64url(crypto.sha256(secret));
-    const rows = await sealing(db, keyring.rows, async (tx, keys) => {
-      const sealed = keys.encrypt('join_tokens', 'verifier', id, verifier);
-      const made = await tx.query<{ expires_at: number }>(
-        `INSERT INTO join_tokens (id, verifier, group_id, expires_at, max_uses, created_by)
-       SELECT $1, $2, id, now() + make_interval(secs => $4), $5, $6 FROM groups WHERE name = $3
-       RETURNING floor(extract(epoch FROM expires_at))::bigint AS expires_at`,
-        [id, sealed, group, ttlSeconds, uses, actor],
-      );
-      return made.rows;
-    });
-    const row = rows[0];
-    if (row === undefined) return null;
-    const rootKey = must(fromBase64url(keyring.rootPublicKey), 'a root key');
-    const token = formatJoinToken({ id, secret, rootKey }, crypto);
-    return { id, token, expiresAt: row.expires_at };
-  }
-
-  /** Ends a node's identity for good. @returns false when there is none, or it is revoked already */
-  async revoke(nodeId: string): Promise<boolean> {
-    const { db, logger } = this.#options;
-    const { count } = await db.query(
-      'UPDATE nodes SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL',
-      [nodeId],
-    );
-    if (count === 0) return false;
-    logger.log('warn', 'node revoked', { node: nodeId });
-    this.revokedElsewhere(nodeId);
-    await db.notify(REVOKED_CHANNEL, nodeId);
-    return true;
-  }
-
-  /** Tells the sessions of this process; also called for what other processes revoked. */
-  revokedElsewhere(nodeId: string): void {
-    for (const listener of this.#revokedListeners) listener(nodeId);
-  }
-
-  onRevoked(fn: (nodeId: string) => void): () => void {
-    this.#revokedListeners.add(fn);
-    return () => this.#revokedListeners.delete(fn);
   }
 
   /** Its row was written by whoever admitted it; from here on it is in memory. */

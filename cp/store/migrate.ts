@@ -16,6 +16,7 @@ import { transactions } from './migrations/0005-transactions.ts';
 import { health } from './migrations/0006-health.ts';
 import { controlPlanes } from './migrations/0007-control-planes.ts';
 import { groups } from './migrations/0008-groups.ts';
+import { identity } from './migrations/0009-identity.ts';
 
 export interface Migration {
   /** 1, 2, 3 … without a gap. */
@@ -36,6 +37,7 @@ export const MIGRATIONS: readonly Migration[] = [
   health,
   controlPlanes,
   groups,
+  identity,
 ];
 
 /** Key of the advisory lock that migrations and everything made once at the first start take. */

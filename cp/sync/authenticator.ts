@@ -3,25 +3,32 @@
  * name it dialled); a join token only buys the first enrolment (decision 14). What a node claims
  * about its group counts for nothing: its record says.
  */
-import { fromBase64url } from '#shared/base/bytes.ts';
-import { CanonicalError } from '#shared/config/canonical.ts';
+import { base64url, fromBase64url, utf8 } from '#shared/base/bytes.ts';
 import { groupSecretInfo } from '#shared/config/secrets.ts';
 import { seal } from '#shared/config/seal.ts';
-import type { Crypto, Logger, Random } from '#shared/platform/platform.ts';
-import { verifyEnrol, verifyHello, verifyTokenProof } from '#shared/sync/proof.ts';
+import type { Clock, Crypto, Logger, Random } from '#shared/platform/platform.ts';
+import { verifyHello } from '#shared/sync/proof.ts';
+import { rejoinReason, rejoinText } from '#shared/sync/rejoin.ts';
 import type { FrameOf, Position } from '#shared/wire/frames.ts';
 import { PING_INTERVAL_MS, PROTOCOL_VERSION } from '#shared/wire/protocol.ts';
 import { LEVEL } from '../changes/to-wire.ts';
 import type { ControlPlanes } from '../cluster/control-planes.ts';
-import { opening } from '../keys/fresh-keys.ts';
 import type { Keyring } from '../keys/keyring.ts';
 import { clean, cleanPosition } from '../nodes/clean.ts';
+import type { NodeIdentities } from '../nodes/identities.ts';
+import { suspect } from '../nodes/suspicions.ts';
 import type { Db } from '../store/db.ts';
+import type { Enrolment } from './enrolment.ts';
+import { ADMIT_JOIN, clonePolicyOf, IS_IN_FORCE, laterJoin } from './join-counter.ts';
+import { labelsText, NODE_COLUMNS, NODE_FROM, type NodeRow } from './node-row.ts';
 import type { Admission, Refusal } from './session.ts';
 
 export interface AuthenticatorOptions {
   readonly db: Db;
   readonly keyring: Keyring;
+  readonly enrolment: Pick<Enrolment, 'enrol'>;
+  readonly identities: Pick<NodeIdentities, 'locked'>;
+  readonly clock: Clock;
   readonly crypto: Crypto;
   readonly random: Random;
   readonly logger: Logger;
@@ -40,29 +47,16 @@ export interface Expected {
   readonly ip: string;
 }
 
-interface NodeRow {
-  readonly id: string;
-  readonly group_id: string;
-  readonly group_name: string;
-  readonly secret_generation: number;
-  readonly public_key: string;
-  readonly sealing_key: string;
-  readonly join_seq: number;
-  readonly join_pending: number | null;
-  readonly is_revoked: boolean;
-}
+/** `detail`: for the log, where the peer is to know less. */
+type Decision =
+  | Extract<Admission, { ok: true }>
+  | (Extract<Admission, { ok: false }> & { readonly detail: string });
 
-interface TokenRow {
-  readonly verifier: Uint8Array;
-  readonly group_id: string;
-}
-
-const NODE_COLUMNS = `n.id, n.group_id, g.name AS group_name, g.secret_generation, n.public_key,
-  n.sealing_key, n.join_seq, n.join_pending, n.revoked_at IS NOT NULL AS is_revoked`;
-const NODE_FROM = 'FROM nodes n JOIN groups g ON g.id = n.group_id';
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 const KEY_BYTES = 32;
 const NOWHERE: Position = { epoch: 0, revision: 0, hash: '' };
+/** Channel on which control planes learn that a node has come to another one. */
+export const TAKEN_OVER_CHANNEL = 'headgate_taken_over';
 
 type Hello = FrameOf<'hello'>;
 type Enrol = FrameOf<'enrol'>;
@@ -77,7 +71,7 @@ export class Authenticator {
   async admit(frame: Hello | Enrol, expected: Expected): Promise<Admission> {
     const { crypto, logger } = this.#options;
     const isOurs = isSameText(frame.nonce, expected.nonce, crypto);
-    const admission = !isOurs
+    const decision = !isOurs
       ? refuse('unauthorized', 'not the nonce of this session')
       : !this.#isHost(frame.host, expected.hostHeader)
         ? refuse('unauthorized', 'not a name of this control plane')
@@ -86,15 +80,15 @@ export class Authenticator {
           : frame.type === 'hello'
             ? await this.#hello(frame, expected)
             : await this.#enrol(frame, expected);
-    if (!admission.ok) {
-      logger.log('warn', 'data plane refused', {
-        reason: admission.reason,
-        ip: expected.ip,
-        node: frame.type === 'hello' ? frame.node : null,
-        host: frame.host,
-      });
-    }
-    return admission;
+    if (decision.ok) return decision;
+    const { detail, ...refusal } = decision;
+    logger.log('warn', 'data plane refused', {
+      reason: detail,
+      ip: expected.ip,
+      ...(frame.type === 'hello' ? { node: frame.node } : { token: frame.token }),
+      host: frame.host,
+    });
+    return refusal;
   }
 
   /** The signature holds for one control plane only: a node that dialled elsewhere is not ours. */
@@ -108,60 +102,63 @@ export class Authenticator {
     });
   }
 
-  async #hello(frame: Hello, { ip }: Expected): Promise<Admission> {
-    const { db, crypto } = this.#options;
+  async #hello(frame: Hello, expected: Expected): Promise<Decision> {
+    const startedMs = this.#options.clock.monotonic();
     const unknown = refuse('unauthorized', 'unknown node or wrong signature');
     if (!UUID.test(frame.node)) return unknown;
-    const { rows } = await db.query<NodeRow>(
-      `SELECT ${NODE_COLUMNS} ${NODE_FROM} WHERE n.id = $1`,
-      [frame.node],
-    );
-    const node = rows[0];
-    const publicKey = keyOf(node?.public_key ?? '');
-    if (node === undefined || publicKey === null) return unknown;
-    if (!(await orFalse(verifyHello(frame, publicKey, crypto)))) return unknown;
+    const node = await this.#find(frame.node);
+    if (node === null || !(await this.#isSigned(frame, node))) return unknown;
+    const refusal = refusalOf(node);
     // Only its holder learns that a key was revoked.
-    if (node.is_revoked) return refuse('revoked', 'the node was revoked');
+    if (refusal !== null) return refusal;
     if (frame.group !== node.group_name && frame.group !== node.group_id)
       return refuse('unauthorized', 'not of this group');
-    const seq = this.#joinSeq(node, frame.join_seq);
-    await this.#saveHello(node.id, seq, frame, ip);
-    return this.#welcome(node, { joinPending: seq.pending, frame, position: frame.position });
+    const joinPending = await this.#join(node, frame, expected.ip);
+    if (joinPending === null) return this.#outOfForce(frame, expected, startedMs);
+    return this.#welcome(node, { joinPending, frame, position: frame.position });
   }
 
-  /**
-   * Presenting the pending number counts as confirming it. Anything but the two numbers that are in
-   * force was retired by somebody: the node's state was copied, or restored.
-   */
-  #joinSeq(node: NodeRow, presented: number): { current: number; pending: number } {
-    const current = presented === node.join_pending ? presented : node.join_seq;
-    if (presented !== current) {
-      this.#options.logger.log('warn', 'retired join counter', {
-        node: node.id,
-        presented,
-        current: node.join_seq,
-        pending: node.join_pending,
-      });
-    }
-    return { current, pending: current + 1 };
+  async #find(id: string): Promise<NodeRow | null> {
+    const { rows } = await this.#options.db.query<NodeRow>(
+      `SELECT ${NODE_COLUMNS} ${NODE_FROM} WHERE n.id = $1`,
+      [id],
+    );
+    return rows[0] ?? null;
   }
 
-  async #saveHello(
-    nodeId: string,
-    seq: { readonly current: number; readonly pending: number },
-    { about, level, position }: Hello,
-    ip: string,
-  ): Promise<void> {
-    const { epoch, revision, hash } = cleanPosition(position);
-    await this.#options.db.query(
-      `UPDATE nodes SET join_seq = $2, join_pending = $3, hostname = $4, version = $5,
-         runtime = $6, labels = $7::jsonb, features = $8::text[], level = $9, ip = $10, epoch = $11,
+  /** By the key that it has, or the one that it is changing to: then that is its key from now on. */
+  async #isSigned(frame: Hello, node: NodeRow): Promise<boolean> {
+    const { crypto, db, logger } = this.#options;
+    const key = keyOf(node.public_key);
+    if (key !== null && (await verifyHello(frame, key, crypto))) return true;
+    const next = keyOf(node.next_public_key ?? '');
+    if (next === null || !(await verifyHello(frame, next, crypto))) return false;
+    const { count } = await db.query(
+      `UPDATE nodes SET public_key = next_public_key, next_public_key = NULL, key_made_at = now()
+       WHERE id = $1 AND next_public_key = $2`,
+      [node.id, node.next_public_key],
+    );
+    if (count > 0) logger.log('info', 'node key replaced', { node: node.id });
+    return true;
+  }
+
+  /** @returns the number handed out; null when the one presented is not in force */
+  async #join(node: NodeRow, frame: Hello, ip: string): Promise<number | null> {
+    const { db, random, self } = this.#options;
+    const { about, level, join_seq: presented } = frame;
+    const { epoch, revision, hash } = cleanPosition(frame.position);
+    const { rows } = await db.query<{ join_pending: number }>(
+      `UPDATE nodes n SET ${ADMIT_JOIN}, hostname = $4, version = $5, runtime = $6,
+         labels = $7::jsonb, features = $8::text[], level = $9, ip = $10, epoch = $11,
          revision = $12, hash = $13, connected_to = $14, last_seen = now()
-       WHERE id = $1`,
+       FROM groups g
+       WHERE n.id = $1 AND g.id = n.group_id AND n.revoked_at IS NULL AND n.locked_at IS NULL
+         AND ${IS_IN_FORCE}
+       RETURNING n.join_pending`,
       [
-        nodeId,
-        seq.current,
-        seq.pending,
+        node.id,
+        presented,
+        laterJoin(presented, random),
         clean(about.hostname),
         clean(about.version),
         about.runtime,
@@ -172,99 +169,55 @@ export class Authenticator {
         epoch,
         revision,
         hash,
-        this.#options.self,
+        self,
       ],
     );
-  }
-
-  async #enrol(frame: Enrol, { ip }: Expected): Promise<Admission> {
-    const { db, crypto, keyring } = this.#options;
-    const refused = refuse('unauthorized', 'join token unknown, spent or expired');
-    const publicKey = keyOf(frame.public_key);
-    if (publicKey === null || keyOf(frame.sealing_key) === null) return refused;
-    if (!UUID.test(frame.token)) return refused;
-    const token = await opening(db, keyring.rows, async (keys) => {
-      const { rows } = await db.query<TokenRow>(
-        'SELECT verifier, group_id FROM join_tokens WHERE id = $1 AND revoked_at IS NULL',
-        [frame.token],
-      );
-      const [row] = rows;
-      if (row === undefined) return null;
-      const text = keys.decrypt('join_tokens', 'verifier', frame.token, row.verifier);
-      return { ...row, secret: fromBase64url(text) };
-    });
-    if (token === null || token.secret === null) return refused;
-    const verifier = token.secret;
-    // The signature first: it covers the proof, and refuses what has no canonical text.
-    if (!(await orFalse(verifyEnrol(frame, publicKey, crypto)))) return refused;
-    if (!verifyTokenProof(frame, verifier, crypto)) return refused;
-    // A node whose welcome got lost asks again with the same key: that does not cost another use.
-    const node = (await this.#enrolledBefore(frame, token)) ?? (await this.#redeem(frame, ip));
-    if (node === null) return refused;
-    if (node.is_revoked) return refuse('revoked', 'the node was revoked');
-    return this.#welcome(node, { joinPending: node.join_seq + 1, frame, position: NOWHERE });
-  }
-
-  async #enrolledBefore(frame: Enrol, token: TokenRow): Promise<NodeRow | null> {
-    const { rows } = await this.#options.db.query<NodeRow>(
-      `UPDATE nodes n SET join_pending = n.join_seq + 1, connected_to = $4, last_seen = now()
-       FROM groups g WHERE g.id = n.group_id
-         AND n.public_key = $1 AND n.sealing_key = $2 AND n.group_id = $3
-       RETURNING ${NODE_COLUMNS}`,
-      [frame.public_key, frame.sealing_key, token.group_id, this.#options.self],
-    );
-    return rows[0] ?? null;
-  }
-
-  /** One transaction: the use counts if and only if the node is there. */
-  async #redeem(frame: Enrol, ip: string): Promise<NodeRow | null> {
-    const { db, random, logger, self } = this.#options;
-    const { about } = frame;
-    const node = await db.tx(async (tx) => {
-      const used = await tx.query<{ group_id: string }>(
-        `UPDATE join_tokens SET uses = uses + 1
-         WHERE id = $1 AND uses < max_uses AND expires_at > now() AND revoked_at IS NULL
-         RETURNING group_id`,
-        [frame.token],
-      );
-      const groupId = used.rows[0]?.group_id;
-      if (groupId === undefined) return null;
-      const id = random.uuid();
-      await tx.query(
-        `INSERT INTO nodes (id, group_id, public_key, sealing_key, join_seq, join_pending, hostname,
-           version, runtime, labels, features, level, ip, connected_to, last_seen)
-         VALUES ($1, $2, $3, $4, 0, 1, $5, $6, $7, $8::jsonb, $9::text[], $10, $11, $12, now())`,
-        [
-          id,
-          groupId,
-          frame.public_key,
-          frame.sealing_key,
-          clean(about.hostname),
-          clean(about.version),
-          about.runtime,
-          labelsText(about.labels),
-          about.features.map(clean),
-          frame.level,
-          ip,
-          self,
-        ],
-      );
-      const { rows } = await tx.query<NodeRow>(
-        `SELECT ${NODE_COLUMNS} ${NODE_FROM} WHERE n.id = $1`,
-        [id],
-      );
-      return rows[0] ?? null;
-    });
-    if (node !== null) {
-      logger.log('info', 'data plane joined', {
-        node: node.id,
-        group: node.group_name,
-        runtime: about.runtime,
-        hostname: about.hostname,
-        ip,
-      });
+    const joinPending = rows[0]?.join_pending ?? null;
+    if (joinPending !== null && node.connected_to !== null && node.connected_to !== self) {
+      await db.notify(TAKEN_OVER_CHANNEL, `${node.id} ${joinPending} ${self}`);
     }
-    return node;
+    return joinPending;
+  }
+
+  /**
+   * It holds the key, but somebody has gone on from where its state stands: the state was copied, or
+   * an older one restored.
+   */
+  async #outOfForce(frame: Hello, { nonce, ip }: Expected, startedMs: number): Promise<Decision> {
+    const { db, clock, identities, keyring, logger } = this.#options;
+    const node = await this.#find(frame.node);
+    if (node === null) return refuse('unauthorized', 'unknown node or wrong signature');
+    const refusal = refusalOf(node);
+    if (refusal !== null) return refusal;
+    const waitedSeconds = (clock.monotonic() - startedMs) / 1000;
+    const late = await db.query(
+      'SELECT 1 FROM nodes WHERE id = $1 AND joined_at > now() - make_interval(secs => $2)',
+      [node.id, waitedSeconds],
+    );
+    // The same node has given up waiting for us and was let in meanwhile: nobody copied anything.
+    if (late.count > 0) return refuse('overloaded', 'a later session of this node was faster');
+    const isLocking = clonePolicyOf(node.clones) === 'lock';
+    const suspected = { node: node.id, ip, hostname: frame.about.hostname };
+    await suspect(db, logger, 'clone', suspected, isLocking);
+    const detail = `retired join counter ${frame.join_seq}`;
+    if (isLocking) {
+      await identities.locked(node.id);
+      return { ...LOCKED, detail };
+    }
+    const signature = await keyring.sign(utf8(rejoinText(node.id, nonce)));
+    return { ...refuse('unauthorized', rejoinReason(base64url(signature))), detail };
+  }
+
+  async #enrol(frame: Enrol, { ip }: Expected): Promise<Decision> {
+    const enrolled = await this.#options.enrolment.enrol(frame, ip);
+    if (!enrolled.ok) {
+      const { detail, isRevoked } = enrolled;
+      if (isRevoked) return refuse('revoked', detail);
+      return { ...refuse('unauthorized', 'the join token is not accepted'), detail };
+    }
+    const { node } = enrolled;
+    const joinPending = node.join_pending ?? node.join_seq;
+    return this.#welcome(node, { joinPending, frame, position: NOWHERE });
   }
 
   async confirmJoin(nodeId: string, joinSeq: number): Promise<void> {
@@ -281,7 +234,7 @@ export class Authenticator {
       readonly frame: Hello | Enrol;
       readonly position: Position;
     },
-  ): Promise<Admission> {
+  ): Promise<Decision> {
     const { joinPending, frame, position } = at;
     const { keyring, planes } = this.#options;
     const welcome: FrameOf<'welcome'> = {
@@ -330,18 +283,15 @@ export class Authenticator {
   }
 }
 
-/** A frame that has no canonical text (half a character in it) cannot have been signed. */
-async function orFalse(check: Promise<boolean>): Promise<boolean> {
-  try {
-    return await check;
-  } catch (error) {
-    if (error instanceof CanonicalError) return false;
-    throw error;
-  }
+function refuse(refusal: Refusal, reason: string): Extract<Decision, { ok: false }> {
+  return { ok: false, refusal, reason, detail: reason };
 }
 
-function refuse(refusal: Refusal, reason: string): Admission {
-  return { ok: false, refusal, reason };
+const LOCKED = refuse('unauthorized', 'the node is locked: an administrator has to unlock it');
+
+function refusalOf(node: NodeRow): Decision | null {
+  if (node.is_revoked) return refuse('revoked', 'the node was revoked');
+  return node.is_locked ? LOCKED : null;
 }
 
 /** A key's 32 bytes; null for anything else. */
@@ -352,9 +302,4 @@ function keyOf(text: string): Uint8Array | null {
 
 function isSameText(a: string, b: string, crypto: Crypto): boolean {
   return crypto.timingSafeEqual(crypto.sha256(a), crypto.sha256(b));
-}
-
-function labelsText(labels: Hello['about']['labels']): string {
-  const cleaned = Object.entries(labels ?? {}).map(([name, value]) => [clean(name), clean(value)]);
-  return JSON.stringify(Object.fromEntries(cleaned));
 }

@@ -13,16 +13,18 @@ import type { LiveNode } from '../nodes/live-node.ts';
 import {
   HEALTH_CHANNEL,
   readSaidHealth,
-  REVOKED_CHANNEL,
   type NodeRegistry,
   type SaidHealth,
 } from '../nodes/registry.ts';
 import type { Db } from '../store/db.ts';
+import type { Ending, NodeIdentities } from '../nodes/identities.ts';
 import type { Authenticator, Expected } from './authenticator.ts';
+import { Endings } from './endings.ts';
 import { emptyFeed, extendFeed, type Feed, type FrameBytes } from './feed.ts';
 import { loadPublished } from './feed-source.ts';
 import { NodeCache } from './node-cache.ts';
 import type { Session, SessionHost } from './runner.ts';
+import { TakeoverWatch } from './takeovers.ts';
 import type { Admission, Member, Report } from './session.ts';
 import { Slots } from '../slots.ts';
 
@@ -31,13 +33,12 @@ const TICK_MS = 1_000;
 const SHARD_FRAMES_MAX = 32;
 /** A node that is sent elsewhere waits so long at most. */
 const MOVE_RETRY_MS_MAX = 1_000;
-/** Revocations looked back for, in case the notification of one got lost. */
-const REVOKED_SECONDS = 600;
 
 export interface HubOptions {
   readonly db: Db;
   readonly registry: NodeRegistry;
   readonly authenticator: Authenticator;
+  readonly identities: NodeIdentities;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -63,6 +64,8 @@ export class Hub implements SessionHost {
   readonly #live = new Map<Session, LiveNode>();
   readonly #balancer = new Balancer();
   readonly #stops: (() => unknown)[] = [];
+  readonly #endings: Endings;
+  readonly #takeovers: TakeoverWatch;
   #isClosed = false;
 
   constructor(options: HubOptions) {
@@ -70,17 +73,22 @@ export class Hub implements SessionHost {
     this.clock = options.clock;
     this.logger = options.logger;
     this.#nodes = new NodeCache(options.db);
+    const end = (node: string, ending: Ending): void => {
+      this.#byNode.get(node)?.dispatch({ type: 'end', reason: ending });
+    };
+    this.#endings = new Endings({ ...options, end });
+    const session = (node: string): Session | undefined => this.#byNode.get(node);
+    this.#takeovers = new TakeoverWatch({ ...options, self: options.registry.self, session });
   }
 
   async start(): Promise<void> {
-    const { db, registry, pollMs, planes } = this.#options;
+    const { db, pollMs, planes } = this.#options;
     planes?.counting(() => this.#live.size);
     if (planes !== null) this.#stops.push(planes.onBeat((peers) => this.#balance(peers)));
     this.#every(TICK_MS, () => this.#tick());
     this.#every(pollMs, () => this.#poll());
-    this.#stops.push(registry.onRevoked((node) => this.#revoke(node)));
+    this.#stops.push(...(await this.#endings.start()), await this.#takeovers.start());
     this.#stops.push(await db.listen(PUBLISHED_CHANNEL, (group) => this.published(group)));
-    this.#stops.push(await db.listen(REVOKED_CHANNEL, (node) => this.#revoke(node)));
     this.#stops.push(await db.listen(HEALTH_CHANNEL, (text) => this.#heardHealth(text)));
   }
 
@@ -128,12 +136,19 @@ export class Hub implements SessionHost {
     const { registry } = this.#options;
     const { ip } = session;
     this.#live.set(session, registry.connected({ id, groupId, ip, about, level, position }));
-    older?.dispatch({ type: 'end', reason: 'superseded' });
+    if (older !== undefined) this.#takeovers.over(older);
+    const ending = this.endingOf(id);
+    if (ending !== null) return session.dispatch({ type: 'end', reason: ending });
     // A revision that came while it was being admitted was not told to it.
     const feed = this.#feeds.get(groupId);
     if (feed === undefined) this.#background(this.#refresh(groupId));
     else session.head(feed);
     this.logger.log('info', 'data plane connected', { node: member.node, group: member.group });
+  }
+
+  /** Why the node is to be sent away, if it was let in a moment too late. */
+  endingOf(nodeId: string): Ending | null {
+    return this.#endings.recent(nodeId);
   }
 
   methods(): Handlers<UpMethods> {
@@ -212,7 +227,7 @@ export class Hub implements SessionHost {
   #poll(): void {
     this.#dropIdleFeeds();
     this.published('');
-    if (this.#byNode.size > 0) this.#background(this.#findRevoked());
+    if (this.#byNode.size > 0) this.#background(this.#endings.look());
   }
 
   #dropIdleFeeds(): void {
@@ -237,18 +252,6 @@ export class Hub implements SessionHost {
     const { planes, random } = this.#options;
     const controlPlanes = placesToGo(own, planes?.peers ?? [], random);
     session.dispatch({ type: 'drain', retryAfterMs, controlPlanes });
-  }
-
-  async #findRevoked(): Promise<void> {
-    const { rows } = await this.#options.db.query<{ id: string }>(
-      'SELECT id FROM nodes WHERE revoked_at > now() - make_interval(secs => $1)',
-      [REVOKED_SECONDS],
-    );
-    for (const { id } of rows) this.#revoke(id);
-  }
-
-  #revoke(nodeId: string): void {
-    this.#byNode.get(nodeId)?.dispatch({ type: 'end', reason: 'revoked' });
   }
 
   /** What somebody said of a target, on this control plane or another. */

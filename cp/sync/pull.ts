@@ -104,7 +104,10 @@ function pullHost(hub: Hub, socket: Collector): SessionHost {
       if (!socket.isFull) return hub.shards(groupId, ids);
       return hub.shards(groupId, []);
     },
-    joined: () => {},
+    joined: (session, member) => {
+      const ending = hub.endingOf(member.node);
+      if (ending !== null) session.dispatch({ type: 'end', reason: ending });
+    },
     // An exchange is over before most answers would be there.
     methods: () => ({}),
     confirmJoin: (node, joinSeq) => hub.confirmJoin(node, joinSeq),

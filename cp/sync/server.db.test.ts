@@ -213,13 +213,13 @@ describe('a session', () => {
     peer.send(await node.hello(peer, endpoint));
     await peer.next('welcome');
     const before = performance.now();
-    expect(await endpoint.registry.revoke(node.id)).toBe(true);
+    expect(await endpoint.identities.revoke(node.id)).toMatchObject({ node: node.id });
     expect(await closeCode(peer)).toBe(CLOSE.revoked);
     expect(performance.now() - before).toBeLessThan(1_000);
     const again = await RawPeer.connect(endpoint);
     again.send(await node.hello(again, endpoint));
     expect(await closeCode(again)).toBe(CLOSE.revoked);
-    expect(await endpoint.registry.revoke(node.id)).toBe(false);
+    expect(await endpoint.identities.revoke(node.id)).toBeNull();
   });
 
   it('replaces the older session of the same node', async () => {
@@ -233,33 +233,6 @@ describe('a session', () => {
     expect(await closeCode(first)).toBe(CLOSE.superseded);
     const [row] = await endpoint.registry.list();
     expect(row).toMatchObject({ id: node.id, connected: true });
-  });
-
-  it('counts joins in two phases, and warns of a retired number', async () => {
-    const node = await RawNode.joined(endpoint);
-    const session = async (joinSeq: number, confirm: boolean): Promise<number> => {
-      const peer = await RawPeer.connect(endpoint);
-      peer.send(await node.hello(peer, endpoint, { join_seq: joinSeq }));
-      const welcome = await peer.next('welcome');
-      if (confirm) {
-        node.joinSeq = welcome.join_seq;
-        peer.send(node.status());
-        peer.send({ type: 'ping', position: { epoch: 0, revision: 0, hash: '' } });
-        await peer.next('pong');
-      }
-      peer.close();
-      await peer.closed();
-      return welcome.join_seq;
-    };
-    const warnings = (): number =>
-      endpoint.logs.filter(({ message }) => message === 'retired join counter').length;
-
-    expect(await session(1, false)).toBe(2);
-    expect(await session(1, false)).toBe(2);
-    expect(await session(2, false)).toBe(3);
-    expect(warnings()).toBe(0);
-    expect(await session(1, false)).toBe(3);
-    expect(warnings()).toBe(1);
   });
 
   it.each([

@@ -4,9 +4,11 @@
  * nothing but a challenge goes out, and an unproven peer costs a bounded place for five seconds.
  */
 import type { IncomingMessage } from 'node:http';
+import type { BlockList } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer, type RawData, type WebSocket } from 'ws';
 import type { Clock, Crypto, Logger, Random } from '#shared/platform/platform.ts';
+import { CLOSE } from '#shared/wire/close-codes.ts';
 import type { FrameOf } from '#shared/wire/frames.ts';
 import {
   PROTOCOL_VERSION,
@@ -20,7 +22,11 @@ import type { ControlPlanes } from '../cluster/control-planes.ts';
 import type { Keyring } from '../keys/keyring.ts';
 import type { NodeRegistry } from '../nodes/registry.ts';
 import type { Store } from '../store/store.ts';
+import { forwardedFor } from '../access/forwarded.ts';
+import type { NodeIdentities } from '../nodes/identities.ts';
+import type { JoinTokens } from '../nodes/join-tokens.ts';
 import { Authenticator } from './authenticator.ts';
+import { Enrolment, type EnrolmentAudit } from './enrolment.ts';
 import { Hub } from './hub.ts';
 import { PullNonces, sessionNonce } from './nonce.ts';
 import { createPull } from './pull.ts';
@@ -44,6 +50,12 @@ export interface SyncOptions {
   readonly store: Store;
   readonly keyring: Keyring;
   readonly registry: NodeRegistry;
+  readonly identities: NodeIdentities;
+  readonly tokens: JoinTokens;
+  /** Null: refused enrolments are only logged. */
+  readonly audit: EnrolmentAudit | null;
+  /** Terminators whose `X-Forwarded-For` is believed. */
+  readonly trusted: BlockList;
   /** Null where this process does not publish: then the poll finds what others publish. */
   readonly publisher: Publisher | null;
   readonly clock: Clock;
@@ -72,11 +84,14 @@ export interface Sync {
 }
 
 export async function attachSync(options: SyncOptions): Promise<Sync> {
-  const { store, registry, publisher, clock, random, crypto, logger, pollMs } = options;
+  const { store, registry, publisher, identities, clock, random, crypto, logger, pollMs } = options;
   const { planes = null } = options;
   const { db } = store;
-  const authenticator = new Authenticator({ ...options, db, planes, self: registry.self });
-  const hub = new Hub({ db, registry, authenticator, planes, clock, random, logger, pollMs });
+  const { self } = registry;
+  const enrolment = new Enrolment({ ...options, db, self });
+  const authenticator = new Authenticator({ ...options, db, enrolment, planes, self });
+  const ports = { clock, random, logger };
+  const hub = new Hub({ db, registry, authenticator, identities, planes, ...ports, pollMs });
   await hub.start();
   const stopPublished = publisher?.onPublished((group) => hub.published(group));
   const nonces = new PullNonces({ ...options, key: pullKey(options.keyring, crypto) });
@@ -88,7 +103,9 @@ export async function attachSync(options: SyncOptions): Promise<Sync> {
     pull: async (request, ip) => {
       if (new URL(request.url).pathname !== PULL_PATH) return new Response(null, { status: 404 });
       if (endpoint.isDraining) return unavailable(RETRY_AFTER_S);
-      return pull(request, ip ?? '');
+      const peer = ip ?? '';
+      const header = request.headers.get('x-forwarded-for');
+      return pull(request, forwardedFor(header, peer, options.trusted) ?? peer);
     },
     drain: async () => {
       stopPublished?.();
@@ -176,10 +193,10 @@ class Endpoint {
 
   #open(ws: WebSocket, request: IncomingMessage): void {
     this.#sockets.add(ws);
-    const peer = {
-      hostHeader: request.headers.host ?? '',
-      ip: request.socket.remoteAddress ?? '',
-    };
+    const address = request.socket.remoteAddress ?? '';
+    const forwarded = [request.headers['x-forwarded-for'] ?? []].flat().join(',');
+    const ip = forwardedFor(forwarded || null, address, this.#options.trusted) ?? address;
+    const peer = { hostHeader: request.headers.host ?? '', ip };
     const session = new Session(this.#hub, socketOf(ws), peer);
     this.#hub.add(session);
     ws.on('message', (data, isBinary) => session.receive(isBinary ? null : textOf(data)));
@@ -203,6 +220,8 @@ function socketOf(ws: WebSocket): Socket {
     },
     close(code, reason) {
       ws.close(code, reason.slice(0, REASON_LENGTH_MAX));
+      // What waits to be sent would still go out before the farewell.
+      if (code === CLOSE.revoked && ws.bufferedAmount > 0) ws.terminate();
     },
   };
 }

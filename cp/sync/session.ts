@@ -94,7 +94,7 @@ export type SessionEvent =
     }
   /** A call of the node's methods, or an answer to one of its calls. */
   | { readonly type: 'rpc'; readonly frame: FrameOf<'call'> | FrameOf<'result'> }
-  | { readonly type: 'end'; readonly reason: 'revoked' | 'superseded' | 'failed' }
+  | { readonly type: 'end'; readonly reason: 'revoked' | 'locked' | 'superseded' | 'failed' }
   | { readonly type: 'closed' };
 
 export type SessionEffect =
@@ -440,7 +440,8 @@ function drained({
   ];
 }
 
-function ended(reason: 'revoked' | 'superseded' | 'failed'): Step {
+function ended(reason: 'revoked' | 'locked' | 'superseded' | 'failed'): Step {
+  if (reason === 'locked') return close(CLOSE.unauthorized, 'the node was locked');
   if (reason === 'revoked') return close(CLOSE.revoked, 'the node was revoked');
   if (reason === 'superseded') return close(CLOSE.superseded, 'a newer session took over');
   return close(CLOSE.overloaded, 'retry_after_ms=2000');

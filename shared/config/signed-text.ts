@@ -11,6 +11,8 @@ export const DOMAIN = {
   manifest: 'headgate-manifest-v1\n',
   session: 'headgate-session-v1\n',
   enrol: 'headgate-enrol-v1\n',
+  rejoin: 'headgate-rejoin-v1\n',
+  rotate: 'headgate-rotate-v1\n',
 } as const;
 
 export type Domain = (typeof DOMAIN)[keyof typeof DOMAIN];

@@ -268,6 +268,8 @@ export class SyncClient {
         return this.#enqueue(() => this.#prove(effect, this.#dialled));
       case 'join':
         return this.#enqueue(() => this.#join(effect, this.#dialled));
+      case 'rejoin':
+        return this.#enqueue(() => this.#rejoin(effect.reason));
       case 'verify':
         return this.#enqueue(() => this.#verify(effect));
       case 'rpc':
@@ -353,6 +355,10 @@ export class SyncClient {
         ? { type: 'joined', welcome, joinSeq: admitted.joinSeq }
         : { type: 'unproven', detail: admitted.detail },
     );
+  }
+
+  async #rejoin(reason: string): Promise<void> {
+    if (await this.#membership.rejoin(reason)) this.#dispatch({ type: 'retry' });
   }
 
   async #verify({ frame, held, served }: Extract<SyncEffect, { type: 'verify' }>): Promise<void> {

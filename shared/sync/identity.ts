@@ -29,7 +29,22 @@ export interface NodeIdentity {
   readonly highWater: { readonly epoch: number; readonly revision: number };
   /** Highest key list sequence seen. */
   readonly keySequence: number;
+  /** Keys that are to replace the present ones, as soon as the control plane knows them. */
+  readonly next?: NextKeys;
 }
+
+/** Kept before anybody hears of them: whatever is lost on the way, one of the two pairs counts. */
+export type NextKeys =
+  /** To enrol again, by a token. */
+  | {
+      readonly tag: 'enrol';
+      /** Id of the join token. */
+      readonly token: string;
+      readonly signing: RawKeyPair;
+      readonly sealing: RawKeyPair;
+    }
+  /** To take the place of the signing key. */
+  | { readonly tag: 'rotate'; readonly signing: RawKeyPair };
 
 /** A node that has asked to join and not heard yet: asked again with the same keys, it is the same. */
 export interface PendingIdentity {
@@ -102,6 +117,17 @@ const joinedFields = defineFields({
   },
   high_water: { type: 'record', required: true, fields: { epoch: count, revision: count } },
   key_sequence: count,
+  /** Only while there are such: older releases know none. */
+  next: {
+    type: 'record',
+    required: false,
+    fields: {
+      tag: { type: 'string', required: true, one_of: ['enrol', 'rotate'] },
+      token: { ...uuid, required: false },
+      signing: keyPair,
+      sealing: { ...keyPair, required: false },
+    },
+  },
 });
 
 /** The identity as a text for a private place: it holds the node's keys. */
@@ -127,7 +153,15 @@ export function identityText(identity: StoredIdentity): string {
     })),
     high_water: { epoch: identity.highWater.epoch, revision: identity.highWater.revision },
     key_sequence: identity.keySequence,
+    ...(identity.next ? { next: nextToJson(identity.next) } : {}),
   });
+}
+
+function nextToJson(next: NextKeys): JsonObject {
+  const { tag } = next;
+  const signing = pairToJson(next.signing);
+  if (next.tag === 'rotate') return { tag, signing };
+  return { tag, token: next.token, signing, sealing: pairToJson(next.sealing) };
 }
 
 /** Null when the text is not an identity. */
@@ -167,7 +201,15 @@ function readJoined(value: RecordOf<typeof joinedFields>): NodeIdentity {
     })),
     highWater: value.high_water,
     keySequence: value.key_sequence,
+    ...(value.next === null ? {} : { next: readNext(value.next) }),
   };
+}
+
+function readNext(value: NonNullable<RecordOf<typeof joinedFields>['next']>): NextKeys {
+  const signing = pairOf(value.signing);
+  if (value.tag === 'rotate') return { tag: 'rotate', signing };
+  if (value.token === null || value.sealing === null) throw new NotBytes('half of an enrolment');
+  return { tag: 'enrol', token: value.token, signing, sealing: pairOf(value.sealing) };
 }
 
 function pairToJson(pair: RawKeyPair): JsonObject {

@@ -26,6 +26,7 @@ import {
   slowRetryDelayMs,
 } from './backoff.ts';
 import { buildAgain, built, enqueue, hear, learn, shorten, verified, verifyNext } from './news.ts';
+import { isRejoin } from './rejoin.ts';
 import {
   send,
   type ConfigFrame,
@@ -90,6 +91,8 @@ export function step(state: SyncState, event: SyncEvent, moment: Moment): Step {
       return buildAgain(state);
     case 'unproven':
       return isOpen(state.link) ? unproven(state, event.detail, moment) : [state, []];
+    case 'retry':
+      return retry(state, moment);
     case 'verified':
       return verified({ ...state, isVerifying: false }, event.verdict);
     case 'restored':
@@ -201,7 +204,21 @@ function disconnect(
   const address = isDialled(link) ? link.address : '';
   const fields = { address, code, reason: reason.slice(0, 200), retry_ms: Math.round(delayMs) };
   const level = isSlow(code) ? 'error' : 'warn';
-  return [next, [{ type: 'log', level, message: 'not connected to the control plane', fields }]];
+  const log: SyncEffect = {
+    type: 'log',
+    level,
+    message: 'not connected to the control plane',
+    fields,
+  };
+  const isAsked = code === CLOSE.unauthorized && isRejoin(reason);
+  return [next, isAsked ? [log, { type: 'rejoin', reason }] : [log]];
+}
+
+/** Sooner than was meant: what kept us out is mended. */
+function retry(state: SyncState, { nowMs, random }: Moment): Step {
+  if (state.link.tag !== 'waiting') return [state, []];
+  const retryAtMs = Math.min(state.link.retryAtMs, nowMs + retryDelayMs(0, random));
+  return [{ ...state, link: { tag: 'waiting', retryAtMs } }, []];
 }
 
 function delayAfter(

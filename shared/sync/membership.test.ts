@@ -95,8 +95,18 @@ describe('a control plane that is to be believed', () => {
   it('does not come with an outdated list of keys', async () => {
     cp.keyList = await cp.signKeys(3);
     await joined();
+    await membership.raiseHighWater({ ...(await state(1)), keySequence: 3 });
     cp.keyList = await cp.signKeys(2);
     expect(detailOf(await prove())).toContain('outdated');
+  });
+
+  it('may come with a newer list of keys than what is stored: that stays good until it is replaced', async () => {
+    cp.keyList = await cp.signKeys(2);
+    await joined();
+    await membership.raiseHighWater({ ...(await state(1)), keySequence: 2 });
+    cp.keyList = await cp.signKeys(3);
+    await joined();
+    expect(membership.identity?.keySequence).toBe(2);
   });
 
   it('may speak later versions beside ours', async () => {

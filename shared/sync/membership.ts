@@ -3,16 +3,23 @@
  * and what it keeps of it. A join token buys the first enrolment; after that the node's own key counts.
  */
 import { base64url, fromBase64url } from '../base/bytes.ts';
-import { verifyKeyList } from '../config/key-list.ts';
+import { verifyKeyList, type KeyList } from '../config/key-list.ts';
 import { positionOf, type ReplicaState } from '../config/replica.ts';
 import { open } from '../config/seal.ts';
 import { groupSecretInfo, type GroupSecret } from '../config/secrets.ts';
 import type { Crypto, Logger } from '../platform/platform.ts';
 import type { About, FrameOf, Position } from '../wire/frames.ts';
 import { PROTOCOL_VERSION, PROTOCOL_VERSION_MIN } from '../wire/protocol.ts';
-import type { IdentityStore, NodeIdentity, PendingIdentity, StoredIdentity } from './identity.ts';
+import type {
+  IdentityStore,
+  NextKeys,
+  NodeIdentity,
+  PendingIdentity,
+  StoredIdentity,
+} from './identity.ts';
 import { parseJoinToken, type JoinToken } from './join-token.ts';
 import { signEnrol, signHello } from './proof.ts';
+import { verifyRejoin } from './rejoin.ts';
 
 /** Highest schema level that this release reads. */
 export const SCHEMA_LEVEL = 1;
@@ -47,12 +54,18 @@ interface Cluster {
   readonly id: string;
   readonly rootKey: Uint8Array;
   readonly keySequence: number;
+  readonly keys: KeyList['keys'];
+  /** Of the challenge. */
+  readonly nonce: string;
 }
 
 export class Membership {
   readonly #options: MembershipOptions;
   #identity: StoredIdentity | null = null;
   #cluster: Cluster | null = null;
+  /** What the last challenge was answered with, when not with the identity. */
+  #enrolling: Pick<PendingIdentity, 'signing' | 'sealing'> | null = null;
+  #mustEnrol = false;
   /** Writes run one after the other, in the order of the calls. */
   #lastSave: Promise<unknown> = Promise.resolve();
 
@@ -87,11 +100,43 @@ export class Membership {
     this.#cluster = cluster;
     const common = { protocol: Math.min(protocol, PROTOCOL_VERSION), host, nonce: challenge.nonce };
     const { identity } = this;
-    if (identity !== null) {
+    this.#enrolling = null;
+    if (identity !== null && !(this.#mustEnrol && token !== null)) {
       return { ok: true, frame: await this.#hello(identity, { ...common, position }) };
     }
     if (token === null) return unproven('a join token is needed');
-    return { ok: true, frame: await this.#enrol(token, common) };
+    // Once for every time that it is asked for: if the token is no good, the identity may be again.
+    this.#mustEnrol = false;
+    const keys =
+      identity === null ? await this.#pending(token) : await this.#again(identity, token);
+    this.#enrolling = keys;
+    return { ok: true, frame: await this.#enrol(token, keys, common) };
+  }
+
+  /**
+   * A control plane says that this identity was used from elsewhere, or is older than it was.
+   *
+   * @param reason  of its close
+   * @returns whether to come back at once, and enrol anew by the join token
+   */
+  async rejoin(reason: string): Promise<boolean> {
+    const { crypto, joinToken, logger } = this.#options;
+    const { identity } = this;
+    const cluster = this.#cluster;
+    if (identity === null || cluster === null) return false;
+    const { node } = identity;
+    const asked = { node, nonce: cluster.nonce };
+    if (!(await verifyRejoin(reason, asked, cluster.keys, crypto))) return false;
+    const hasToken = parseJoinToken(joinToken ?? '') !== null;
+    logger.log(
+      'error',
+      hasToken
+        ? 'the identity of this node is in use elsewhere, or was restored: joining again by the token'
+        : 'the identity of this node is in use elsewhere, or was restored: it serves what it has; give it a new join token (HEADGATE_JOIN_TOKEN), or have an administrator unlock it',
+      { node },
+    );
+    this.#mustEnrol = hasToken;
+    return hasToken;
   }
 
   /** Takes what a welcome brings, and keeps it. */
@@ -100,14 +145,16 @@ export class Membership {
     const known = this.#identity;
     if (cluster === null || known === null) return unproven('welcome without a challenge');
     if (welcome.cluster !== cluster.id) return unproven('welcome of another cluster');
-    if (known.tag === 'joined' && welcome.node !== known.node) {
+    const enrolling = this.#enrolling;
+    if (known.tag === 'joined' && enrolling === null && welcome.node !== known.node) {
       return unproven('welcome for another node');
     }
     // A group is pinned like a cluster: a false control plane must not talk a node into another.
     if (known.tag === 'joined' && welcome.group_id !== known.groupId) {
       return unproven(`the node was moved to the group ${welcome.group}: it must join again`);
     }
-    const opened = await this.#openSecrets(welcome, known);
+    const { signing, sealing } = enrolling ?? known;
+    const opened = await this.#openSecrets(welcome, sealing);
     const previous = known.tag === 'joined' ? known.groupSecrets : [];
     const groupSecrets = mergeSecrets(opened, previous);
     const before = known.tag === 'joined' ? known : null;
@@ -118,13 +165,15 @@ export class Membership {
       group: welcome.group,
       groupId: welcome.group_id,
       rootKey: cluster.rootKey,
-      signing: known.signing,
-      sealing: known.sealing,
+      signing,
+      sealing,
       // Not yet the new one: presenting a number that was not kept would lose the node.
-      joinSeq: before?.joinSeq ?? 0,
+      joinSeq: enrolling === null ? (before?.joinSeq ?? 0) : 0,
       groupSecrets,
       highWater: before?.highWater ?? { epoch: 0, revision: 0 },
-      keySequence: Math.max(cluster.keySequence, before?.keySequence ?? 0),
+      // Raised by what is saved: a cache under the list before this one must not become useless.
+      keySequence: before?.keySequence ?? 0,
+      ...(enrolling === null && before?.next ? { next: before.next } : {}),
     };
     // What changed meanwhile stays changed.
     const latest = (): NodeIdentity => ({
@@ -134,6 +183,7 @@ export class Membership {
     });
     const isKept = await this.#keep(() => ({ ...latest(), joinSeq: welcome.join_seq }));
     if (!isKept) this.#identity = latest();
+    this.#enrolling = null;
     const joinSeq = isKept ? welcome.join_seq : joined.joinSeq;
     return { ok: true, joinSeq, hasNewSecrets: !isSame(groupSecrets, previous) };
   }
@@ -174,7 +224,8 @@ export class Membership {
     if (list === null) return unproven('its key list is not signed by the root key');
     if (list.cluster !== challenge.cluster) return unproven('its key list is of another cluster');
     if (list.sequence < (identity?.keySequence ?? 0)) return unproven('its key list is outdated');
-    return { id: list.cluster, rootKey, keySequence: list.sequence };
+    const { cluster: id, sequence: keySequence, keys } = list;
+    return { id, rootKey, keySequence, keys, nonce: challenge.nonce };
   }
 
   #hello(
@@ -192,10 +243,10 @@ export class Membership {
 
   async #enrol(
     token: JoinToken,
+    { signing, sealing }: Pick<PendingIdentity, 'signing' | 'sealing'>,
     common: Pick<FrameOf<'enrol'>, 'protocol' | 'host' | 'nonce'>,
   ): Promise<FrameOf<'enrol'>> {
     const { about, crypto } = this.#options;
-    const { signing, sealing } = await this.#pending(token);
     return signEnrol(
       {
         type: 'enrol',
@@ -227,9 +278,27 @@ export class Membership {
     return pending;
   }
 
+  /** New keys beside the old identity, which goes on counting until they are welcomed. */
+  async #again(
+    identity: NodeIdentity,
+    token: JoinToken,
+  ): Promise<Extract<NextKeys, { tag: 'enrol' }>> {
+    const { crypto } = this.#options;
+    const { next } = identity;
+    if (next?.tag === 'enrol' && next.token === token.id) return next;
+    const made = {
+      tag: 'enrol',
+      token: token.id,
+      signing: await crypto.generateSigningKey(),
+      sealing: await crypto.generateSealingKey(),
+    } as const;
+    await this.#keep(() => (this.identity === null ? null : { ...this.identity, next: made }));
+    return made;
+  }
+
   async #openSecrets(
     welcome: FrameOf<'welcome'>,
-    { sealing }: StoredIdentity,
+    sealing: NodeIdentity['sealing'],
   ): Promise<GroupSecret[]> {
     const { crypto, logger } = this.#options;
     const { cluster, node, group_id: groupId } = welcome;

@@ -57,6 +57,9 @@ export function connectorByScheme(socket: Connector, pull: Connector): Connector
   };
 }
 
+/** As long as the reason of a close. */
+const MESSAGE_LENGTH_MAX = 123;
+
 class PullConnection implements Connection {
   readonly bufferedBytes = 0;
   readonly #url: string;
@@ -141,7 +144,8 @@ class PullConnection implements Connection {
     if (fetched.status === 200) return fetched.text;
     const { status, retryAfterSeconds } = fetched;
     const wait = retryAfterSeconds ? ` retry_after_ms=${retryAfterSeconds * 1000}` : '';
-    this.#end(closeCodeOf(status), `status ${status}${wait}`);
+    const said = status === 401 ? messageIn(fetched.text) : '';
+    this.#end(closeCodeOf(status), `status ${status}${wait}${said}`);
     return null;
   }
 
@@ -156,6 +160,14 @@ class PullConnection implements Connection {
     this.#cancelTimer();
     this.#events.close(code, reason);
   }
+}
+
+/** What a refusal says, in its first characters. */
+function messageIn(text: string): string {
+  const value = parseJson(text);
+  const message =
+    typeof value === 'object' && value !== null && 'message' in value && value.message;
+  return typeof message === 'string' ? ` ${message.slice(0, MESSAGE_LENGTH_MAX)}` : '';
 }
 
 function closeCodeOf(status: number): number {

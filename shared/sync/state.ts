@@ -60,6 +60,8 @@ export type SyncEvent =
   | { readonly type: 'secrets_changed' }
   /** The control plane is not the one we belong to, or we cannot prove who we are. */
   | { readonly type: 'unproven'; readonly detail: string }
+  /** What the last close asked for was genuine, and can be done: come back at once. */
+  | { readonly type: 'retry' }
   | { readonly type: 'verified'; readonly verdict: Verdict }
   /** From the store, at boot: verified and being served. */
   | { readonly type: 'restored'; readonly state: ReplicaState }
@@ -84,6 +86,8 @@ export type SyncEffect =
       readonly position: Position;
     }
   | { readonly type: 'join'; readonly welcome: FrameOf<'welcome'> }
+  /** The close says that the node is to enrol again; answers `retry`, if that can be done. */
+  | { readonly type: 'rejoin'; readonly reason: string }
   /** Verify against these, newest first; answers `verified`. */
   | {
       readonly type: 'verify';

@@ -1,6 +1,6 @@
 /** A cluster endpoint in this process, and a peer that says whatever a test wants it to. */
 import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, BlockList } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
 import { WebSocket } from 'ws';
 import { must } from '#shared/base/assert.ts';
@@ -16,14 +16,19 @@ import { signEnrol, signHello } from '#shared/sync/proof.ts';
 import { decodeDownFrame } from '#shared/wire/codec.ts';
 import type { DownFrame, FrameOf, UpFrame } from '#shared/wire/frames.ts';
 import { PROTOCOL_VERSION, SYNC_PATH } from '#shared/wire/protocol.ts';
+import { Audit } from '../../cp/access/audit.ts';
 import { Publisher } from '../../cp/changes/publisher.ts';
 import { ControlPlanes } from '../../cp/cluster/control-planes.ts';
+import { NodeIdentities } from '../../cp/nodes/identities.ts';
+import { type JoinTokenRequest, JoinTokens } from '../../cp/nodes/join-tokens.ts';
 import { NodeRegistry } from '../../cp/nodes/registry.ts';
 import { attachSync, type Sync, type SyncOptions } from '../../cp/sync/server.ts';
 import type { LogLine } from './fake-platform.ts';
 import { silent, type TestStore } from './pglite.ts';
 
-export interface EndpointOptions extends Partial<Pick<SyncOptions, 'hosts' | 'handshakesMax'>> {
+export interface EndpointOptions extends Partial<
+  Pick<SyncOptions, 'hosts' | 'handshakesMax' | 'trusted'>
+> {
   /** 0: any. */
   readonly port?: number;
   /** Milliseconds; given: one of several control planes, which tells nodes of its address. */
@@ -34,16 +39,20 @@ export interface EndpointOptions extends Partial<Pick<SyncOptions, 'hosts' | 'ha
 
 export class SyncEndpoint {
   readonly registry: NodeRegistry;
+  readonly identities: NodeIdentities;
+  readonly tokens: JoinTokens;
   readonly publisher: Publisher;
   readonly sync: Sync;
   readonly logs: LogLine[];
   readonly #server: Server;
 
   private constructor(
-    parts: Pick<SyncEndpoint, 'registry' | 'publisher' | 'sync' | 'logs'>,
+    parts: Pick<SyncEndpoint, 'registry' | 'identities' | 'tokens' | 'publisher' | 'sync' | 'logs'>,
     server: Server,
   ) {
     this.registry = parts.registry;
+    this.identities = parts.identities;
+    this.tokens = parts.tokens;
     this.publisher = parts.publisher;
     this.sync = parts.sync;
     this.logs = parts.logs;
@@ -61,17 +70,22 @@ export class SyncEndpoint {
     const server = createServer((request, response) => void listener(request, response));
     await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
     const common = { store, keyring, pollMs, ...ports };
-    const registry = new NodeRegistry({ db: store.db, keyring, ...ports });
+    const registry = new NodeRegistry({ db: store.db, ...ports });
+    const identities = new NodeIdentities({ db: store.db, logger });
+    const tokens = new JoinTokens({ db: store.db, keyring, ...ports });
     const publisher = new Publisher({ ...common, registry: REGISTRY, logger: silent });
     const planes =
       beatMs === undefined ? null : planesOf(server, { test, registry, beatMs, logger });
     await planes?.start();
     publisher.start();
     await publisher.flush();
-    const sync = await attachSync({ ...common, registry, publisher, planes, hosts, ...more });
-    const listener = getRequestListener((request) => sync.pull(request));
+    const audit = auditOf(test, logger);
+    identities.onSecretReplaced(() => publisher.wake());
+    const nodes = { registry, identities, tokens, audit, trusted: new BlockList() };
+    const sync = await attachSync({ ...common, ...nodes, publisher, planes, hosts, ...more });
+    const listener = getRequestListener((request) => sync.pull(request, '127.0.0.1'));
     server.on('upgrade', (request, socket, head) => sync.upgrade(request, socket, head));
-    return new SyncEndpoint({ registry, publisher, sync, logs }, server);
+    return new SyncEndpoint({ registry, identities, tokens, publisher, sync, logs }, server);
   }
 
   get port(): number {
@@ -86,9 +100,10 @@ export class SyncEndpoint {
     return `ws://${this.host}`;
   }
 
-  async token(uses = 1): Promise<string> {
-    const request = { group: 'default', ttlSeconds: 900, uses, actor: 'test' };
-    return must(await this.registry.mintJoinToken(request), 'a group named default').token;
+  async token(uses = 1, more: Partial<JoinTokenRequest> = {}): Promise<string> {
+    const request = { group: 'default', ttlSeconds: 900, uses, name: null, cidrs: [] };
+    const minted = await this.tokens.mint({ ...request, actor: 'test', ...more });
+    return must(minted, 'a group of that name').token;
   }
 
   async close(): Promise<void> {
@@ -117,6 +132,12 @@ function planesOf(
     logger: at.logger,
     beatMs: () => at.beatMs,
   });
+}
+
+function auditOf({ store, keyring }: TestStore, logger: Logger): Audit {
+  const trusted = new BlockList();
+  const more = { days: 90, secretSegments: new Set<string>(), trusted };
+  return new Audit({ db: store.db, keys: keyring.rows, clock: nodeClock, logger, ...more });
 }
 
 /** One connection of a node, without any of the manners of the real client. */

@@ -1,36 +1,9 @@
-/** `/clustering/*`: the data planes, and the tokens by which they join. */
+/** `/clustering/*`: the data planes, and what is done to their identities. */
 import { isUuid } from '#shared/schema/attributes.ts';
-import { defineFields } from '#shared/schema/infer.ts';
-import { parseRecord } from '#shared/schema/parse.ts';
-import { readArguments } from '../arguments.ts';
 import type { AdminContext, AdminRequest, AdminResponse, Endpoint } from '../context.ts';
 import type { JsonObject } from '#shared/schema/field.ts';
-import { notFound, schemaViolation } from '../errors.ts';
+import { notFound } from '../errors.ts';
 import { encodeOffset, pageQuery } from '../pagination.ts';
-
-/** Body of `POST /clustering/join-tokens`. */
-export const JOIN_TOKEN_REQUEST = defineFields({
-  group: {
-    type: 'string',
-    required: true,
-    default: 'default',
-    description: 'Group that nodes joining with this token belong to.',
-  },
-  ttl: {
-    type: 'integer',
-    required: true,
-    default: 900,
-    between: [60, 86400],
-    description: 'Seconds until the token expires.',
-  },
-  uses: {
-    type: 'integer',
-    required: true,
-    default: 1,
-    between: [1, 1000],
-    description: 'How many nodes may join with it.',
-  },
-});
 
 export function clusteringEndpoints(): Endpoint[] {
   return [
@@ -42,7 +15,18 @@ export function clusteringEndpoints(): Endpoint[] {
       methods: { GET: dataPlane, DELETE: revoke },
     },
     { path: '/clustering/status', area: 'cluster', methods: { GET: status } },
-    { path: '/clustering/join-tokens', area: 'cluster', methods: { POST: mint } },
+    {
+      path: '/clustering/data-planes/:0/unlock',
+      area: 'cluster',
+      parameters: ['clustering_data_planes'],
+      methods: { POST: unlock },
+    },
+    {
+      path: '/clustering/groups/:0/rotate-secret',
+      area: 'cluster',
+      parameters: ['groups'],
+      methods: { POST: rotateSecret },
+    },
   ];
 }
 
@@ -81,27 +65,36 @@ async function status(context: AdminContext): Promise<AdminResponse> {
   return { status: 200, body: Object.fromEntries(nodes), headers: { Deprecation: 'true' } };
 }
 
-/** Revokes a node's identity: its session ends, and it can never come back with that key. */
+/**
+ * Revokes a node's identity: its session ends, it can never come back with that key, and its group gets
+ * another secret. The answer names what it held.
+ */
 async function revoke(context: AdminContext, request: AdminRequest): Promise<AdminResponse> {
-  const id = request.params[0] ?? '';
-  if (!isUuid(id) || !(await context.nodes.revoke(id.toLowerCase()))) throw notFound();
+  const revocation = await context.identities.revoke(nodeOf(request));
+  if (revocation === null) throw notFound();
+  const { node, group, secretGeneration, secrets } = revocation;
+  const named = secrets.named.map(({ kind, ws, id }) => ({ kind, workspace: ws, id }));
+  const held = { count: secrets.count, named };
+  return {
+    status: 200,
+    body: { id: node, group, secret_generation: secretGeneration, secrets: held },
+  };
+}
+
+/** Takes back what is held against a node's identity. */
+async function unlock(context: AdminContext, request: AdminRequest): Promise<AdminResponse> {
+  if (!(await context.identities.unlock(nodeOf(request)))) throw notFound();
   return { status: 204, body: null };
 }
 
-async function mint(context: AdminContext, request: AdminRequest): Promise<AdminResponse> {
-  const fieldOf = (name: string) =>
-    Object.entries(JOIN_TOKEN_REQUEST).find(([key]) => key === name)?.[1] ?? null;
-  const input = await readArguments(request.raw, context.bodyMax, fieldOf);
-  const parsed = parseRecord(JOIN_TOKEN_REQUEST, input);
-  if (!parsed.ok) throw schemaViolation(parsed.violations);
-  const { group, ttl, uses } = parsed.value;
-  const minted = await context.nodes.mintJoinToken({
-    group,
-    ttlSeconds: ttl,
-    uses,
-    actor: request.actor.name,
-  });
-  if (minted === null) throw schemaViolation({ group: `no group named '${group}'` });
-  const { id, token, expiresAt } = minted;
-  return { status: 201, body: { id, token, group, uses, expires_at: expiresAt } };
+async function rotateSecret(context: AdminContext, request: AdminRequest): Promise<AdminResponse> {
+  const rotated = await context.identities.rotateSecret(request.params[0] ?? '');
+  if (rotated === null) throw notFound();
+  return { status: 200, body: rotated };
+}
+
+function nodeOf({ params }: AdminRequest): string {
+  const id = params[0] ?? '';
+  if (!isUuid(id)) throw notFound();
+  return id.toLowerCase();
 }

@@ -5,7 +5,7 @@
 import { must } from '#shared/base/assert.ts';
 import type { EntityDefinition, JsonObject } from '#shared/schema/field.ts';
 import { TIMEOUT_S_DEFAULT, TIMEOUT_S_MAX } from '../../log-level.ts';
-import { JOIN_TOKEN_REQUEST } from '../endpoints/clustering.ts';
+import { JOIN_TOKEN_REQUEST } from '../endpoints/join-tokens.ts';
 import { createDocs, getDocs, listDocs, removeDocs, updateDocs } from './entity-docs.ts';
 import { entityEndpointDocs } from './entity-endpoints.ts';
 import { headgateDocs } from './headgate-docs.ts';
@@ -196,15 +196,74 @@ function clusteringDocs(): Readonly<Record<string, Operations>> {
       DELETE: {
         tag,
         summary: 'Revoke a data plane',
-        description: 'Its session ends, and it can never come back with its key.',
-        answer: NOTHING,
+        description:
+          'Its session ends, it can never come back with its key, and its group gets another secret.',
+        answer: answers({
+          id: TEXT,
+          group: TEXT,
+          secret_generation: { type: 'integer' },
+          secrets: {
+            type: 'object',
+            description: 'What it held, to be replaced.',
+            properties: { count: { type: 'integer' }, named: { type: 'array', items: {} } },
+          },
+        }),
         errors: [404],
       },
     },
     '/clustering/status': {
       GET: { tag, summary: 'Show data planes by id, as Kong once did', answer: answers({}) },
     },
+    '/clustering/data-planes/{clustering_data_planes}/unlock': {
+      POST: {
+        tag,
+        summary: 'Take back what is held against a data plane',
+        description: 'Whoever comes next with its key is let in, whatever its join counter says.',
+        answer: NOTHING,
+        errors: [404],
+      },
+    },
+    '/clustering/groups/{groups}/rotate-secret': {
+      POST: {
+        tag,
+        summary: 'Replace the secret of a group',
+        description: 'What its data planes look up and open by is made anew.',
+        answer: answers({ id: TEXT, name: TEXT, secret_generation: { type: 'integer' } }),
+        errors: [404],
+      },
+    },
+    ...joinTokenDocs(tag),
+  };
+}
+
+function joinTokenDocs(tag: string): Readonly<Record<string, Operations>> {
+  const kept = {
+    id: TEXT,
+    group: TEXT,
+    uses: { type: 'integer' },
+    name: { type: ['string', 'null'] },
+    expires_at: { type: 'integer', description: 'Seconds since the epoch.' },
+  };
+  const shown = {
+    type: 'object',
+    properties: {
+      ...kept,
+      status: { type: 'string', enum: ['valid', 'spent', 'expired', 'revoked'] },
+      used: { type: 'integer' },
+      created_by: TEXT,
+      created_at: { type: 'integer', description: 'Seconds since the epoch.' },
+    },
+  };
+  return {
     '/clustering/join-tokens': {
+      GET: {
+        tag,
+        summary: 'List join tokens',
+        answer: answers({
+          data: { type: 'array', items: shown },
+          next: { type: ['string', 'null'] },
+        }),
+      },
       POST: {
         tag,
         summary: 'Make a token with which data planes join',
@@ -214,19 +273,25 @@ function clusteringDocs(): Readonly<Record<string, Operations>> {
           description: 'The token is shown here and never again.',
           body: {
             type: 'schema',
-            schema: {
-              type: 'object',
-              properties: {
-                id: TEXT,
-                token: TEXT,
-                group: TEXT,
-                uses: { type: 'integer' },
-                expires_at: { type: 'integer', description: 'Seconds since the epoch.' },
-              },
-            },
+            schema: { type: 'object', properties: { ...kept, token: TEXT } },
           },
         },
         errors: [413, 415],
+      },
+    },
+    '/clustering/join-tokens/{join_token}': {
+      GET: {
+        tag,
+        summary: 'Show a join token',
+        answer: { status: 200, body: { type: 'schema', schema: shown } },
+        errors: [404],
+      },
+      DELETE: {
+        tag,
+        summary: 'Revoke a join token',
+        description: 'Nobody joins with it any more; data planes that did stay.',
+        answer: NOTHING,
+        errors: [404],
       },
     },
   };

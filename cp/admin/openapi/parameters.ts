@@ -74,6 +74,8 @@ const PATH_PARAMETERS: Readonly<Record<string, JsonObject>> = {
     description: 'Id of a data plane.',
     schema: { type: 'string', format: 'uuid' },
   },
+  join_token: { description: 'Id of a join token.', schema: { type: 'string', format: 'uuid' } },
+  groups: { description: 'Name or id of a group.', schema: { type: 'string' } },
 };
 
 /** @returns null when nothing is known of a parameter of this name */
