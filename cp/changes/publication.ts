@@ -75,7 +75,7 @@ export async function publish(
   const { upserts, removals } = await readSlices(await sliceContext(tx, reader, group, deps), {
     published: group.published,
     versions,
-    isSameSecret,
+    isAnew: !isSameSecret || !isSameSelector(group),
   });
   const older = await treeOf(tx, group, known, deps.crypto);
   const tree = older.apply(upserts, removals);
@@ -148,6 +148,12 @@ function isSame(a: Readonly<Record<string, number>>, b: Readonly<Record<string, 
   return names.length === Object.keys(b).length && names.every((name) => a[name] === b[name]);
 }
 
+/** An older release may have published since, and selects nothing. */
+function isSameSelector({ tags, revision, published_as: before }: GroupRow): boolean {
+  const isKnown = before?.revision === revision;
+  return isKnown ? tags?.join('/') === before.tags?.join('/') : tags === null;
+}
+
 async function sliceContext(
   tx: Db,
   reader: Reader,
@@ -155,6 +161,7 @@ async function sliceContext(
   { keyring, registry, crypto }: PublicationDeps,
 ): Promise<SliceContext> {
   const { id: groupId, workspaces, secret_generation: generation } = group;
+  const tags = group.tags === null ? null : new Set(group.tags);
   const secrets = {
     secret: keyring.groupSecret(groupId, generation),
     placement: keyring.groupSecret(groupId, PLACEMENT_GENERATION),
@@ -164,7 +171,9 @@ async function sliceContext(
     secrets,
     crypto,
   );
-  return { tx, reader, groupId, workspaces, registry, keys, level: LEVEL, crypto };
+  const authorities = new Set<string>();
+  const who = { groupId, workspaces, tags, authorities };
+  return { tx, reader, ...who, registry, keys, level: LEVEL, crypto };
 }
 
 async function readSlices(
@@ -172,20 +181,26 @@ async function readSlices(
   at: {
     readonly published: Readonly<Record<string, number>>;
     readonly versions: Readonly<Record<string, number>>;
-    readonly isSameSecret: boolean;
+    readonly isAnew: boolean;
   },
 ): Promise<{ upserts: ConfigRecord[]; removals: RecordKey[] }> {
   const changes: SliceChange[] = [];
-  for (const [ws, version] of Object.entries(at.versions)) {
-    // Other workspaces, so other records that say which there are.
-    const isOther = ws === SYSTEM_WORKSPACE && !isOfSame(at.published, at.versions);
-    const from = isOther || !at.isSameSecret ? null : (at.published[ws] ?? null);
-    if (from === version) continue;
-    changes.push(await readWorkspace(context, ws, from, version));
+  const { [SYSTEM_WORKSPACE]: shared, ...own } = at.versions;
+  for (const [ws, version] of Object.entries(own)) {
+    const from = at.isAnew ? null : (at.published[ws] ?? null);
+    if (from !== version) changes.push(await readWorkspace(context, ws, from, version));
   }
   for (const ws of Object.keys(at.published)) {
-    if (at.versions[ws] !== undefined) continue;
-    changes.push(await dropWorkspace(context, ws));
+    if (at.versions[ws] === undefined) changes.push(await dropWorkspace(context, ws));
+  }
+  if (shared !== undefined) {
+    // Other workspaces, so other records that say which there are.
+    const isOther = at.isAnew || !isOfSame(at.published, at.versions);
+    const from = isOther ? null : (at.published[SYSTEM_WORKSPACE] ?? null);
+    // Last: which authorities are needed shows in the workspaces.
+    if (from !== shared || context.authorities.size > 0) {
+      changes.push(await readWorkspace(context, SYSTEM_WORKSPACE, from, shared));
+    }
   }
   return {
     upserts: changes.flatMap(({ upserts }) => upserts),

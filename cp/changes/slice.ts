@@ -8,12 +8,15 @@ import type { Crypto } from '#shared/platform/platform.ts';
 import type { EntityDefinition } from '#shared/schema/field.ts';
 import type { Registry } from '#shared/schema/plugin-definition.ts';
 import type { Db } from '../store/db.ts';
-import type { Reader } from '../store/store.ts';
+import type { Page, Reader } from '../store/store.ts';
 import { SYSTEM_WORKSPACE } from '../store/migrations/0001-init.ts';
+import { inOrder } from './closure.ts';
+import { Candidates, type Looked, Selection } from './selection.ts';
 import { isWired, toWire, type GroupKeys } from './to-wire.ts';
 
 /** Entities read one by one; with more of them changed, reading all of the workspace is cheaper. */
 export const CHANGED_COUNT_MAX = 500;
+const NOTHING: ReadonlySet<string> = new Set();
 /** Rows per page when all are read. */
 const PAGE_SIZE = 1_000;
 
@@ -23,6 +26,10 @@ export interface SliceContext {
   readonly groupId: string;
   /** Ids of those that the group subscribes to. */
   readonly workspaces: readonly string[];
+  /** Selects routes; null: all of everything. */
+  readonly tags: ReadonlySet<string> | null;
+  /** Ids of authorities to look at when the workspaces are done: see `Selection`. */
+  readonly authorities: Set<string>;
   readonly registry: Registry;
   readonly keys: GroupKeys;
   readonly level: number;
@@ -42,6 +49,11 @@ interface KnownRow {
   readonly hash: string;
 }
 
+interface ChangedRow {
+  readonly kind: string;
+  readonly entity_id: string;
+}
+
 /**
  * @param from  version published last; null: never
  * @param to  version of this transaction's view
@@ -53,6 +65,8 @@ export async function readWorkspace(
   to: number,
 ): Promise<SliceChange> {
   const changed = from === null ? null : await readChanged(context, ws, from, to);
+  const { tags } = context;
+  if (tags !== null) return readSelected(context, tags, ws, changed);
   if (changed === null) return readAll(context, ws);
   const ids = [...new Set(changed.map(({ entity_id: id }) => id))];
   const known = await readKnown(context, ws, ids);
@@ -75,8 +89,85 @@ export async function readWorkspace(
 
 /** Everything of a workspace that the group does not subscribe to any more. */
 export async function dropWorkspace(context: SliceContext, ws: string): Promise<SliceChange> {
+  await new Selection({ ...context, tags: NOTHING }, ws).clear();
   const known = await readKnown(context, ws, null);
   return compare(ws, [], known, [...known.values()]);
+}
+
+/** As `readWorkspace`, of a group that selects. @param changed  null: everything may have */
+async function readSelected(
+  context: SliceContext,
+  tags: ReadonlySet<string>,
+  ws: string,
+  changed: readonly ChangedRow[] | null,
+): Promise<SliceChange> {
+  const selection = new Selection({ ...context, tags }, ws);
+  const known = changed === null ? await readKnown(context, ws, null) : new Map<string, KnownRow>();
+  const gone = new Map(known);
+  const records: ConfigRecord[] = [];
+  const candidates = new Candidates();
+  for (const { kind, entity_id: id } of changed ?? []) candidates.add(kind, [id]);
+  if (ws === SYSTEM_WORKSPACE) candidates.add('ca_certificates', context.authorities);
+  if (changed === null) await selection.clear();
+  for (const definition of inOrder(wiredIn(context, ws))) {
+    const looked =
+      changed === null
+        ? everyPage(context, ws, definition)
+        : lookAt(context, ws, definition, candidates.of(definition.name));
+    for await (const batch of looked) {
+      if (changed !== null) {
+        for (const [name, row] of await readKnown(context, ws, batch.ids)) {
+          if (row.kind !== definition.name && row.kind !== sealedKind(definition.name)) continue;
+          known.set(name, row);
+          gone.set(name, row);
+        }
+      }
+      const { ids } = batch;
+      const before = new Set(ids.filter((id) => known.has(keyOf(definition.name, id))));
+      const members = await selection.members(batch);
+      for (const entity of members) {
+        if (!isInSlice(context, definition, entity.id)) continue;
+        await wire(context, definition, ws, entity, { records, gone });
+      }
+      const found = await selection.settle(batch, members, changed === null ? null : before);
+      for (const kind of found.kinds) candidates.add(kind, found.of(kind));
+    }
+  }
+  return compare(ws, records, known, [...gone.values()]);
+}
+
+async function* everyPage(
+  { reader }: SliceContext,
+  ws: string,
+  definition: EntityDefinition,
+): AsyncGenerator<Looked> {
+  for (let after: string | null = null, isFirst = true; isFirst || after !== null;) {
+    isFirst = false;
+    const { rows, next }: Page = await reader.list(definition, ws, { size: PAGE_SIZE, after });
+    yield { definition, ids: rows.map(({ id }) => id), entities: rows };
+    after = next;
+  }
+}
+
+async function* lookAt(
+  { reader }: SliceContext,
+  ws: string,
+  definition: EntityDefinition,
+  all: readonly string[],
+): AsyncGenerator<Looked> {
+  for (let start = 0; start < all.length; start += PAGE_SIZE) {
+    const ids = all.slice(start, start + PAGE_SIZE);
+    const found = await reader.getMany(definition, ws, ids);
+    yield { definition, ids, entities: [...found.values()] };
+  }
+}
+
+/** Kinds that are sent, and lie in this workspace. */
+function wiredIn({ registry }: SliceContext, ws: string): EntityDefinition[] {
+  const isSystem = ws === SYSTEM_WORKSPACE;
+  return [...registry.entities.values()].filter(
+    (definition) => isWired(definition) && definition.workspaceable !== isSystem,
+  );
 }
 
 /** Null when the log does not reach back, or so much changed that reading all is cheaper. */
@@ -85,7 +176,7 @@ async function readChanged(
   ws: string,
   from: number,
   to: number,
-): Promise<{ kind: string; entity_id: string }[] | null> {
+): Promise<ChangedRow[] | null> {
   const params = [ws, from, to];
   const range = 'FROM changes WHERE ws_id = $1 AND version > $2 AND version <= $3';
   const seen = await tx.query<{ count: number }>(
@@ -93,7 +184,7 @@ async function readChanged(
     params,
   );
   if (seen.rows[0]?.count !== to - from) return null;
-  const { rows } = await tx.query<{ kind: string; entity_id: string }>(
+  const { rows } = await tx.query<ChangedRow>(
     `SELECT DISTINCT kind, entity_id ${range} LIMIT ${CHANGED_COUNT_MAX + 1}`,
     params,
   );
@@ -101,20 +192,17 @@ async function readChanged(
 }
 
 async function readAll(context: SliceContext, ws: string): Promise<SliceChange> {
+  // It may have selected before.
+  await new Selection({ ...context, tags: NOTHING }, ws).clear();
   const known = await readKnown(context, ws, null);
   const gone = new Map(known);
   const records: ConfigRecord[] = [];
-  const isSystem = ws === SYSTEM_WORKSPACE;
-  for (const def of context.registry.entities.values()) {
-    if (!isWired(def) || def.workspaceable === isSystem) continue;
-    for (let after: string | null = null, isFirst = true; isFirst || after !== null;) {
-      isFirst = false;
-      const page = await context.reader.list(def, ws, { size: PAGE_SIZE, after });
-      for (const entity of page.rows) {
+  for (const def of wiredIn(context, ws)) {
+    for await (const { entities } of everyPage(context, ws, def)) {
+      for (const entity of entities) {
         if (!isInSlice(context, def, entity.id)) continue;
         await wire(context, def, ws, entity, { records, gone });
       }
-      after = page.next;
     }
   }
   return compare(ws, records, known, [...gone.values()]);

@@ -17,6 +17,7 @@ import { health } from './migrations/0006-health.ts';
 import { controlPlanes } from './migrations/0007-control-planes.ts';
 import { groups } from './migrations/0008-groups.ts';
 import { identity } from './migrations/0009-identity.ts';
+import { serverNames } from './migrations/0010-server-names.ts';
 
 export interface Migration {
   /** 1, 2, 3 … without a gap. */
@@ -38,6 +39,7 @@ export const MIGRATIONS: readonly Migration[] = [
   controlPlanes,
   groups,
   identity,
+  serverNames,
 ];
 
 /** Key of the advisory lock that migrations and everything made once at the first start take. */
