@@ -20,11 +20,12 @@ export type MutantName = keyof typeof MUTANTS;
 
 /** For a program's environment. Null: the build as it is. */
 export function mutantEnv(name: MutantName | null): Readonly<Record<string, string>> {
-  if (name === null) return {};
-  return {
-    NODE_OPTIONS: `--import=${HOOK}`,
-    HEADGATE_TEST_MUTANT: JSON.stringify(MUTANTS[name]),
-  };
+  return name === null ? {} : changedEnv(MUTANTS[name]);
+}
+
+/** For the environment of a program that runs with these changes. */
+export function changedEnv(changes: readonly Change[]): Readonly<Record<string, string>> {
+  return { NODE_OPTIONS: `--import=${HOOK}`, HEADGATE_TEST_MUTANT: JSON.stringify(changes) };
 }
 
 export const MUTANTS = {
