@@ -81,6 +81,9 @@ export class Endings {
   }
 
   #ended(nodeId: string, ending: Ending): void {
+    this.#options.end(nodeId, ending);
+    // A lock may be taken back, and the next look finds who slipped through.
+    if (ending === 'locked') return;
     const atMs = this.#options.clock.monotonic();
     this.#recent.delete(nodeId);
     this.#recent.set(nodeId, { ending, atMs });
@@ -88,6 +91,5 @@ export class Endings {
       if (this.#recent.size <= REMEMBERED_MAX && atMs - entry.atMs < REMEMBERED_MS) break;
       this.#recent.delete(oldest);
     }
-    this.#options.end(nodeId, ending);
   }
 }
