@@ -65,6 +65,7 @@ export async function startControlPlane(
     ...keksOf(settings),
     rereadKek: () => keksOf(loadSettings(CONTROL_PLANE_SETTINGS, process.env)),
     registry: registryFor(settings.HEADGATE_ROUTER_FLAVOR),
+    moved: settings.HEADGATE_DATABASE_MOVED,
     logger,
   });
   try {
@@ -80,10 +81,11 @@ function keksOf(settings: ControlPlaneSettings): Keks {
 }
 
 async function serve(
-  { store, keyring }: OpenedStore,
+  opened: OpenedStore,
   settings: ControlPlaneSettings,
   logger: AdjustableLogger,
 ): Promise<Running> {
+  const { store, keyring, epochs } = opened;
   const access = await openAccess(store, keyring, settings, logger);
   const keys = new KeyRotation({
     db: store.db,
@@ -91,10 +93,9 @@ async function serve(
     entities: registryFor(settings.HEADGATE_ROUTER_FLAVOR).entities,
     logger,
   });
-  const parts = nodeParts({ store, keyring }, access.audit, logger);
+  const parts = nodeParts(opened, access.audit, logger);
   const { registry: nodes, identities, tokens: joinTokens } = parts;
-  const opened = { store, keyring };
-  const { publisher, sync } = await startSync({ opened, nodes: parts, settings, logger });
+  const { publisher, sync, planes } = await startSync({ opened, nodes: parts, settings, logger });
   const status = new ServerStatus();
   const logLevel = new LogLevelControl({ logger, clock: nodeClock, db: store.db });
   await logLevel.start();
@@ -107,6 +108,8 @@ async function serve(
       joinTokens,
       ...access,
       keys,
+      epochs,
+      planes,
       ...explaining(store, settings, logger),
       logLevel,
       ...adminSettings(settings, keyring),
@@ -147,6 +150,7 @@ async function serve(
       await publisher.close();
       await nodes.close();
       await keys.close();
+      await epochs.close();
       await store.close();
     },
   };
@@ -200,7 +204,7 @@ function adminSettings(settings: ControlPlaneSettings, keyring: Keyring) {
 
 /** What publishes, and what data planes connect to. */
 async function startSync({
-  opened: { store, keyring },
+  opened: { store, keyring, epochs },
   nodes,
   settings,
   logger,
@@ -209,7 +213,7 @@ async function startSync({
   readonly nodes: Pick<SyncOptions, 'registry' | 'identities' | 'tokens' | 'audit'>;
   readonly settings: ControlPlaneSettings;
   readonly logger: Logger;
-}): Promise<{ publisher: Publisher; sync: Sync }> {
+}): Promise<{ publisher: Publisher; sync: Sync; planes: ControlPlanes }> {
   const pollMs = settings.HEADGATE_POLL_SECONDS * 1000;
   const planes = new ControlPlanes({
     db: store.db,
@@ -224,6 +228,7 @@ async function startSync({
   const publisher = new Publisher({
     store,
     keyring,
+    epochs,
     registry: registryFor(settings.HEADGATE_ROUTER_FLAVOR),
     pollMs,
     ...PORTS,
@@ -238,12 +243,13 @@ async function startSync({
     ...nodes,
     trusted: blockList(settings.HEADGATE_TRUSTED_TERMINATOR),
     hosts: settings.HEADGATE_CLUSTER_HOSTS,
+    epochs,
     planes,
     pollMs,
     ...PORTS,
     logger,
   });
-  return { publisher, sync };
+  return { publisher, sync, planes };
 }
 
 /** Who may use the Admin API, and what they did. */

@@ -19,6 +19,7 @@ import { AdminTokens } from '../access/admin-tokens.ts';
 import { Audit } from '../access/audit.ts';
 import { secretSegments } from '../access/audited-path.ts';
 import { type AccessPolicy, AccessGuard } from './access.ts';
+import { Epochs } from '../cluster/epochs.ts';
 import { createAdminApp } from './app.ts';
 import type { AdminContext, NodeAdministration } from './context.ts';
 
@@ -180,6 +181,14 @@ function contextOf(
       get: async () => null,
       revoke: async () => false,
     },
+    epochs: new Epochs({
+      db: store.db,
+      clusterId: randomUUID(),
+      dataDir: null,
+      policy: 'stop',
+      logger: { log: () => {} },
+    }),
+    planes: { list: async () => [] },
     groupTables: new GroupTables({
       db: store.db,
       registry: options.registry ?? REGISTRY,

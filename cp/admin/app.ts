@@ -27,6 +27,7 @@ import { joinTokenEndpoints } from './endpoints/join-tokens.ts';
 import { configEndpoints } from './endpoints/config.ts';
 import { consumerEndpoints } from './endpoints/consumers.ts';
 import { debugEndpoints } from './endpoints/debug.ts';
+import { epochEndpoints } from './endpoints/epochs.ts';
 import { explainEndpoints } from './endpoints/explain.ts';
 import { filterChainEndpoints } from './endpoints/filter-chains.ts';
 import { healthEndpoints } from './endpoints/health.ts';
@@ -84,6 +85,7 @@ export function adminEndpoints(entities: ReadonlyMap<string, EntityDefinition>):
     ...schemaEndpoints(),
     ...clusteringEndpoints(),
     ...joinTokenEndpoints(),
+    ...epochEndpoints(),
     ...bulkEndpoints(),
     ...tokenEndpoints(),
     ...auditEndpoints(),

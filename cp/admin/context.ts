@@ -8,6 +8,8 @@ import type { Audit } from '../access/audit.ts';
 import type { GroupTables } from '../explain/group-tables.ts';
 import type { NodeReport } from '../nodes/node-health.ts';
 import type { SaidHealth } from '../nodes/registry.ts';
+import type { ControlPlanes } from '../cluster/control-planes.ts';
+import type { Epochs } from '../cluster/epochs.ts';
 import type { KeyRotation } from '../keys/rotation.ts';
 import type { NodeIdentities } from '../nodes/identities.ts';
 import type { JoinTokens } from '../nodes/join-tokens.ts';
@@ -35,6 +37,8 @@ export interface AdminContext {
   readonly joinTokens: Pick<JoinTokens, 'mint' | 'list' | 'get' | 'revoke'>;
   readonly tokens: AdminTokens;
   readonly audit: Audit;
+  readonly epochs: Pick<Epochs, 'list' | 'begin'>;
+  readonly planes: Pick<ControlPlanes, 'list'>;
   readonly keys: Pick<KeyRotation, 'rotateKeys' | 'keyStatus'>;
   /** What was published, to be explained. */
   readonly groupTables: Pick<GroupTables, 'find' | 'tables'>;

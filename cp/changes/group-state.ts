@@ -6,6 +6,7 @@ import type { JsonObject } from '#shared/schema/field.ts';
 import type { Registry } from '#shared/schema/plugin-definition.ts';
 import { KNOWN_ADDRESSES } from '../cluster/control-planes.ts';
 import type { Db } from '../store/db.ts';
+import { IS_SAME_DATABASE } from '../store/identity.ts';
 import { SYSTEM_WORKSPACE } from '../store/migrations/0001-init.ts';
 
 export interface PublishedAs {
@@ -32,6 +33,8 @@ export interface GroupRow {
   readonly control_planes: readonly string[];
   /** Whether it was published with what it is now, workspaces aside. */
   readonly is_same: boolean;
+  /** Null: it was never marked. */
+  readonly is_same_database: boolean | null;
   /** Epoch seconds, the database's clock. */
   readonly now: number;
 }
@@ -63,7 +66,7 @@ export async function findBehind(db: Db, registry: Registry): Promise<string[]> 
        WHERE g.serves_all OR v.ws_id = ANY(g.workspaces)
          OR (v.ws_id = '${SYSTEM_WORKSPACE}' AND cardinality(g.workspaces) > 0)
      ) AS due
-     WHERE g.published <> due.versions OR g.published_as IS DISTINCT FROM ${PUBLISHED_AS}
+     WHERE ${IS_SAME_DATABASE} IS FALSE OR g.published <> due.versions OR g.published_as IS DISTINCT FROM ${PUBLISHED_AS}
      ORDER BY g.id`,
     [unsentKinds(registry)],
   );
@@ -75,7 +78,7 @@ export async function lockGroup(tx: Db, groupId: string): Promise<GroupRow | nul
   const { rows } = await tx.query<GroupRow>(
     `SELECT g.id, g.name, ${SUBSCRIBED} AS workspaces, g.tags, g.policy, g.secret_generation,
        g.epoch, g.revision, g.published, g.published_as,
-       ${KNOWN_ADDRESSES} AS control_planes,
+       ${KNOWN_ADDRESSES} AS control_planes, ${IS_SAME_DATABASE} AS is_same_database,
        g.published_as IS NOT DISTINCT FROM ${PUBLISHED_AS} AS is_same,
        floor(extract(epoch FROM now()))::bigint AS now
      FROM groups g WHERE g.id = $1 FOR UPDATE SKIP LOCKED`,

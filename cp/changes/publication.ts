@@ -5,7 +5,12 @@
 import { must } from '#shared/base/assert.ts';
 import { base64url, hex, utf8 } from '#shared/base/bytes.ts';
 import { canonicalJson } from '#shared/config/canonical.ts';
-import { MANIFEST_FORMAT, STALENESS_FEATURE, type Manifest } from '#shared/config/manifest.ts';
+import {
+  compareRevisions,
+  MANIFEST_FORMAT,
+  STALENESS_FEATURE,
+  type Manifest,
+} from '#shared/config/manifest.ts';
 import { parseRecordText, type ConfigRecord, type RecordKey } from '#shared/config/record.ts';
 import { DOMAIN } from '#shared/config/signed-text.ts';
 import { ConfigTree } from '#shared/config/tree.ts';
@@ -50,11 +55,14 @@ export type Publication =
   /** Another control plane is publishing this group. */
   | { readonly type: 'busy' }
   | { readonly type: 'unchanged' }
+  /** It is not the database that it was, or it has lost something: its numbers may not be counted on. */
+  | { readonly type: 'doubtful' }
   | { readonly type: 'published'; readonly position: Position; readonly known: KnownTree };
 
 /**
  * @param tx  repeatable read, nothing read before
  * @param known  the tree of an earlier publication; used when it is still the newest
+ * @param seen  the newest revision known of from before the transaction
  */
 export async function publish(
   tx: Db,
@@ -62,11 +70,13 @@ export async function publish(
   groupId: string,
   known: KnownTree | null,
   deps: PublicationDeps,
+  seen: Position | null = null,
 ): Promise<Publication> {
   const group = await lockGroup(tx, groupId);
   if (group === null) return { type: 'busy' };
   const versions = await readVersions(tx, group, deps.registry);
   const before = await readHead(tx, groupId);
+  if (isDoubtful(group, before, seen)) return { type: 'doubtful' };
   const isNewEpoch = before !== null && before.position.epoch !== group.epoch;
   // Every record with a secret in it is another one under another secret of the group.
   const isSameSecret = before?.secretGeneration === group.secret_generation;
@@ -108,6 +118,14 @@ export async function publish(
   await savePublished(tx, group, revision, versions);
   await tx.query(`SELECT pg_notify('${PUBLISHED_CHANNEL}', $1)`, [groupId]);
   return { type: 'published', position, known: { epoch: group.epoch, revision, tree } };
+}
+
+function isDoubtful(group: GroupRow, before: PublishedHead | null, seen: Position | null): boolean {
+  if (group.is_same_database === false) return true;
+  // In an earlier epoch nothing is counted on any more.
+  if (seen === null || seen.epoch < group.epoch) return false;
+  const order = before === null ? 1 : compareRevisions(seen, before.position);
+  return order > 0 || (order === 0 && seen.hash !== before?.position.hash);
 }
 
 /** What nodes must know of the group's settings. */

@@ -3,6 +3,7 @@
  * was committed since, and whichever control plane gets the group's row lock does the work.
  */
 import type { Clock, Logger, Random } from '#shared/platform/platform.ts';
+import { Epochs } from '../cluster/epochs.ts';
 import { retrying } from '../store/retry.ts';
 import type { Store } from '../store/store.ts';
 import { findBehind } from './group-state.ts';
@@ -22,6 +23,8 @@ export interface PublisherOptions extends PublicationDeps {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
+  /** Not given: of its own, and nothing is kept of what it saw. */
+  readonly epochs?: Epochs;
   /** `HEADGATE_POLL_SECONDS` in milliseconds. */
   readonly pollMs: number;
 }
@@ -29,6 +32,7 @@ export interface PublisherOptions extends PublicationDeps {
 export class Publisher {
   readonly #options: PublisherOptions;
   readonly #known = new Map<string, KnownTree>();
+  readonly #epochs: Epochs;
   readonly #listeners = new Set<(groupId: string) => void>();
   #isWanted = false;
   #isClosed = false;
@@ -37,14 +41,21 @@ export class Publisher {
   #sweptMs = Number.NEGATIVE_INFINITY;
   #cancelTimer: () => void = () => {};
   #stopCommits: () => void = () => {};
+  #stopEpochs: () => void = () => {};
 
   constructor(options: PublisherOptions) {
+    const { store, keyring, logger } = options;
+    const { clusterId } = keyring;
     this.#options = options;
+    this.#epochs =
+      options.epochs ??
+      new Epochs({ db: store.db, clusterId, dataDir: null, policy: 'stop', logger });
   }
 
   /** Publishes what there is, then follows commits until `close`. */
   start(): void {
     this.#stopCommits = this.#options.store.onCommit(() => this.wake());
+    this.#stopEpochs = this.#epochs.onBegun(() => this.wake());
     this.wake();
   }
 
@@ -78,6 +89,7 @@ export class Publisher {
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#stopCommits();
+    this.#stopEpochs();
     this.#cancelTimer();
     await this.#running;
     this.#cancelTimer();
@@ -87,6 +99,8 @@ export class Publisher {
   async #run(): Promise<void> {
     let waitMs = this.#options.pollMs;
     try {
+      // While the database was away, anything may have happened to it.
+      if (this.#failures > 0) await this.#epochs.settle();
       while (this.#isWanted && !this.#isClosed) {
         this.#isWanted = false;
         if (await this.#publishAll()) waitMs = BUSY_RETRY_MS;
@@ -100,14 +114,19 @@ export class Publisher {
     this.#cancelTimer = this.#options.clock.setTimer(waitMs, () => this.wake());
   }
 
-  /** @returns whether another control plane was publishing one of the groups */
+  /** @returns whether to look again soon: another control plane is publishing, or a new epoch began */
   async #publishAll(): Promise<boolean> {
     const { store, registry } = this.#options;
     let isBusy = false;
     for (const id of await findBehind(store.db, registry)) {
       const result = await this.#publish(id);
       if (result.type === 'busy') isBusy = true;
+      if (result.type === 'doubtful') {
+        await this.#epochs.settle();
+        isBusy = true;
+      }
       if (result.type !== 'published') continue;
+      this.#epochs.witness.saw(id, result.position);
       this.#keep(id, result.known);
       this.#announce(id, result);
     }
@@ -117,8 +136,9 @@ export class Publisher {
   #publish(groupId: string): Promise<Publication> {
     const { store } = this.#options;
     const known = this.#known.get(groupId) ?? null;
+    const seen = this.#epochs.witness.of(groupId);
     return retrying(() =>
-      store.db.tx((tx) => publish(tx, store.reader(tx), groupId, known, this.#options), {
+      store.db.tx((tx) => publish(tx, store.reader(tx), groupId, known, this.#options, seen), {
         isolation: 'repeatable read',
       }),
     );

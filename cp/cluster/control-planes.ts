@@ -5,6 +5,7 @@
 import { HEADGATE_VERSION } from '#shared/base/product.ts';
 import { ADDRESSES_COUNT_MAX } from '#shared/sync/address.ts';
 import type { Clock, Logger } from '#shared/platform/platform.ts';
+import type { JsonObject } from '#shared/schema/field.ts';
 import type { Db } from '../store/db.ts';
 
 /** How often a lease is renewed. */
@@ -81,6 +82,19 @@ export class ControlPlanes {
   /** Addresses of all that are alive, this one first. */
   get addresses(): readonly string[] {
     return [...new Set([...this.#options.urls, ...this.#peers.flatMap(({ urls }) => urls)])];
+  }
+
+  /** All with a lease, this one too, as the Admin API shows them. */
+  async list(): Promise<JsonObject[]> {
+    const { rows } = await this.#options.db.query<JsonObject>(
+      `SELECT id::text, urls, hostname, version, sessions,
+         floor(extract(epoch FROM started_at))::bigint AS started_at,
+         floor(extract(epoch FROM seen_at))::bigint AS last_seen
+       FROM control_planes
+       WHERE stopped_at IS NULL AND seen_at > now() - make_interval(secs => ttl_seconds)
+       ORDER BY id LIMIT ${PEERS_MAX}`,
+    );
+    return rows;
   }
 
   /** Renews the lease and looks at the others, now. Never rejects. */

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -191,22 +190,5 @@ describe('the keyring', () => {
         expect(dump).not.toContain(bytes.toString(encoding));
       }
     }
-  });
-
-  it('starts a new epoch on a database that was restored or branched', async () => {
-    await load();
-    await db.query(
-      "INSERT INTO groups (id, name, workspaces, published) VALUES ($1, 'g', '{}', $2)",
-      [randomUUID(), '{"x": 1}'],
-    );
-    await load();
-    const before = await db.query('SELECT epoch, published FROM groups');
-    await db.query("UPDATE cluster SET database_identity = 'another'");
-    await load();
-    await load();
-    const after = await db.query('SELECT epoch, published FROM groups');
-
-    expect(before.rows).toEqual([{ epoch: 1, published: { x: 1 } }]);
-    expect(after.rows).toEqual([{ epoch: 2, published: {} }]);
   });
 });

@@ -16,7 +16,7 @@ import { type KeyList, signingKeyId, signKeyList } from '#shared/config/key-list
 import { nodeCrypto } from '#shared/platform/node/crypto.ts';
 import type { Logger, RawKeyPair } from '#shared/platform/platform.ts';
 import type { Db } from '../store/db.ts';
-import { adoptDatabase, databaseIdentity } from '../store/identity.ts';
+import { databaseIdentity } from '../store/identity.ts';
 import { START_LOCK } from '../store/migrate.ts';
 import { deriveKey } from './cipher.ts';
 import {
@@ -68,9 +68,7 @@ export function loadKeyring(db: Db, settings: KeySettings, logger: Logger): Prom
     if (found === null) await makeCluster(tx, wrappers.current, settings, logger);
     await rewrapKeys(tx, wrappers, logger);
     const cluster = must(await readCluster(tx), 'a cluster');
-    const keyring = await openKeyring(tx, cluster, wrappers);
-    await adoptDatabase(tx, cluster.database_identity, logger);
-    return keyring;
+    return openKeyring(tx, cluster, wrappers);
   });
 }
 

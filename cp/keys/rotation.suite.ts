@@ -13,6 +13,7 @@ import type { Db } from '../store/db.ts';
 import { openStoreOn } from '../store/open-store.ts';
 import type { Store } from '../store/store.ts';
 import type { Keyring } from './keyring.ts';
+import type { Epochs } from '../cluster/epochs.ts';
 import { KeyRotation } from './rotation.ts';
 
 export const OLD_KEK = Buffer.alloc(32, 1).toString('base64');
@@ -24,6 +25,7 @@ interface Keks {
 }
 
 export interface ControlPlane {
+  readonly epochs: Epochs;
   readonly store: Store;
   readonly keyring: Keyring;
   readonly rotation: KeyRotation;

@@ -15,7 +15,7 @@ if ('missing' in postgres) {
 
   nodeHealthSuite(async () => {
     const url = await postgres.createDatabase();
-    const { store, keyring } = await controlPlane(openPg({ url, isPooled: false, logger: silent }));
-    return { store, keyring, close: () => store.close() };
+    const opened = await controlPlane(openPg({ url, isPooled: false, logger: silent }));
+    return { ...opened, close: () => opened.store.close() };
   });
 }

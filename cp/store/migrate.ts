@@ -18,6 +18,7 @@ import { controlPlanes } from './migrations/0007-control-planes.ts';
 import { groups } from './migrations/0008-groups.ts';
 import { identity } from './migrations/0009-identity.ts';
 import { serverNames } from './migrations/0010-server-names.ts';
+import { epochs } from './migrations/0011-epochs.ts';
 
 export interface Migration {
   /** 1, 2, 3 … without a gap. */
@@ -40,6 +41,7 @@ export const MIGRATIONS: readonly Migration[] = [
   groups,
   identity,
   serverNames,
+  epochs,
 ];
 
 /** Key of the advisory lock that migrations and everything made once at the first start take. */

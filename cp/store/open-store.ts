@@ -2,6 +2,7 @@
 import type { Logger } from '#shared/platform/platform.ts';
 import type { Registry } from '#shared/schema/plugin-definition.ts';
 import { must } from '#shared/base/assert.ts';
+import { Epochs, type MovedPolicy } from '../cluster/epochs.ts';
 import type { Keks } from '../keys/kek.ts';
 import { type Keyring, loadKeyring } from '../keys/keyring.ts';
 import { ensureDefaults } from './bootstrap.ts';
@@ -16,15 +17,18 @@ export interface OpenStoreOptions extends Keks {
   readonly rereadKek?: () => Keks;
   /** All definitions that are stored, in foreign-key order, and the plugins' shapes. */
   readonly registry: Registry;
+  /** `HEADGATE_DATABASE_MOVED`; default: stop. */
+  readonly moved?: MovedPolicy;
   readonly logger: Logger;
 }
 
 export interface OpenedStore {
   readonly store: Store;
   readonly keyring: Keyring;
+  readonly epochs: Epochs;
 }
 
-/** @throws DatabaseSettingsError, MigrationError, KeyringError, LockedError, DbError */
+/** @throws DatabaseSettingsError, DatabaseMovedError, MigrationError, KeyringError, LockedError, DbError */
 export async function openStore(options: OpenStoreOptions): Promise<OpenedStore> {
   const db = await openDatabase(options.database, options.logger);
   try {
@@ -48,9 +52,15 @@ export async function openStoreOn(db: Db, options: OpenStoreOptions): Promise<Op
     ...(rereadKek === undefined ? {} : { reread: rereadKek }),
   };
   const keyring = await loadKeyring(db, settings, logger);
+  const { dataDir } = database;
+  const { moved: policy = 'stop' } = options;
+  const epochs = new Epochs({ db, clusterId: keyring.clusterId, dataDir, policy, logger });
+  await epochs.witness.load();
+  // Before anything is written or published.
+  await epochs.settle();
   const workspace = must(registry.entities.get('workspaces'), 'workspaces are stored');
   const group = registry.entities.get('clustering_groups') ?? null;
   const defaultWorkspace = await ensureDefaults(db, { workspace, group }, keyring.rows);
   const store = await createStore({ db, keys: keyring.rows, registry, logger, defaultWorkspace });
-  return { store, keyring };
+  return { store, keyring, epochs };
 }

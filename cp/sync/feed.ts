@@ -94,3 +94,12 @@ function deltasFrom(chain: readonly Published[], position: Position): FrameBytes
 export function samePosition(a: Position, b: Position): boolean {
   return a.hash === b.hash && a.epoch === b.epoch && a.revision === b.revision;
 }
+
+/** Whether it is one of the versions kept. */
+export function isOf(feed: Feed, position: Position): boolean {
+  return feed.chain.some(
+    (entry) =>
+      samePosition(entry.position, position) ||
+      (entry.base !== null && samePosition(entry.base, position)),
+  );
+}

@@ -9,6 +9,7 @@ import type { UpMethods } from '#shared/wire/rpc-methods.ts';
 import { PUBLISHED_CHANNEL } from '../changes/publication.ts';
 import { Balancer, placesToGo } from '../cluster/balance.ts';
 import type { ControlPlanes, Peer } from '../cluster/control-planes.ts';
+import type { Epochs } from '../cluster/epochs.ts';
 import type { LiveNode } from '../nodes/live-node.ts';
 import {
   HEALTH_CHANNEL,
@@ -20,7 +21,14 @@ import type { Db } from '../store/db.ts';
 import type { Ending, NodeIdentities } from '../nodes/identities.ts';
 import type { Authenticator, Expected } from './authenticator.ts';
 import { Endings } from './endings.ts';
-import { emptyFeed, extendFeed, type Feed, type FrameBytes } from './feed.ts';
+import {
+  comparePositions,
+  emptyFeed,
+  extendFeed,
+  type Feed,
+  type FrameBytes,
+  isOf,
+} from './feed.ts';
 import { loadPublished } from './feed-source.ts';
 import { NodeCache } from './node-cache.ts';
 import type { Session, SessionHost } from './runner.ts';
@@ -31,6 +39,8 @@ import { Slots } from '../slots.ts';
 const TICK_MS = 1_000;
 /** `shards` frames on their way at once: bounds memory when all nodes come back together. */
 const SHARD_FRAMES_MAX = 32;
+/** Positions of nodes that are remembered as compared. */
+const COMPARED_MAX = 1_000;
 /** A node that is sent elsewhere waits so long at most. */
 const MOVE_RETRY_MS_MAX = 1_000;
 
@@ -42,6 +52,8 @@ export interface HubOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
+  /** Null: what nodes hold is not compared with what was published. */
+  readonly epochs: Epochs | null;
   /** Null: this control plane knows of no others. */
   readonly planes: ControlPlanes | null;
   /** `HEADGATE_POLL_SECONDS` in milliseconds. */
@@ -62,6 +74,8 @@ export class Hub implements SessionHost {
   readonly #greeting = new Set<Session>();
   readonly #byNode = new Map<string, Session>();
   readonly #live = new Map<Session, LiveNode>();
+  /** What nodes hold and was compared with what was published. */
+  readonly #compared = new Set<string>();
   readonly #balancer = new Balancer();
   readonly #stops: (() => unknown)[] = [];
   readonly #endings: Endings;
@@ -139,6 +153,7 @@ export class Hub implements SessionHost {
     if (older !== undefined) this.#takeovers.over(older);
     const ending = this.endingOf(id);
     if (ending !== null) return session.dispatch({ type: 'end', reason: ending });
+    if (position.revision > 0) this.#background(this.#recognize(member, position));
     // A revision that came while it was being admitted was not told to it.
     const feed = this.#feeds.get(groupId);
     if (feed === undefined) this.#background(this.#refresh(groupId));
@@ -184,7 +199,7 @@ export class Hub implements SessionHost {
   }
 
   /** Another control plane may have published it; if none did, the database lost it. */
-  ahead(member: Member, position: { readonly epoch: number; readonly revision: number }): void {
+  ahead(member: Member, position: Position): void {
     this.#background(this.#checkAhead(member, position));
   }
 
@@ -301,26 +316,47 @@ export class Hub implements SessionHost {
     const next = extendFeed(feed, added);
     this.#feeds.set(groupId, next);
     if (next === feed) return next;
+    if (next.head !== null) this.#options.epochs?.witness.saw(groupId, next.head.position);
     for (const session of this.#byNode.values()) {
       if (session.member?.groupId === groupId) session.head(next);
     }
     return next;
   }
 
-  async #checkAhead(
-    member: Member,
-    { epoch, revision }: { readonly epoch: number; readonly revision: number },
-  ): Promise<void> {
+  /** Most nodes hold the head, or what came shortly before: nothing is asked for those. */
+  async #recognize(member: Member, position: Position): Promise<void> {
+    const feed = await this.feed(member.groupId);
+    const isAhead = comparePositions(position, feed.head?.position) > 0;
+    if (!isAhead && !isOf(feed, position)) await this.#compare(member, position);
+  }
+
+  /** Whether it was published: by a number that means something else here, something was lost. */
+  async #compare({ groupId, node }: Member, position: Position): Promise<void> {
+    const name = `${groupId} ${position.epoch}.${position.revision} ${position.hash}`;
+    const { epochs } = this.#options;
+    if (epochs === null || this.#compared.has(name)) return;
+    if (this.#compared.size >= COMPARED_MAX) this.#compared.clear();
+    this.#compared.add(name);
+    try {
+      await epochs.claimed(groupId, position, node);
+    } catch (error) {
+      this.#compared.delete(name);
+      throw error;
+    }
+  }
+
+  async #checkAhead(member: Member, position: Position): Promise<void> {
     const feed = await this.#refresh(member.groupId);
-    const head = feed.head?.position ?? { epoch: 0, revision: 0 };
-    if (epoch < head.epoch || (epoch === head.epoch && revision <= head.revision)) return;
+    if (comparePositions(position, feed.head?.position) <= 0) return;
+    const { epoch, revision } = position;
     this.logger.log('error', 'data plane is ahead of the database', {
       node: member.node,
       epoch,
       revision,
-      headEpoch: head.epoch,
-      headRevision: head.revision,
+      headEpoch: feed.head?.position.epoch ?? 0,
+      headRevision: feed.head?.position.revision ?? 0,
     });
+    await this.#compare(member, position);
   }
 
   #background(work: Promise<unknown>): void {

@@ -53,7 +53,7 @@ export interface SessionHost {
   /** What nodes may ask of the control plane, for who `member` answers: null before it has joined. */
   methods(member: () => Member | null): Handlers<UpMethods>;
   report(session: Session, member: Member, report: Report): void;
-  ahead(member: Member, position: { readonly epoch: number; readonly revision: number }): void;
+  ahead(member: Member, position: Position): void;
   closed(session: Session, member: Member | null): void;
 }
 

@@ -18,6 +18,7 @@ import {
   UP_FRAME_LENGTH_MAX,
 } from '#shared/wire/protocol.ts';
 import type { Publisher } from '../changes/publisher.ts';
+import type { Epochs } from '../cluster/epochs.ts';
 import type { ControlPlanes } from '../cluster/control-planes.ts';
 import type { Keyring } from '../keys/keyring.ts';
 import type { NodeRegistry } from '../nodes/registry.ts';
@@ -64,6 +65,8 @@ export interface SyncOptions {
   readonly logger: Logger;
   /** `HEADGATE_CLUSTER_HOSTS` */
   readonly hosts: readonly string[];
+  /** Not given: what nodes hold is not compared with what was published. */
+  readonly epochs?: Epochs;
   /** Null or not given: this control plane knows of no others. */
   readonly planes?: ControlPlanes | null;
   /** `HEADGATE_POLL_SECONDS` in milliseconds. */
@@ -85,13 +88,14 @@ export interface Sync {
 
 export async function attachSync(options: SyncOptions): Promise<Sync> {
   const { store, registry, publisher, identities, clock, random, crypto, logger, pollMs } = options;
-  const { planes = null } = options;
+  const { planes = null, epochs = null } = options;
   const { db } = store;
   const { self } = registry;
   const enrolment = new Enrolment({ ...options, db, self });
   const authenticator = new Authenticator({ ...options, db, enrolment, planes, self });
   const ports = { clock, random, logger };
-  const hub = new Hub({ db, registry, authenticator, identities, planes, ...ports, pollMs });
+  const parts = { registry, authenticator, identities, epochs, planes };
+  const hub = new Hub({ db, ...parts, ...ports, pollMs });
   await hub.start();
   const stopPublished = publisher?.onPublished((group) => hub.published(group));
   const nonces = new PullNonces({ ...options, key: pullKey(options.keyring, crypto) });

@@ -64,6 +64,14 @@ export const CONTROL_PLANE_SETTINGS = defineFields({
     one_of: ['pglite', 'postgres', 'neon'],
     description: 'How to reach it. Unset: by the URL (neon for *.neon.tech, else postgres).',
   },
+  HEADGATE_DATABASE_MOVED: {
+    type: 'string',
+    required: true,
+    default: 'stop',
+    one_of: ['stop', 'take-over'],
+    description:
+      "What to do with a database that is a copy of this cluster's on another server, or a branch of it: stop, because two of them would contend for the data planes, or take over in a new epoch. To be set for one start.",
+  },
   HEADGATE_ADMIN_TOKEN: {
     type: 'string',
     encrypted: true,

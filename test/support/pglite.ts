@@ -6,6 +6,7 @@ import { REGISTRY } from '#shared/registry.ts';
 import type { EntityDefinition } from '#shared/schema/field.ts';
 import type { Registry } from '#shared/schema/plugin-definition.ts';
 import type { Logger } from '#shared/platform/platform.ts';
+import type { Epochs } from '../../cp/cluster/epochs.ts';
 import type { Keyring } from '../../cp/keys/keyring.ts';
 import { openPglite } from '../../cp/store/drivers/pglite.ts';
 import { openStoreOn } from '../../cp/store/open-store.ts';
@@ -16,6 +17,7 @@ export const silent: Logger = { log() {} };
 export interface TestStore {
   readonly store: Store;
   readonly keyring: Keyring;
+  readonly epochs: Epochs;
   close(): Promise<void>;
 }
 
@@ -27,7 +29,7 @@ export async function openTestStore(
   const dataDir = await mkdtemp(join(tmpdir(), 'headgate-store-'));
   const db = await openPglite(null, silent);
   const database = { url: null, driver: null, dataDir };
-  const { store, keyring } = await openStoreOn(db, {
+  const { store, keyring, epochs } = await openStoreOn(db, {
     database,
     kek: null,
     registry: { entities, plugins },
@@ -36,6 +38,7 @@ export async function openTestStore(
   return {
     store,
     keyring,
+    epochs,
     async close() {
       await store.close();
       await rm(dataDir, { recursive: true, force: true });

@@ -64,12 +64,12 @@ export class SyncEndpoint {
     const logger: Logger = {
       log: (level, message, fields = {}) => void logs.push({ level, message, fields }),
     };
-    const { store, keyring } = test;
+    const { store, keyring, epochs } = test;
     const ports = { clock: nodeClock, random: nodeRandom, crypto: nodeCrypto, logger };
     const { port = 0, hosts = [], beatMs, pollMs = 60_000, ...more } = options;
     const server = createServer((request, response) => void listener(request, response));
     await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
-    const common = { store, keyring, pollMs, ...ports };
+    const common = { store, keyring, epochs, pollMs, ...ports };
     const registry = new NodeRegistry({ db: store.db, ...ports });
     const identities = new NodeIdentities({ db: store.db, logger });
     const tokens = new JoinTokens({ db: store.db, keyring, ...ports });

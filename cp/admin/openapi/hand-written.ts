@@ -170,6 +170,19 @@ function schemaDocs(entities: Entities): Readonly<Record<string, Operations>> {
   };
 }
 
+const EPOCH: JsonObject = {
+  type: 'object',
+  properties: {
+    epoch: { type: 'integer' },
+    reason: {
+      type: 'string',
+      enum: ['promoted', 'restored', 'moved', 'lost', 'node', 'unwatched', 'operator'],
+    },
+    detail: TEXT,
+    at: { type: 'integer', description: 'Seconds since the epoch of Unix.' },
+  },
+};
+
 function clusteringDocs(): Readonly<Record<string, Operations>> {
   const tag = 'clustering';
   const node = { type: 'object', properties: { id: { type: 'string', format: 'uuid' } } };
@@ -230,6 +243,33 @@ function clusteringDocs(): Readonly<Record<string, Operations>> {
         description: 'What its data planes look up and open by is made anew.',
         answer: answers({ id: TEXT, name: TEXT, secret_generation: { type: 'integer' } }),
         errors: [404],
+      },
+    },
+    '/clustering/epochs': {
+      GET: {
+        tag,
+        summary: 'List when numbers began anew, and why',
+        answer: answers({
+          data: { type: 'array', items: EPOCH },
+          next: { type: ['string', 'null'] },
+        }),
+      },
+      POST: {
+        tag,
+        summary: 'Begin a new epoch',
+        description:
+          'After the database was put back to an earlier state in a way that nothing shows. Data planes take the newest configuration, whatever numbers they have seen.',
+        answer: { status: 201, body: { type: 'schema', schema: EPOCH } },
+      },
+    },
+    '/clustering/control-planes': {
+      GET: {
+        tag,
+        summary: 'List control planes that are alive',
+        answer: answers({
+          data: { type: 'array', items: { type: 'object' } },
+          next: { type: ['string', 'null'] },
+        }),
       },
     },
     ...joinTokenDocs(tag),
