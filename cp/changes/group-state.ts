@@ -66,7 +66,8 @@ export async function findBehind(db: Db, registry: Registry): Promise<string[]> 
        WHERE g.serves_all OR v.ws_id = ANY(g.workspaces)
          OR (v.ws_id = '${SYSTEM_WORKSPACE}' AND cardinality(g.workspaces) > 0)
      ) AS due
-     WHERE ${IS_SAME_DATABASE} IS FALSE OR g.published <> due.versions OR g.published_as IS DISTINCT FROM ${PUBLISHED_AS}
+     WHERE ${IS_SAME_DATABASE} IS FALSE
+       OR g.published <> due.versions OR g.published_as IS DISTINCT FROM ${PUBLISHED_AS}
      ORDER BY g.id`,
     [unsentKinds(registry)],
   );

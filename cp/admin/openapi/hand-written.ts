@@ -245,6 +245,13 @@ function clusteringDocs(): Readonly<Record<string, Operations>> {
         errors: [404],
       },
     },
+    ...databaseDocs(tag),
+    ...joinTokenDocs(tag),
+  };
+}
+
+function databaseDocs(tag: string): Readonly<Record<string, Operations>> {
+  return {
     '/clustering/epochs': {
       GET: {
         tag,
@@ -272,7 +279,6 @@ function clusteringDocs(): Readonly<Record<string, Operations>> {
         }),
       },
     },
-    ...joinTokenDocs(tag),
   };
 }
 
