@@ -11,6 +11,7 @@ import type { JsonObject } from '#shared/schema/field.ts';
 import { formatJoinToken, TOKEN_SECRET_BYTES } from '#shared/sync/join-token.ts';
 import { opening, sealing } from '../keys/fresh-keys.ts';
 import type { Keyring } from '../keys/keyring.ts';
+import { DEFAULT_NAME } from '../store/bootstrap.ts';
 import type { Db } from '../store/db.ts';
 
 export const TOKEN_TTL_S_MIN = 60;
@@ -30,8 +31,8 @@ export interface JoinTokensOptions {
 }
 
 export interface JoinTokenRequest {
-  /** A group's name. */
-  readonly group: string;
+  /** A group's name; null: the labels of the node choose it, where groups ask for labels. */
+  readonly group: string | null;
   readonly ttlSeconds: number;
   readonly uses: number;
   /** The only hostname that may join with it; null: any. */
@@ -44,6 +45,8 @@ export interface JoinTokenRequest {
 
 export interface JoinToken {
   readonly id: string;
+  /** Name of its group; null: the labels of the node choose it. */
+  readonly group: string | null;
   /** Shown once; only a verifier of it is kept, encrypted. */
   readonly token: string;
   /** Epoch seconds. */
@@ -53,7 +56,8 @@ export interface JoinToken {
 /** What is kept of a token, for whoever checks a node that comes with it. */
 export interface KeptToken {
   readonly id: string;
-  readonly groupId: string;
+  /** Null: the labels of the node choose it. */
+  readonly groupId: string | null;
   /** SHA-256 of the secret. */
   readonly verifier: Uint8Array;
   readonly name: string | null;
@@ -65,8 +69,8 @@ export interface KeptToken {
 
 interface TokenRow {
   readonly id: string;
-  readonly group_id: string;
-  readonly group_name: string;
+  readonly group_id: string | null;
+  readonly group_name: string | null;
   readonly uses: number;
   readonly max_uses: number;
   readonly node_name: string | null;
@@ -78,11 +82,22 @@ interface TokenRow {
   readonly is_revoked: boolean;
 }
 
+interface MintedRow {
+  readonly expires_at: number;
+  readonly group_name: string | null;
+}
+
+/** `$3`: its name. Without one, and while no group asks for labels, there is only `default` to join. */
+const GROUP = `
+  SELECT id FROM groups WHERE name = $3
+  UNION ALL SELECT CASE WHEN EXISTS (SELECT 1 FROM groups WHERE labels <> '{}') THEN NULL
+    ELSE (SELECT id FROM groups WHERE name = '${DEFAULT_NAME}') END WHERE $3::text IS NULL`;
+
 const COLUMNS = `t.id, t.group_id, g.name AS group_name, t.uses, t.max_uses, t.node_name, t.cidrs,
   t.created_by, floor(extract(epoch FROM t.created_at))::bigint AS created_at,
   floor(extract(epoch FROM t.expires_at))::bigint AS expires_at,
   t.expires_at <= now() AS is_expired, t.revoked_at IS NOT NULL AS is_revoked`;
-const FROM = 'FROM join_tokens t JOIN groups g ON g.id = t.group_id';
+const FROM = 'FROM join_tokens t LEFT JOIN groups g ON g.id = t.group_id';
 
 export class JoinTokens {
   readonly #options: JoinTokensOptions;
@@ -107,12 +122,13 @@ export class JoinTokens {
         [KEPT_AFTER_EXPIRY_DAYS],
       );
       const sealed = keys.encrypt('join_tokens', 'verifier', id, verifier);
-      const made = await tx.query<{ expires_at: number }>(
+      const made = await tx.query<MintedRow>(
         `INSERT INTO join_tokens
            (id, verifier, group_id, expires_at, max_uses, created_by, node_name, cidrs)
-         SELECT $1, $2, id, now() + make_interval(secs => $4), $5, $6, $7, $8::text[]
-         FROM groups WHERE name = $3
-         RETURNING floor(extract(epoch FROM expires_at))::bigint AS expires_at`,
+         SELECT $1, $2, g.id, now() + make_interval(secs => $4), $5, $6, $7, $8::text[]
+         FROM (${GROUP}) AS g
+         RETURNING floor(extract(epoch FROM expires_at))::bigint AS expires_at,
+           (SELECT name FROM groups WHERE id = group_id) AS group_name`,
         [id, sealed, group, ttlSeconds, uses, actor, name, cidrs.length === 0 ? null : cidrs],
       );
       return made.rows;
@@ -121,7 +137,7 @@ export class JoinTokens {
     if (row === undefined) return null;
     const rootKey = must(fromBase64url(keyring.rootPublicKey), 'a root key');
     const token = formatJoinToken({ id, secret, rootKey }, crypto);
-    return { id, token, expiresAt: row.expires_at };
+    return { id, token, group: row.group_name, expiresAt: row.expires_at };
   }
 
   /** Newest first, without their secrets. */

@@ -211,8 +211,9 @@ export class Authenticator {
   async #enrol(frame: Enrol, { ip }: Expected): Promise<Decision> {
     const enrolled = await this.#options.enrolment.enrol(frame, ip);
     if (!enrolled.ok) {
-      const { detail, isRevoked } = enrolled;
+      const { detail, isRevoked, isTold = false } = enrolled;
       if (isRevoked) return refuse('revoked', detail);
+      if (isTold) return refuse('unauthorized', detail);
       return { ...refuse('unauthorized', 'the join token is not accepted'), detail };
     }
     const { node } = enrolled;

@@ -7,6 +7,7 @@ import { verifyEnrol, verifyTokenProof } from '#shared/sync/proof.ts';
 import type { Crypto, Logger, Random } from '#shared/platform/platform.ts';
 import type { FrameOf } from '#shared/wire/frames.ts';
 import { clean } from '../nodes/clean.ts';
+import { chooseGroup } from '../nodes/group-choice.ts';
 import { type JoinTokens, unfitness, useJoinToken } from '../nodes/join-tokens.ts';
 import { type Actor, insertAudit } from '../store/audited-request.ts';
 import type { Db } from '../store/db.ts';
@@ -35,7 +36,13 @@ type Enrol = FrameOf<'enrol'>;
 export type Enrolled =
   | { readonly ok: true; readonly node: NodeRow }
   /** For the log: the wire says one thing for all of them. */
-  | { readonly ok: false; readonly detail: string; readonly isRevoked: boolean };
+  | {
+      readonly ok: false;
+      readonly detail: string;
+      readonly isRevoked: boolean;
+      /** Who holds a good token may know what keeps its node out. */
+      readonly isTold?: true;
+    };
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 const KEY_BYTES = 32;
@@ -80,17 +87,19 @@ export class Enrolment {
     }
     const unfit = unfitness(token, { hostname: frame.about.hostname, ip });
     if (unfit !== null) return refused(unfit);
-    const node = await this.#redeem(frame, token.groupId, ip);
+    const choice = await chooseGroup(this.#options.db, token.groupId, frame.about.labels ?? {});
+    if (!choice.ok) return { ...choice, isRevoked: false, isTold: true };
+    const node = await this.#redeem(frame, choice.groupId, ip);
     return node === null ? refused('the token is spent') : { ok: true, node };
   }
 
-  async #enrolledBefore(frame: Enrol, groupId: string): Promise<NodeRow | null> {
+  async #enrolledBefore(frame: Enrol, groupId: string | null): Promise<NodeRow | null> {
     const { db, random, self } = this.#options;
     const { rows } = await db.query<NodeRow>(
       `UPDATE nodes n SET join_pending = coalesce(n.join_pending, n.join_seq + $4),
          connected_to = $5, joined_at = now(), last_seen = now()
        FROM groups g WHERE g.id = n.group_id
-         AND n.public_key = $1 AND n.sealing_key = $2 AND n.group_id = $3
+         AND n.public_key = $1 AND n.sealing_key = $2 AND ($3::uuid IS NULL OR n.group_id = $3)
        RETURNING ${NODE_COLUMNS}`,
       [frame.public_key, frame.sealing_key, groupId, laterJoin(0, random), self],
     );

@@ -143,6 +143,8 @@ function auditOf({ store, keyring }: TestStore, logger: Logger): Audit {
 /** One connection of a node, without any of the manners of the real client. */
 export class RawPeer {
   readonly frames: DownFrame[] = [];
+  /** All that ever came, as it came. */
+  received = '';
   readonly #ws: WebSocket;
   readonly #closed: Promise<{ code: number; reason: string }>;
   #wake: () => void = () => {};
@@ -151,6 +153,7 @@ export class RawPeer {
   private constructor(ws: WebSocket) {
     this.#ws = ws;
     ws.on('message', (data) => {
+      this.received += String(data);
       const decoded = decodeDownFrame(String(data));
       if (!decoded.ok) throw new Error(decoded.error);
       this.frames.push(decoded.frame);

@@ -47,7 +47,12 @@ export class SyncNode {
   #serving: ReplicaState | null = null;
   readonly #watchers = new Set<() => void>();
 
-  constructor(address: string, joinToken: string | null, disk: NodeDisk = new NodeDisk()) {
+  constructor(
+    address: string,
+    joinToken: string | null,
+    disk: NodeDisk = new NodeDisk(),
+    labels: Readonly<Record<string, string>> = ABOUT.labels,
+  ) {
     const logger: Logger = {
       log: (level, message, fields = {}) => void this.logs.push({ level, message, fields }),
     };
@@ -55,7 +60,7 @@ export class SyncNode {
     this.client = new SyncClient({
       controlPlanes: [address],
       joinToken,
-      about: ABOUT,
+      about: { ...ABOUT, labels },
       connector: connectorByScheme(socket, new PullConnector(fetchJson, nodeClock)),
       clock: nodeClock,
       random: nodeRandom,

@@ -17,9 +17,9 @@ import { notFound, schemaViolation } from '../errors.ts';
 export const JOIN_TOKEN_REQUEST = defineFields({
   group: {
     type: 'string',
-    required: true,
-    default: 'default',
-    description: 'Group that nodes joining with this token belong to.',
+    description:
+      'Group that nodes joining with this token belong to. Without: the one whose labels they have, ' +
+      'the most specific first; default, while no group asks for labels.',
   },
   ttl: {
     type: 'integer',
@@ -98,7 +98,15 @@ async function mint(context: AdminContext, request: AdminRequest): Promise<Admin
   });
   if (minted === null) throw schemaViolation({ group: `no group named '${group}'` });
   const { id, token, expiresAt } = minted;
-  const body = { id, token, group, uses, name, cidrs: [...cidrs], expires_at: expiresAt };
+  const body = {
+    id,
+    token,
+    group: minted.group,
+    uses,
+    name,
+    cidrs: [...cidrs],
+    expires_at: expiresAt,
+  };
   return { status: 201, body, headers: NOT_STORED };
 }
 

@@ -285,7 +285,7 @@ function databaseDocs(tag: string): Readonly<Record<string, Operations>> {
 function joinTokenDocs(tag: string): Readonly<Record<string, Operations>> {
   const kept = {
     id: TEXT,
-    group: TEXT,
+    group: { type: ['string', 'null'], description: 'Null: the labels of the node choose it.' },
     uses: { type: 'integer' },
     name: { type: ['string', 'null'] },
     expires_at: { type: 'integer', description: 'Seconds since the epoch.' },
