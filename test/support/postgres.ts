@@ -92,7 +92,7 @@ export async function startPostgres(): Promise<Postgres | MissingPostgres> {
 }
 
 /** Debian keeps them out of PATH, by major version; the newest wins. */
-function findBinaries(): string | null {
+export function findBinaries(): string | null {
   const root = '/usr/lib/postgresql';
   const versions = existsSync(root)
     ? readdirSync(root).toSorted((a, b) => Number(b) - Number(a))
@@ -106,13 +106,13 @@ function isComplete(folder: string): boolean {
   return ['postgres', 'initdb'].every((name) => existsSync(join(folder, name)));
 }
 
-interface Account {
+export interface Account {
   readonly uid: number;
   readonly gid: number;
 }
 
 /** PostgreSQL refuses to run as root: then Debian's account runs it. Null: no need to change. */
-async function accountFor(folder: string): Promise<Account | null> {
+export async function accountFor(folder: string): Promise<Account | null> {
   if (process.getuid?.() !== 0) return null;
   const [uid, gid] = await Promise.all(
     ['-u', '-g'].map(async (flag) => Number((await run('id', [flag, 'postgres'])).stdout)),
@@ -126,7 +126,7 @@ async function asAccount(file: string, args: string[], account: Account | null):
   await run(file, args, { ...account, cwd: '/' });
 }
 
-function serve(
+export function serve(
   file: string,
   data: string,
   options: { port: number; account: Account | null },
@@ -160,7 +160,7 @@ function killIfThere(pid: number): void {
   }
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer();
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -171,7 +171,7 @@ async function freePort(): Promise<number> {
   return address.port;
 }
 
-async function untilReady(server: ChildProcess, url: string): Promise<void> {
+export async function untilReady(server: ChildProcess, url: string): Promise<void> {
   const deadline = Date.now() + START_TIMEOUT_MS;
   for (;;) {
     try {
