@@ -42,7 +42,8 @@ export interface GroupRow {
 /** What a revision depends on beside the workspaces' versions. */
 const publishedAs = (revision: string) => `jsonb_build_object('revision', ${revision},
   'tags', to_jsonb(g.tags), 'policy', g.policy, 'generation', g.secret_generation,
-  'control_planes', to_jsonb(${KNOWN_ADDRESSES}))`;
+  'control_planes', to_jsonb(${KNOWN_ADDRESSES}),
+  'keys', (SELECT key_list_signature FROM cluster))`;
 /** With the revision in it: an older release, which does not know of this, may have published since. */
 const PUBLISHED_AS = publishedAs('g.revision');
 

@@ -74,6 +74,8 @@ export async function publish(
 ): Promise<Publication> {
   const group = await lockGroup(tx, groupId);
   if (group === null) return { type: 'busy' };
+  // Another list of keys is a reason to publish, and is what this transaction sees.
+  if (!group.is_same) await deps.keyring.follow(tx);
   const versions = await readVersions(tx, group, deps.registry);
   const before = await readHead(tx, groupId);
   if (isDoubtful(group, before, seen)) return { type: 'doubtful' };

@@ -11,8 +11,10 @@
  * epoch, would count to the same one.
  */
 import { must } from '#shared/base/assert.ts';
+import { epochsOf } from '#shared/config/key-list.ts';
 import type { Logger } from '#shared/platform/platform.ts';
 import type { Position } from '#shared/wire/frames.ts';
+import { keyListOf, readCluster } from '../keys/cluster-keys.ts';
 import type { Db } from '../store/db.ts';
 import { examine, type Examined, markDatabase } from '../store/identity.ts';
 import { START_LOCK } from '../store/migrate.ts';
@@ -234,17 +236,20 @@ async function claim(
  * @param above  an epoch that somebody claims to have seen
  * @returns null when the claim cannot be true
  */
-async function beginEpoch(
+export async function beginEpoch(
   tx: Db,
   { reason, detail }: Doubt,
   { before, now }: Examined,
   above = 0,
 ): Promise<Epoch | null> {
+  const { first, end } = epochsOf(keyListOf(must(await readCluster(tx), 'a cluster')));
   const drawn = await tx.query<{ epoch: number }>(
     `SELECT greatest(
        (floor(extract(epoch FROM clock_timestamp()))::bigint << ${CHANCE_BITS})
          + floor(random() * (1 << ${CHANCE_BITS}))::bigint,
-       (SELECT coalesce(max(epoch), 0) + 1 FROM groups)) AS epoch`,
+       $1::bigint + floor(random() * (1 << ${CHANCE_BITS}))::bigint,
+       (SELECT max(epoch) + 1 FROM groups WHERE epoch + 1 < $2::bigint)) AS epoch`,
+    [first, end],
   );
   const { epoch } = must(drawn.rows[0], 'a number');
   // Drawn numbers grow with time. One that is beyond now was never drawn, or by a clock that was wrong.

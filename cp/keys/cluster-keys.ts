@@ -1,6 +1,8 @@
 /** The tables `cluster`, `signing_keys` and `cluster_keys`: reading, opening and wrapping what they hold. */
 import { randomBytes, randomUUID } from 'node:crypto';
 import { must } from '#shared/base/assert.ts';
+import { keyListFields, type KeyList } from '#shared/config/key-list.ts';
+import { parseRecord } from '#shared/schema/parse.ts';
 import type { Db } from '../store/db.ts';
 import { KEY_BYTES } from './kek.ts';
 import type { KeyWrapper } from './key-wrapper.ts';
@@ -59,15 +61,27 @@ export async function openClusterSecret(
   return wrapper.unwrap(['cluster', 'secret', cluster.id], cluster.cluster_secret);
 }
 
+/** The newest of the listed keys: what a node does not find in the list it does not believe. */
 export async function openSigningKey(
   tx: Db,
-  wrapper: KeyWrapper,
+  wrappers: WrapperSource,
+  cluster: ClusterRow,
 ): Promise<{ readonly id: string; readonly key: Uint8Array }> {
+  const { keys } = keyListOf(cluster);
   const { rows } = await tx.query<SigningKeyRow>(
-    'SELECT id, private_key FROM signing_keys ORDER BY not_before DESC, id LIMIT 1',
+    `SELECT id, private_key FROM signing_keys WHERE id = ANY($1::text[])
+     ORDER BY created_at DESC, id LIMIT 1`,
+    [keys.map(({ id }) => id)],
   );
   const { id, private_key: wrapped } = must(rows[0], 'a cluster has a signing key');
+  const wrapper = await wrappers.fitting(wrappedBy(cluster));
   return { id, key: await wrapper.unwrap(['signing_keys', 'private_key', id], wrapped) };
+}
+
+/** What stands in the database was verified when it was put there. */
+export function keyListOf({ key_list: text }: Pick<ClusterRow, 'key_list'>): KeyList {
+  const parsed = parseRecord(keyListFields, JSON.parse(text));
+  return must(parsed.ok ? parsed.value : null, 'a list of keys');
 }
 
 /** Adds a generation; which one is in force is for the caller to say. @param key  null: a new one */

@@ -8,11 +8,11 @@
  * - root key (Ed25519): its public half is pinned by every data plane; its private half is a file to
  *   be exported, and not needed by a running control plane
  */
-import { createPrivateKey, createPublicKey, randomBytes, randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { join } from 'node:path';
-import { base64url, fromBase64url } from '#shared/base/bytes.ts';
+import { base64url } from '#shared/base/bytes.ts';
 import { must } from '#shared/base/assert.ts';
-import { type KeyList, signingKeyId, signKeyList } from '#shared/config/key-list.ts';
+import { signingKeyId, signKeyList } from '#shared/config/key-list.ts';
 import { nodeCrypto } from '#shared/platform/node/crypto.ts';
 import type { Logger, RawKeyPair } from '#shared/platform/platform.ts';
 import type { Db } from '../store/db.ts';
@@ -23,6 +23,7 @@ import {
   addRowKey,
   type ClusterRow,
   ClusterRowKeys,
+  keyListOf,
   openClusterSecret,
   openSigningKey,
   readCluster,
@@ -31,6 +32,7 @@ import {
 } from './cluster-keys.ts';
 import { KEY_BYTES, type KeySettings, keysFolder, readKeyFile, writeKeyFile } from './kek.ts';
 import type { KeyWrapper } from './key-wrapper.ts';
+import { rootKeyPair } from './root-key.ts';
 import type { RowKeySource } from './row-keys.ts';
 import { WrapperSource } from './wrapper-source.ts';
 
@@ -43,6 +45,8 @@ export interface Keyring {
   readonly signingKeyId: string;
   /** Ed25519 over exactly these bytes, with the current signing key. */
   sign(data: Uint8Array): Promise<Uint8Array>;
+  /** Takes up the list of keys that stands in the database, and the signing key that is now in force. */
+  follow(tx: Db): Promise<void>;
   /** 32 bytes, for sealing to the nodes of a group. */
   groupSecret(groupId: string, generation: number): Uint8Array;
   /** For what the database keeps; used through `sealing` and `opening` (`fresh-keys.ts`). */
@@ -100,7 +104,7 @@ async function openKeyring(tx: Db, cluster: ClusterRow, wrappers: WrapperSource)
   await adoptFirstGeneration(tx, cluster, wrapper, clusterSecret);
   const rows = new ClusterRowKeys(cluster.id, wrappers);
   await rows.refresh(tx);
-  const signing = await openSigningKey(tx, wrapper);
+  const signing = await openSigningKey(tx, wrappers, cluster);
   return new ClusterKeyring(cluster, { clusterSecret, signing, rows, wrappers });
 }
 
@@ -137,7 +141,7 @@ async function makeCluster(
   const notBefore = Math.floor(Date.now() / 1000) - CLOCK_SLACK_SECONDS;
   const publicKey = base64url(signing.publicKey);
   const key = { id: signingId, public_key: publicKey, not_before: notBefore, not_after: null };
-  const keyList: KeyList = { format: 1, cluster: id, sequence: 1, keys: [key] };
+  const keyList = { format: 1, cluster: id, sequence: 1, keys: [key] } as const;
   const list = await signKeyList(keyList, root, nodeCrypto);
   const secret = new Uint8Array(randomBytes(KEY_BYTES));
   await tx.query(
@@ -171,26 +175,13 @@ async function makeCluster(
 async function loadRootKey(settings: KeySettings, logger: Logger): Promise<RawKeyPair> {
   const path = join(keysFolder(settings), 'root.key');
   const stored = await readKeyFile(path);
-  if (stored !== null) return { privateKey: stored, publicKey: publicKeyOf(stored) };
+  if (stored !== null) return rootKeyPair(stored);
   const made = await nodeCrypto.generateSigningKey();
   await writeKeyFile(settings, 'root.key', made.privateKey);
   logger.log('warn', 'root key made: move the file to a safe place; only rotating keys needs it', {
     path,
   });
   return made;
-}
-
-/** PKCS#8 head of an Ed25519 seed. */
-const PKCS8_ED25519 = Buffer.from('302e020100300506032b657004220420', 'hex');
-
-function publicKeyOf(seed: Uint8Array): Uint8Array {
-  const key = createPrivateKey({
-    key: Buffer.concat([PKCS8_ED25519, seed]),
-    format: 'der',
-    type: 'pkcs8',
-  });
-  const { x } = createPublicKey(key).export({ format: 'jwk' });
-  return must(fromBase64url(x ?? ''), 'a public key');
 }
 
 interface OpenKeys {
@@ -203,26 +194,41 @@ interface OpenKeys {
 class ClusterKeyring implements Keyring {
   readonly clusterId: string;
   readonly rootPublicKey: string;
-  readonly keyList: { readonly text: string; readonly signature: string };
-  readonly signingKeyId: string;
   readonly rows: RowKeySource;
   readonly wrappers: WrapperSource;
-  readonly #signingKey: Uint8Array;
+  #cluster: ClusterRow;
+  #signing: OpenKeys['signing'];
   readonly #clusterSecret: Uint8Array;
 
   constructor(cluster: ClusterRow, keys: OpenKeys) {
     this.clusterId = cluster.id;
     this.rootPublicKey = cluster.root_public_key;
-    this.keyList = { text: cluster.key_list, signature: cluster.key_list_signature };
-    this.signingKeyId = keys.signing.id;
+    this.#cluster = cluster;
+    this.#signing = keys.signing;
     this.rows = keys.rows;
     this.wrappers = keys.wrappers;
-    this.#signingKey = keys.signing.key;
     this.#clusterSecret = keys.clusterSecret;
   }
 
+  get keyList(): { readonly text: string; readonly signature: string } {
+    return { text: this.#cluster.key_list, signature: this.#cluster.key_list_signature };
+  }
+
+  get signingKeyId(): string {
+    return this.#signing.id;
+  }
+
   async sign(data: Uint8Array): Promise<Uint8Array> {
-    return new Uint8Array(await nodeCrypto.sign(this.#signingKey, data));
+    return new Uint8Array(await nodeCrypto.sign(this.#signing.key, data));
+  }
+
+  async follow(tx: Db): Promise<void> {
+    const cluster = must(await readCluster(tx), 'a cluster');
+    if (cluster.key_list_signature === this.#cluster.key_list_signature) return;
+    // A long transaction may see an older list than the one that is known.
+    if (keyListOf(cluster).sequence < keyListOf(this.#cluster).sequence) return;
+    this.#signing = await openSigningKey(tx, this.wrappers, cluster);
+    this.#cluster = cluster;
   }
 
   groupSecret(groupId: string, generation: number): Uint8Array {

@@ -12,6 +12,10 @@ import { DOMAIN, parseJson, signText, verifyText } from './signed-text.ts';
 /** Signing keys in force at one time: the present one, and those being rotated in and out. */
 export const KEYS_COUNT_MAX = 16;
 
+/** Each takes the upper half of the epochs that were left. */
+export const RECOVERIES_MAX = 20;
+const EPOCHS = 2 ** 53;
+
 const KEY_BYTES = 32;
 const count = { type: 'integer', required: true, between: [0, Number.MAX_SAFE_INTEGER] } as const;
 
@@ -20,6 +24,11 @@ export const keyListFields = defineFields({
   cluster: { type: 'string', required: true, uuid: true },
   /** Grows with every new list: an older one is not taken any more. */
   sequence: count,
+  /**
+   * How often the cluster was recovered from the theft of a signing key: each time, manifests are of
+   * epochs that no list before allowed for. Absent: never.
+   */
+  recoveries: { type: 'integer', required: false, between: [0, RECOVERIES_MAX] },
   keys: {
     type: 'array',
     required: true,
@@ -47,13 +56,30 @@ export function signingKeyId(publicKey: Uint8Array, crypto: Crypto): string {
   return hex(crypto.sha256(publicKey)).slice(0, 32);
 }
 
+/** The epochs that manifests under a list may be of: from `first` on, before `end`. */
+export function epochsOf({ recoveries }: Pick<KeyList, 'recoveries'>): {
+  readonly first: number;
+  readonly end: number;
+} {
+  const times = recoveries ?? 0;
+  return { first: EPOCHS - EPOCHS / 2 ** times, end: EPOCHS - EPOCHS / 2 ** (times + 1) };
+}
+
+/** Canonical; older releases know of no recoveries. */
+export function keyListText({ recoveries, ...rest }: KeyList): string {
+  return canonicalJson(recoveries === null ? rest : { ...rest, recoveries });
+}
+
 /** @returns the list's canonical text and the root's signature over it, base64url */
 export async function signKeyList(
-  list: KeyList,
+  {
+    recoveries = null,
+    ...rest
+  }: Omit<KeyList, 'recoveries'> & Partial<Pick<KeyList, 'recoveries'>>,
   rootKey: { readonly privateKey: Uint8Array },
   crypto: Crypto,
 ): Promise<{ text: string; signature: string }> {
-  const text = canonicalJson(list);
+  const text = keyListText({ ...rest, recoveries });
   return { text, signature: await signText(DOMAIN.keys, text, rootKey.privateKey, crypto) };
 }
 

@@ -9,7 +9,7 @@ import { defineFields, type RecordOf } from '../schema/infer.ts';
 import { parseRecord } from '../schema/parse.ts';
 import type { FrameOf, Position, SignedManifest } from '../wire/frames.ts';
 import { canonicalJson } from './canonical.ts';
-import { publicKeyOf, verifyKeyList, type KeyList } from './key-list.ts';
+import { epochsOf, publicKeyOf, verifyKeyList, type KeyList } from './key-list.ts';
 import { DOMAIN, parseJson, signText, verifyText } from './signed-text.ts';
 
 /** Longest text of a manifest, in UTF-16 units: about 20,000 workspaces. */
@@ -202,6 +202,10 @@ function refuseManifest(
   const key = list.keys.find(({ id }) => id === keyId);
   if (key === undefined || manifest.key_id !== keyId) {
     return refuse('bad_signature', 'the manifest names another key');
+  }
+  const { first, end } = epochsOf(list);
+  if (manifest.epoch < first || manifest.epoch >= end) {
+    return refuse('not_newer', 'of an epoch that the key list does not allow');
   }
   const isOver = key.not_after !== null && manifest.created_at > key.not_after;
   if (isOver || manifest.created_at < key.not_before) {
