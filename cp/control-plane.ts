@@ -6,6 +6,7 @@ import { nodeClock } from '#shared/platform/node/clock.ts';
 import { nodeCrypto } from '#shared/platform/node/crypto.ts';
 import { nodeRandom } from '#shared/platform/node/random.ts';
 import { loadSettings } from '#shared/platform/node/env.ts';
+import { openFallbackStore } from '#shared/platform/node/fallback-store.ts';
 import { ensurePrivateDir } from '#shared/platform/node/files.ts';
 import { folderFailure } from '#shared/platform/node/start-error.ts';
 import type { Running } from '#shared/platform/node/program.ts';
@@ -30,6 +31,8 @@ import { randomText } from './admin/random-text.ts';
 import { ServerStatus } from './admin/server-status.ts';
 import { Publisher } from './changes/publisher.ts';
 import { ControlPlanes } from './cluster/control-planes.ts';
+import { BootKeys } from './fallback/boot-keys.ts';
+import { FallbackExporter } from './fallback/exporter.ts';
 import { GroupTables } from './explain/group-tables.ts';
 import type { Keks } from './keys/kek.ts';
 import type { Keyring } from './keys/keyring.ts';
@@ -105,6 +108,7 @@ async function serve(
       registry: registryFor(settings.HEADGATE_ROUTER_FLAVOR),
       nodes,
       identities,
+      bootKeys: new BootKeys({ db: store.db, keyring, crypto: nodeCrypto }),
       joinTokens,
       ...access,
       keys,
@@ -119,41 +123,55 @@ async function serve(
     settings,
     logger,
   );
+  const fallback = startFallback(opened, publisher, settings, logger);
   publisher.start();
+  const stopPublishing = async (): Promise<void> => {
+    await publisher.close();
+    await fallback?.close();
+    await nodes.close();
+  };
   const roles = { admin: status.counted(admin), cluster: clusterRole(sync) };
   const hasToken = await access.tokens.hasValid();
   const listeners = await openListeners({ settings, roles, hasToken, logger }).catch(
     async (error: unknown) => {
       await sync.drain();
-      await publisher.close();
-      await nodes.close();
+      await stopPublishing();
       throw error;
     },
   );
-  // A rotation that another control plane left unfinished goes on here.
-  void keys.sweep();
-  const sweeper = setInterval(() => {
-    void sweep(store, access.audit, logger);
-    void keys.sweep();
-  }, SWEEP_INTERVAL_MS);
+  const stopSweeping = startSweeping(store, access.audit, keys, logger);
   const { admin: adminUrls, cluster } = listeners;
   logger.log('info', 'control plane ready', { admin: adminUrls, cluster });
   return {
     addresses: { admin: adminUrls, cluster },
     close: async () => {
-      clearInterval(sweeper);
+      stopSweeping();
       await logLevel.close();
       await access.tokens.close();
       // Nodes first: they are told to come back, and nothing new can be asked for.
       await sync.drain();
       await listeners.close();
-      await publisher.close();
-      await nodes.close();
+      await stopPublishing();
       await keys.close();
       await epochs.close();
       await store.close();
     },
   };
+}
+
+function startSweeping(
+  store: OpenedStore['store'],
+  audit: Audit,
+  keys: KeyRotation,
+  logger: Logger,
+): () => void {
+  // A rotation that another control plane left unfinished goes on here.
+  void keys.sweep();
+  const timer = setInterval(() => {
+    void sweep(store, audit, logger);
+    void keys.sweep();
+  }, SWEEP_INTERVAL_MS);
+  return () => clearInterval(timer);
 }
 
 function informationOf(of: {
@@ -250,6 +268,21 @@ async function startSync({
     logger,
   });
   return { publisher, sync, planes };
+}
+
+/** Copies to the fallback storage; null without one. */
+function startFallback(
+  { store: { db }, keyring }: OpenedStore,
+  publisher: Publisher,
+  settings: ControlPlaneSettings,
+  logger: Logger,
+): FallbackExporter | null {
+  const store = openFallbackStore(settings);
+  if (store === null) return null;
+  const exporter = new FallbackExporter({ db, keyring, store, ...PORTS, logger });
+  publisher.onPublished(() => exporter.wake());
+  exporter.wake();
+  return exporter;
 }
 
 /** Who may use the Admin API, and what they did. */

@@ -1,5 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { parseBootKey, readBootRecord, writeBootRecord, type BootRecord } from './boot-record.ts';
+import {
+  parseBootKey,
+  readBootRecord,
+  writeBootRecord,
+  type BootRecord,
+} from '#shared/config/boot-record.ts';
 import { edgeCrypto } from './crypto.ts';
 import { edgeRandom } from './platform.ts';
 

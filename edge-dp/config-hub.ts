@@ -10,7 +10,7 @@ import { DurableObject } from 'cloudflare:workers';
 import { base64url, hex, utf8 } from '#shared/base/bytes.ts';
 import type { Logger } from '#shared/platform/platform.ts';
 import { parseBindings, type Bindings, type Env } from './bindings.ts';
-import { parseBootKey, writeBootRecord, type BootRecord } from './boot-record.ts';
+import { parseBootKey, writeBootRecord, type BootRecord } from '#shared/config/boot-record.ts';
 import { edgeCrypto } from './crypto.ts';
 import { NODES_COUNT_MAX, type Held, type Hub, type HubAnswer } from './hub-api.ts';
 import { HubHealth } from './hub-health.ts';

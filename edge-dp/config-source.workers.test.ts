@@ -4,7 +4,7 @@ import { hex } from '#shared/base/bytes.ts';
 import { makeRecord } from '#shared/config/record.ts';
 import { HealthRegistry } from '#shared/health/registry.ts';
 import type { Logger } from '#shared/platform/platform.ts';
-import { writeBootRecord } from './boot-record.ts';
+import { writeBootRecord } from '#shared/config/boot-record.ts';
 import { ASK_INTERVAL_MS, ConfigSource, STALE_WAIT_MS } from './config-source.ts';
 import { edgeCrypto } from './crypto.ts';
 import type { Held, Hub, HubAnswer } from './hub-api.ts';

@@ -1,7 +1,7 @@
 /** What isolates and their hub say to each other, by RPC. */
 import type { CounterName } from '#shared/health/health.ts';
 import type { SignedManifest } from '#shared/wire/frames.ts';
-import type { BootRecord } from './boot-record.ts';
+import type { BootRecord } from '#shared/config/boot-record.ts';
 import type { TreeNode } from './hub-store.ts';
 
 /** What an isolate has already. */

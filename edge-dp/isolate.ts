@@ -10,7 +10,7 @@ import type { JsonObject } from '#shared/schema/field.ts';
 import { buildTables } from '#shared/tables/build.ts';
 import { quarantineView } from '#shared/tables/quarantine.ts';
 import { hubOf, type Bindings } from './bindings.ts';
-import { parseBootKey, type BootRecord } from './boot-record.ts';
+import { parseBootKey, type BootRecord } from '#shared/config/boot-record.ts';
 import { ConfigSource } from './config-source.ts';
 import { KvConfig } from './kv-config.ts';
 import { createPlatform, edgeLogger } from './platform.ts';

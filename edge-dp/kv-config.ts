@@ -5,7 +5,7 @@
  * seen yet. Nodes are therefore written first, and whoever reads asks the hub for what is missing.
  */
 import type { SignedManifest } from '#shared/wire/frames.ts';
-import { signedManifestOf } from './signed-manifest.ts';
+import { signedManifestOf } from '#shared/config/signed-manifest.ts';
 import type { TreeNode } from './hub-store.ts';
 
 /** KV's least: a pointer is at most this old where it was read before. */

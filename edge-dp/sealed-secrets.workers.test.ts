@@ -5,7 +5,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { makeRecord, type ConfigRecord, type Replica } from '#shared/config/record.ts';
 import { sealingKey, sealSecrets } from '#shared/config/sealed-secrets.ts';
 import { HealthRegistry } from '#shared/health/registry.ts';
-import { writeBootRecord } from './boot-record.ts';
+import { writeBootRecord } from '#shared/config/boot-record.ts';
 import { ConfigSource } from './config-source.ts';
 import { edgeCrypto } from './crypto.ts';
 import type { Hub } from './hub-api.ts';

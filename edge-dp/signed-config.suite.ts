@@ -10,7 +10,7 @@ import type { JsonObject } from '#shared/schema/field.ts';
 import { processInsert } from '#shared/schema/process.ts';
 import type { SignedManifest } from '#shared/wire/frames.ts';
 import { identityText } from '#shared/sync/identity.ts';
-import type { BootRecord } from './boot-record.ts';
+import type { BootRecord } from '#shared/config/boot-record.ts';
 import { edgeCrypto } from './crypto.ts';
 import { HubStore, type TreeNode } from './hub-store.ts';
 

@@ -13,7 +13,7 @@ import {
 import { ConfigTree } from '#shared/config/tree.ts';
 import type { Crypto } from '#shared/platform/platform.ts';
 import type { SignedManifest } from '#shared/wire/frames.ts';
-import type { BootRecord } from './boot-record.ts';
+import type { BootRecord } from '#shared/config/boot-record.ts';
 import { NODES_COUNT_MAX } from './hub-api.ts';
 import type { TreeNode } from './hub-store.ts';
 

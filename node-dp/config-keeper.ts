@@ -125,6 +125,16 @@ export class ConfigKeeper {
     return outcome;
   }
 
+  /** Saves what was not brought by a control plane. That it cannot be is said, and no more. */
+  async keep(state: ReplicaState): Promise<void> {
+    try {
+      await this.#store.save(toStored(state));
+    } catch (error) {
+      const fields = { error: String(error) };
+      this.#options.logger.log('warn', 'the configuration cannot be written', fields);
+    }
+  }
+
   /** What is served has proven itself: it stays on disk until another one has. */
   proved({ hash }: Position): void {
     const served = this.#served;

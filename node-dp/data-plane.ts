@@ -4,6 +4,8 @@
  */
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import type { ReplicaState } from '#shared/config/replica.ts';
+import { openFallbackStore } from '#shared/platform/node/fallback-store.ts';
 import {
   acquireLock,
   ensurePrivateDir,
@@ -17,11 +19,12 @@ import { Gateway, type ProxySettings } from '#shared/proxy/gateway.ts';
 import { proxySettings } from '#shared/proxy/settings.ts';
 import type { DataPlaneSettings } from '#shared/settings/data-plane.ts';
 import { parseListens, type Listen } from '#shared/settings/listen.ts';
-import type { IdentityStore, StoredIdentity } from '#shared/sync/identity.ts';
+import type { IdentityStore, NodeIdentity, StoredIdentity } from '#shared/sync/identity.ts';
 import { AccessLog } from './access-log.ts';
 import { createResolver } from './dns/setup.ts';
 import { ClusterLink } from './cluster-link.ts';
 import { ConfigKeeper } from './config-keeper.ts';
+import { loadFallback } from './fallback.ts';
 import { fileIdentityStore } from './identity-store.ts';
 import { Listener, type ListenerAddress } from './listener.ts';
 import { createPlatform, type NodePlatform } from './platform.ts';
@@ -121,8 +124,10 @@ class DataPlane implements Running {
       serving: this.#serving,
     });
     this.#keeper = keeper;
-    const cached = identity?.tag === 'joined' ? await keeper.restore(identity) : null;
+    const joined = identity?.tag === 'joined' ? identity : null;
+    const restored = joined === null ? null : await keeper.restore(joined);
     await this.#listen(await this.#openTermination(folder));
+    const cached = restored ?? (await this.#startFromFallback(keeper, joined));
     this.#sync = await startSync({
       settings: this.#settings,
       logger: this.#logger,
@@ -139,6 +144,30 @@ class DataPlane implements Running {
       stream: this.#addresses['stream'] ?? [],
       status: this.#addresses['status'] ?? [],
     });
+  }
+
+  /** Serves the copy in the fallback storage, where there is one; null otherwise. */
+  async #startFromFallback(
+    keeper: ConfigKeeper,
+    identity: NodeIdentity | null,
+  ): Promise<ReplicaState | null> {
+    const store = openFallbackStore(this.#settings);
+    if (store === null) return null;
+    const {
+      HEADGATE_GROUP: group,
+      HEADGATE_BOOT_KEY: bootKey,
+      HEADGATE_JOIN_TOKEN: joinToken,
+    } = this.#settings;
+    const { crypto } = this.#platform;
+    const logger = this.#logger;
+    const wanted = { store, group, bootKey, joinToken, identity, crypto, logger };
+    const found = await loadFallback(wanted);
+    if (found === null) return null;
+    const outcome = await keeper.take(found.state, found.groupSecrets);
+    if (!outcome.ok) return null;
+    // A node that has not joined yet saves it when it has: before, nothing would prove it.
+    if (identity !== null) await keeper.keep(found.state);
+    return found.state;
   }
 
   async close(): Promise<void> {

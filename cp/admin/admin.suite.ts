@@ -170,6 +170,7 @@ function contextOf(
       setHealth: async () => 0,
       ...options.nodes,
     },
+    bootKeys: { of: async () => null },
     identities: {
       revoke: async () => null,
       unlock: async () => false,

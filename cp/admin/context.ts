@@ -11,6 +11,7 @@ import type { SaidHealth } from '../nodes/registry.ts';
 import type { ControlPlanes } from '../cluster/control-planes.ts';
 import type { Epochs } from '../cluster/epochs.ts';
 import type { KeyRotation } from '../keys/rotation.ts';
+import type { BootKeys } from '../fallback/boot-keys.ts';
 import type { NodeIdentities } from '../nodes/identities.ts';
 import type { JoinTokens } from '../nodes/join-tokens.ts';
 import type { Actor, Store } from '../store/store.ts';
@@ -33,6 +34,7 @@ export interface AdminContext {
   readonly store: Store;
   readonly registry: Registry;
   readonly nodes: NodeAdministration;
+  readonly bootKeys: Pick<BootKeys, 'of'>;
   readonly identities: Pick<NodeIdentities, 'revoke' | 'unlock' | 'rotateSecret'>;
   readonly joinTokens: Pick<JoinTokens, 'mint' | 'list' | 'get' | 'revoke'>;
   readonly tokens: AdminTokens;

@@ -1,6 +1,7 @@
 /** Settings of the control plane. */
 import { defineFields, type RecordOf } from '../schema/infer.ts';
 import { COMMON_SETTINGS, ROUTER_FLAVORS } from './common.ts';
+import { FALLBACK_SETTINGS } from './fallback.ts';
 import { listenError } from './listen.ts';
 import { cidrError, controlPlaneError, keyError } from './validators.ts';
 
@@ -202,6 +203,7 @@ export const CONTROL_PLANE_SETTINGS = defineFields({
     description:
       'The key that HEADGATE_KEK takes the place of. Stored secrets are wrapped by the new one at the first start with both; every control plane needs the new one from then on.',
   },
+  ...FALLBACK_SETTINGS,
   HEADGATE_POLL_SECONDS: {
     type: 'number',
     required: true,

@@ -2,9 +2,10 @@
 import { defineFields, type RecordOf } from '../schema/infer.ts';
 import { COMMON_SETTINGS, CORE_SETTINGS } from './common.ts';
 import { DNS_SETTINGS } from './dns.ts';
+import { FALLBACK_SETTINGS } from './fallback.ts';
 import { listenError, proxyListenError, streamListenError } from './listen.ts';
 import { TLS_SETTINGS } from './tls.ts';
-import { controlPlaneError, joinTokenError, proxyServerError } from './validators.ts';
+import { controlPlaneError, joinTokenError, keyError, proxyServerError } from './validators.ts';
 
 const listen = { type: 'string', custom_validator: listenError } as const;
 
@@ -86,6 +87,21 @@ export const DATA_PLANE_SETTINGS = defineFields({
     encrypted: true,
     custom_validator: joinTokenError,
     description: 'Join token for the first enrolment; not needed once the node has its identity.',
+  },
+  ...FALLBACK_SETTINGS,
+  HEADGATE_GROUP: {
+    type: 'string',
+    required: true,
+    default: 'default',
+    description:
+      'Group whose configuration in the fallback storage is this node’s. (Which group it joins, its join token says.)',
+  },
+  HEADGATE_BOOT_KEY: {
+    type: 'string',
+    encrypted: true,
+    custom_validator: keyError,
+    description:
+      'Key of the group (POST /clustering/groups/{group}/boot-key) that opens its secrets in the fallback storage. Without it, scopes that need secrets stay closed until a control plane answers.',
   },
   HEADGATE_CLUSTER_DP_LABELS: {
     type: 'array',

@@ -317,12 +317,13 @@ function joined(
     pingAtMs: nowMs + pingIntervalMs,
     pingIntervalMs,
   };
-  const known = welcome.control_planes.length > 0 ? hear(state, welcome.control_planes) : state;
+  const own = isForeign(state, welcome.group_id) ? { ...state, tip: null, served: null } : state;
+  const known = welcome.control_planes.length > 0 ? hear(own, welcome.control_planes) : own;
   const next: SyncState = { ...known, link: live, joinSeq, staleSinceMs: null };
   const status: UpFrame = {
     type: 'status',
     join_seq: joinSeq,
-    position: positionOf(state.served),
+    position: positionOf(own.served),
     last_error: shorten(state.lastError ?? '') || null,
   };
   const log: SyncEffect = {
@@ -336,6 +337,14 @@ function joined(
   const isPull = parseAddress(link.address)?.isPull === true;
   const isNews = isFirst && (!isPull || state.lastError !== null);
   return [last, [...(isFirst ? [log] : []), ...(isNews ? [send(status)] : []), ...effects]];
+}
+
+/**
+ * Whether what is served is another group's: started from a copy, before it was known which group this
+ * node is of. It goes on being served until the group's own is there, but is no ground to stand on.
+ */
+function isForeign({ served }: SyncState, groupId: string): boolean {
+  return served !== null && served.manifest.group_id !== groupId;
 }
 
 /** Shows what was withheld: a head that we have not even been offered for a whole ping. */

@@ -9,7 +9,7 @@ import { importsOf, isTest, sourceFiles } from './tree.ts';
 const RULES: Readonly<Record<string, { folders: readonly string[]; packages: readonly RegExp[] }>> =
   {
     shared: { folders: ['shared'], packages: [/^re2js$/] },
-    'shared/platform/node': { folders: ['shared'], packages: [/^node:/] },
+    'shared/platform/node': { folders: ['shared'], packages: [/^node:/, /^aws4fetch$/] },
     cp: {
       folders: ['cp', 'shared'],
       packages: [

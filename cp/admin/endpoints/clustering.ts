@@ -27,6 +27,12 @@ export function clusteringEndpoints(): Endpoint[] {
       parameters: ['groups'],
       methods: { POST: rotateSecret },
     },
+    {
+      path: '/clustering/groups/:0/boot-key',
+      area: 'cluster',
+      parameters: ['groups'],
+      methods: { POST: bootKey },
+    },
   ];
 }
 
@@ -91,6 +97,12 @@ async function rotateSecret(context: AdminContext, request: AdminRequest): Promi
   const rotated = await context.identities.rotateSecret(request.params[0] ?? '');
   if (rotated === null) throw notFound();
   return { status: 200, body: rotated };
+}
+
+async function bootKey(context: AdminContext, request: AdminRequest): Promise<AdminResponse> {
+  const key = await context.bootKeys.of(request.params[0] ?? '');
+  if (key === null) throw notFound();
+  return { status: 200, body: key };
 }
 
 function nodeOf({ params }: AdminRequest): string {

@@ -236,15 +236,7 @@ function clusteringDocs(): Readonly<Record<string, Operations>> {
         errors: [404],
       },
     },
-    '/clustering/groups/{groups}/rotate-secret': {
-      POST: {
-        tag,
-        summary: 'Replace the secret of a group',
-        description: 'What its data planes look up and open by is made anew.',
-        answer: answers({ id: TEXT, name: TEXT, secret_generation: { type: 'integer' } }),
-        errors: [404],
-      },
-    },
+    ...groupSecretDocs(tag),
     ...databaseDocs(tag),
     ...joinTokenDocs(tag),
   };
@@ -277,6 +269,35 @@ function databaseDocs(tag: string): Readonly<Record<string, Operations>> {
           data: { type: 'array', items: { type: 'object' } },
           next: { type: ['string', 'null'] },
         }),
+      },
+    },
+  };
+}
+
+function groupSecretDocs(tag: string): Readonly<Record<string, Operations>> {
+  return {
+    '/clustering/groups/{groups}/rotate-secret': {
+      POST: {
+        tag,
+        summary: 'Replace the secret of a group',
+        description: 'What its data planes look up and open by is made anew.',
+        answer: answers({ id: TEXT, name: TEXT, secret_generation: { type: 'integer' } }),
+        errors: [404],
+      },
+    },
+    '/clustering/groups/{groups}/boot-key': {
+      POST: {
+        tag,
+        summary: 'Show the boot key of a group',
+        description:
+          'HEADGATE_BOOT_KEY of its data planes: opens its secrets in the fallback storage, until the group’s secret is replaced.',
+        answer: answers({
+          id: TEXT,
+          name: TEXT,
+          secret_generation: { type: 'integer' },
+          boot_key: TEXT,
+        }),
+        errors: [404],
       },
     },
   };

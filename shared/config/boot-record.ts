@@ -1,16 +1,18 @@
 /**
- * What an isolate must know before it can verify and use a configuration: the cluster's pins, and the
- * group's secrets. It comes from the hub; KV has a copy for when the hub cannot be asked.
+ * What a data plane must know before it can verify and use a configuration: the cluster's pins, and
+ * the group's secrets. An isolate has it from its hub, a node from its control plane; KV and the object
+ * store have a copy for when those cannot be asked.
  *
- * In KV the pins are public facts, but the secrets are only there when the operator gave a boot key
- * (HEADGATE_BOOT_KEY), and encrypted with it. Without one, an isolate that starts while its hub cannot
- * be asked serves everything but the scopes that need the secrets, and those stay closed.
+ * There the pins are public facts, but the secrets are only there when the operator gave a boot key
+ * (HEADGATE_BOOT_KEY), and encrypted with it. Without one, who starts so serves everything but the
+ * scopes that need the secrets, and those stay closed.
  */
-import { base64url, concat, fromBase64url, fromUtf8, utf8 } from '#shared/base/bytes.ts';
-import type { GroupSecret } from '#shared/config/secrets.ts';
-import type { Crypto, Random } from '#shared/platform/platform.ts';
-import { defineFields } from '#shared/schema/infer.ts';
-import { parseRecord } from '#shared/schema/parse.ts';
+import { base64url, concat, fromBase64url, fromUtf8, utf8 } from '../base/bytes.ts';
+import type { GroupSecret } from './secrets.ts';
+import { parseJson } from './signed-text.ts';
+import type { Crypto, Random } from '../platform/platform.ts';
+import { defineFields } from '../schema/infer.ts';
+import { parseRecord } from '../schema/parse.ts';
 
 const NONCE_BYTES = 12;
 const KEY_BYTES = 32;
@@ -54,7 +56,7 @@ export function parseBootKey(text: string): Uint8Array | null {
   return bytes !== null && bytes.length === KEY_BYTES ? bytes : null;
 }
 
-/** Text for KV. */
+/** Text to be kept. */
 export async function writeBootRecord(
   record: BootRecord,
   bootKey: Uint8Array | null,
@@ -74,8 +76,8 @@ export async function writeBootRecord(
 }
 
 /**
- * A record from KV. Null when it is none, or when it was not made with this boot key: with a key, the
- * pins are as trustworthy as the key; without one, as KV.
+ * A record that was kept. Null when it is none, or when it was not made with this boot key: with a key,
+ * the pins are as trustworthy as the key; without one, as the place it was kept in.
  */
 export async function readBootRecord(
   text: string,
@@ -118,12 +120,4 @@ function parseSecrets(text: string): GroupSecret[] | null {
     secrets.push({ generation: entry.generation, secret });
   }
   return secrets;
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }
