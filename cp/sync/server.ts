@@ -86,8 +86,18 @@ export interface Sync {
   readonly sessionCount: number;
 }
 
-export async function attachSync(options: SyncOptions): Promise<Sync> {
-  const { store, registry, publisher, identities, clock, random, crypto, logger, pollMs } = options;
+/** What sessions need of this process, whatever carries them. */
+export interface OpenHub {
+  readonly hub: Hub;
+  /** What a peer is greeted with. */
+  challenge(nonce: string): FrameOf<'challenge'>;
+  readonly stopPublished: (() => void) | undefined;
+}
+
+export async function openHub(
+  options: Omit<SyncOptions, 'trusted' | 'handshakesMax'>,
+): Promise<OpenHub> {
+  const { store, registry, publisher, identities, clock, random, logger, pollMs } = options;
   const { planes = null, epochs = null } = options;
   const { db } = store;
   const { self } = registry;
@@ -98,8 +108,13 @@ export async function attachSync(options: SyncOptions): Promise<Sync> {
   const hub = new Hub({ db, ...parts, ...ports, pollMs });
   await hub.start();
   const stopPublished = publisher?.onPublished((group) => hub.published(group));
+  return { hub, challenge: (nonce) => challengeFrame(options, nonce), stopPublished };
+}
+
+export async function attachSync(options: SyncOptions): Promise<Sync> {
+  const { crypto, logger, planes = null } = options;
+  const { hub, challenge, stopPublished } = await openHub(options);
   const nonces = new PullNonces({ ...options, key: pullKey(options.keyring, crypto) });
-  const challenge = (nonce: string): FrameOf<'challenge'> => challengeFrame(options, nonce);
   const pull = createPull({ hub, nonces, challenge, logger });
   const endpoint = new Endpoint(hub, options, challenge);
   return {
@@ -131,7 +146,10 @@ function pullKey(keyring: Keyring, crypto: Crypto): Uint8Array {
   return crypto.hmac(keyring.groupSecret(CLUSTER_GROUP, 0), 'headgate-pull-key-v1');
 }
 
-function challengeFrame({ keyring, clock }: SyncOptions, nonce: string): FrameOf<'challenge'> {
+function challengeFrame(
+  { keyring, clock }: Pick<SyncOptions, 'keyring' | 'clock'>,
+  nonce: string,
+): FrameOf<'challenge'> {
   return {
     type: 'challenge',
     protocol: PROTOCOL_VERSION,
