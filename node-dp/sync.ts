@@ -1,4 +1,5 @@
 /** The node's session with its control plane: the shared client over this process' ports. */
+import { setImmediate } from 'node:timers/promises';
 import { request } from 'undici';
 import { HEADGATE_VERSION } from '#shared/base/product.ts';
 import type { ReplicaState } from '#shared/config/replica.ts';
@@ -56,6 +57,7 @@ export async function startSync(options: SyncOptions): Promise<Sync> {
     logger: options.logger,
     identities: options.identities,
     configs: keeper.store,
+    giveWay: () => setImmediate(),
     onReplica: (state, identity) => keeper.take(state, identity.groupSecrets),
     methods: { target_health: (said) => setTargetHealth(options.health, said) },
   });

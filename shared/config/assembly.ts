@@ -13,6 +13,14 @@ import {
 } from './tree-node.ts';
 import { ConfigTree } from './tree.ts';
 
+/** Nodes that were proven for a tree which nobody wants any more; most of them are in the next one too. */
+export type Spare = ReadonlyMap<string, ProvenNode>;
+
+interface ProvenNode {
+  readonly node: ParsedNode;
+  readonly prefix: string;
+}
+
 /** What a wanted node must be, as its parent says. */
 interface Wanted {
   readonly prefix: string;
@@ -27,11 +35,13 @@ const HEX_DIGITS = '0123456789abcdef';
 
 export class Assembly {
   readonly #rootId: string;
+  readonly #records: number;
   readonly #crypto: Crypto;
   /** Nodes of the tree at hand, which need not be fetched. */
   readonly #base = new Map<string, TreeNode>();
   readonly #wanted = new Map<string, Wanted>();
-  readonly #parsed = new Map<string, ParsedNode>();
+  readonly #parsed = new Map<string, ProvenNode>();
+  readonly #spare: Spare;
   /** Ids that the new tree uses: each stands in one place. */
   readonly #used = new Set<string>();
   #failure: string | null = null;
@@ -40,13 +50,17 @@ export class Assembly {
    * @param goal.root  id of the root, from a verified manifest
    * @param goal.records  number of records, likewise: bounds what can be asked for
    * @param base  tree at hand; what both have is shared
+   * @param spare  what an assembly before this one had come by
    */
   constructor(
     goal: { readonly root: string; readonly records: number },
     base: ConfigTree,
     crypto: Crypto,
+    spare: Spare = new Map(),
   ) {
+    this.#spare = spare;
     this.#rootId = goal.root;
+    this.#records = goal.records;
     this.#crypto = crypto;
     for (const node of nodesOf(base.root)) this.#base.set(nodeId(node, crypto), node);
     this.#want(goal.root, { prefix: '', count: goal.records });
@@ -56,6 +70,19 @@ export class Assembly {
   missing(countMax: number): string[] {
     if (this.#failure !== null) return [];
     return [...this.#wanted.keys()].slice(0, countMax);
+  }
+
+  /** What was proven so far, here and before, for another assembly: at most twice this tree's records. */
+  leftOver(): Spare {
+    const left = new Map(this.#parsed);
+    let records = 0;
+    for (const [id, spare] of this.#spare) {
+      if (left.has(id)) continue;
+      records += spare.node.type === 'leaf' ? spare.node.leaf.count : 1;
+      if (records > this.#records) break;
+      left.set(id, spare);
+    }
+    return left;
   }
 
   /** True when `finish` can be called: everything is there, or nothing will ever be. */
@@ -70,13 +97,7 @@ export class Assembly {
     const parsed = parseNode(text, id, this.#crypto, wanted.prefix);
     if (!parsed.ok) return false;
     this.#wanted.delete(id);
-    this.#parsed.set(id, parsed.node);
-    if (countOf(parsed.node) !== wanted.count) this.#failure = 'a node has another count';
-    if (parsed.node.type === 'leaf') return true;
-    for (const [digit, child] of parsed.node.children.entries()) {
-      if (child === null) continue;
-      this.#want(child.id, { prefix: wanted.prefix + HEX_DIGITS[digit], count: child.count });
-    }
+    this.#take(id, parsed.node, wanted);
     return true;
   }
 
@@ -96,14 +117,27 @@ export class Assembly {
     }
     this.#used.add(id);
     const known = this.#base.get(id);
-    if (known === undefined) this.#wanted.set(id, wanted);
-    else if (!isAt(known, wanted)) this.#failure = 'a node is out of place';
+    const spare = this.#spare.get(id);
+    if (known !== undefined) {
+      if (!isAt(known, wanted)) this.#failure = 'a node is out of place';
+    } else if (spare?.prefix === wanted.prefix) this.#take(id, spare.node, wanted);
+    else this.#wanted.set(id, wanted);
+  }
+
+  #take(id: string, node: ParsedNode, { prefix, count }: Wanted): void {
+    this.#parsed.set(id, { node, prefix });
+    if (countOf(node) !== count) this.#failure = 'a node has another count';
+    if (node.type === 'leaf') return;
+    for (const [digit, child] of node.children.entries()) {
+      if (child === null) continue;
+      this.#want(child.id, { prefix: prefix + HEX_DIGITS[digit], count: child.count });
+    }
   }
 
   #build(id: string): TreeNode | null {
     const known = this.#base.get(id);
     if (known !== undefined) return known;
-    const parsed = this.#parsed.get(id);
+    const parsed = this.#parsed.get(id)?.node;
     if (parsed === undefined) return null;
     if (parsed.type === 'leaf') return parsed.leaf;
     const children: (TreeNode | null)[] = [];

@@ -56,6 +56,8 @@ export interface SyncClientOptions {
   readonly logger: Logger;
   readonly identities: IdentityStore;
   readonly configs: ConfigStore;
+  /** Resolves when the process had its chance to do other things. Default: at once. */
+  readonly giveWay?: () => Promise<void>;
   /**
    * Builds the tables and swaps them in. Called for one state at a time, each newer than the one
    * before, or the same again when the group's secrets changed.
@@ -364,6 +366,8 @@ export class SyncClient {
   async #verify({ frame, held, served }: Extract<SyncEffect, { type: 'verify' }>): Promise<void> {
     const { identity } = this.#membership;
     if (identity === null) return this.#dispatch({ type: 'verified', verdict: { tag: 'ignored' } });
+    // A large transfer comes as many frames at once; between two of them others have their turn.
+    if (frame.type === 'shards') await this.#options.giveWay?.();
     const verdict = await this.#verifier.verify(frame, { held, served }, identity);
     this.#dispatch({ type: 'verified', verdict });
   }

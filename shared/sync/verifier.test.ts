@@ -105,6 +105,33 @@ describe('fetching', () => {
     expect(await take({ nodes: rest })).toEqual({ tag: 'fetching', ids: [] });
   });
 
+  it('goes on with what it has, when a newer head comes half way or a node is gone', async () => {
+    const first = await cp.publish(records(40_000));
+    let verdict = await offer(first);
+    const fetched = new Set<string>();
+    for (let round = 0; round < 4 && verdict.tag === 'fetching'; round += 1) {
+      for (const id of verdict.ids) fetched.add(id);
+      verdict = await take({ nodes: nodesOf(first, verdict.ids) });
+    }
+    expect(verdict.tag).toBe('fetching');
+    expect(fetched.size).toBeGreaterThan(256);
+    const second = await cp.publish([testRecord('r1', 2)]);
+    verdict = await offer(second);
+    // As when the connection was cut and another control plane lacks one.
+    verdict = await take({ missing: [...idsOf(verdict)] });
+    expect(verdict).toMatchObject({ tag: 'refused', refusal: { code: 'hash_mismatch' } });
+    const third = await cp.publish([testRecord('r2', 2)]);
+    verdict = await offer(third);
+    const again: string[] = [];
+    while (verdict.tag === 'fetching') {
+      for (const id of verdict.ids) if (fetched.has(id)) again.push(id);
+      verdict = await take({ nodes: nodesOf(third, verdict.ids) });
+    }
+    expect(again).toEqual([]);
+    expect(verdict).toMatchObject({ tag: 'ready', state: { tree: { size: 40_000 } } });
+    expect(verdict.tag === 'ready' && verdict.state.tree.hash).toBe(third.tree.hash);
+  });
+
   it('turns to a newer head when one is offered', async () => {
     const first = await cp.publish(records(3000));
     await offer(first);

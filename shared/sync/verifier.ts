@@ -1,6 +1,6 @@
 /** Makes verified states of what a control plane sends: deltas where they fit, tree nodes where not. */
 import { hex } from '../base/bytes.ts';
-import { Assembly } from '../config/assembly.ts';
+import { Assembly, type Spare } from '../config/assembly.ts';
 import {
   admit,
   advance,
@@ -24,6 +24,8 @@ import type { ConfigFrame, Verdict } from './state.ts';
 /** Answers without a single node in a row, before we stop asking. */
 const EMPTY_ANSWERS_MAX = 3;
 
+const NO_SPARE: Spare = new Map();
+
 /** What is held, newest first, and where the node stands to the outside. */
 export interface Holding {
   readonly held: readonly ReplicaState[];
@@ -41,6 +43,8 @@ interface Fetch {
 export class Verifier {
   readonly #crypto: Crypto;
   #fetch: Fetch | null = null;
+  /** Nodes of fetches that came to nothing: a newer head, or a node that was not to be had any more. */
+  #spare: Spare = NO_SPARE;
 
   constructor(crypto: Crypto) {
     this.#crypto = crypto;
@@ -79,6 +83,7 @@ export class Verifier {
 
   #ready(state: ReplicaState): Verdict {
     this.#fetch = null;
+    this.#spare = NO_SPARE;
     return { tag: 'ready', state };
   }
 
@@ -90,7 +95,8 @@ export class Verifier {
       return this.#proceed(current);
     }
     const base = held[0]?.tree ?? ConfigTree.empty(this.#crypto);
-    const assembly = new Assembly(head.manifest, base, this.#crypto);
+    if (current !== null) this.#spare = current.assembly.leftOver();
+    const assembly = new Assembly(head.manifest, base, this.#crypto, this.#spare);
     this.#fetch = { head, assembly, outstanding: new Set(), emptyAnswers: 0 };
     return this.#proceed(this.#fetch);
   }
@@ -130,8 +136,9 @@ export class Verifier {
     return { tag: 'fetching', ids };
   }
 
-  #refuse({ head }: Fetch, detail: string): Verdict {
+  #refuse({ head, assembly }: Fetch, detail: string): Verdict {
     this.#fetch = null;
+    this.#spare = assembly.leftOver();
     const refusal: Refusal = { ok: false, code: 'hash_mismatch', detail };
     return { tag: 'refused', position: head.position, refusal };
   }
