@@ -61,7 +61,10 @@ export class TestCluster {
   }
 
   /** Signs records as the group's next revision. */
-  async publish(records: Iterable<ConfigRecord>): Promise<StoredConfig> {
+  async publish(
+    records: Iterable<ConfigRecord>,
+    groupId: string = this.groupId,
+  ): Promise<StoredConfig> {
     const tree = ConfigTree.empty(nodeCrypto).apply([...records], []);
     const keyId = signingKeyId(this.signing.publicKey, nodeCrypto);
     const keyList = await signKeyList(
@@ -86,7 +89,7 @@ export class TestCluster {
       format: 1,
       cluster: this.id,
       group: 'default',
-      group_id: this.groupId,
+      group_id: groupId,
       epoch: 1,
       revision: this.#revision,
       level: 1,

@@ -38,7 +38,7 @@ export function largeKey(n: number): string {
 
 /** @param port  where all services lead to, on 127.0.0.1 */
 export function* largeRecords(
-  cluster: TestCluster,
+  cluster: Pick<TestCluster, 'credential'>,
   port: number,
   shape: LargeShape = LARGE,
 ): Generator<ConfigRecord> {

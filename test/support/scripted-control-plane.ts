@@ -65,6 +65,8 @@ export class ScriptedControlPlane {
   controlPlanes: string[] = [];
   /** Nodes per `shards` frame. */
   shardCount = 8;
+  /** Records in a delta; with more of them changed, the manifest is sent. */
+  deltaCountMax = Number.POSITIVE_INFINITY;
   keyList: { text: string; signature: string } = { text: '', signature: '' };
   readonly sessions = new Set<ScriptedSession>();
 
@@ -340,6 +342,9 @@ export class ScriptedSession {
       return this.send({ type: 'manifest', head: head.head });
     }
     const { upserts, removals } = head.tree.diff(base.tree);
+    if (upserts.length + removals.length > this.#cp.deltaCountMax) {
+      return this.send({ type: 'manifest', head: head.head });
+    }
     this.send({
       type: 'delta',
       base: base.position,
