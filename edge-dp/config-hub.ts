@@ -77,10 +77,12 @@ export class ConfigHub extends DurableObject<Env> implements Hub {
     const head = this.#session.head();
     const isHeld = head === null || head.hash === held.hash;
     this.#health.take(held.outcomes ?? []);
+    if (held.refused) this.#session.refusedByIsolate(held.refused);
     return {
       head: isHeld ? null : head.signed,
       boot: this.#bootMark === held.bootMark ? null : this.#boot,
       bootMark: this.#bootMark,
+      provenAgeMs: this.#session.provenAgeMs(),
       health: this.#health.news(held.healthMark ?? ''),
     };
   }

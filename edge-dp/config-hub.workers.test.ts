@@ -1,7 +1,11 @@
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { hex } from '#shared/base/bytes.ts';
+import { HEADGATE_VERSION } from '#shared/base/product.ts';
 import type { ConfigHub } from './config-hub.ts';
+import { edgeCrypto } from './crypto.ts';
+import { HubStore } from './hub-store.ts';
 import { KvConfig } from './kv-config.ts';
 import { keep, recordOf, type SignedConfig, TestCluster } from './signed-config.suite.ts';
 
@@ -35,6 +39,7 @@ describe('the hub', () => {
       head: null,
       boot: null,
       bootMark: '',
+      provenAgeMs: null,
       health: null,
     });
   });
@@ -56,7 +61,8 @@ describe('the hub', () => {
 
     const answer = await hub.head({ hash: status.configuration_hash, bootMark });
 
-    expect(answer).toEqual({ head: null, boot: null, bootMark, health: null });
+    const provenAgeMs = expect.any(Number) as number;
+    expect(answer).toEqual({ head: null, boot: null, bootMark, provenAgeMs, health: null });
   });
 
   it('gives its own keys to nobody', async () => {
@@ -116,5 +122,48 @@ describe('the hub', () => {
     expect(await kv.readHead()).toEqual(config.head);
     expect(await kv.readNodes(ids)).toEqual(config.nodes);
     expect(await kv.readBoot()).toContain(cluster.boot.cluster);
+  });
+
+  it('does not build a third time what it came to its end with twice', async () => {
+    await inside((storage) => keep(storage, identity, config));
+    const hash = hex(edgeCrypto.sha256(config.head.manifest));
+    // As two lives leave it that ended while they built it.
+    await inside(async (storage) => {
+      const trials = [{ epoch: 1, revision: 4, hash, attempts: 2 }];
+      const record = { format: 1, release: HEADGATE_VERSION, proven: '', trials, crashed: [] };
+      new HubStore(storage).setMeta('trials', JSON.stringify(record));
+    });
+    await evictDurableObject(hub);
+
+    const status = JSON.parse(await hub.status()) as { crashed: unknown; revision: number };
+
+    expect(status.crashed).toEqual([{ epoch: 1, revision: 4, hash }]);
+    expect(status.revision).toBe(0);
+    expect((await hub.head(NOTHING_HELD)).head).toBeNull();
+  });
+
+  it('writes down what it tries, and that it could be built', async () => {
+    await joined();
+    await hub.head(NOTHING_HELD);
+    const hash = hex(edgeCrypto.sha256(config.head.manifest));
+
+    await vi.waitFor(async () => {
+      const kept = await inside(async (storage) => new HubStore(storage).getMeta('trials'));
+      expect(JSON.parse(kept ?? '')).toMatchObject({ proven: hash, trials: [], crashed: [] });
+    });
+  });
+
+  it('names what isolates could not build, each once', async () => {
+    await joined();
+    const refused = { hash: 'h', epoch: 1, revision: 4, detail: 'x'.repeat(2000) };
+    for (let i = 0; i < 3; i += 1) await hub.head({ ...NOTHING_HELD, refused });
+    for (let n = 0; n < 30; n += 1) {
+      await hub.head({ ...NOTHING_HELD, refused: { ...refused, hash: `h${n}` } });
+    }
+
+    const status = JSON.parse(await hub.status()) as { refused_by_isolates: { detail: string }[] };
+
+    expect(status.refused_by_isolates).toHaveLength(16);
+    expect(status.refused_by_isolates[0]?.detail).toHaveLength(500);
   });
 });

@@ -7,14 +7,15 @@
  * nothing, so no promise is kept between requests: each does its own asking, and data is what they
  * leave behind for each other.
  */
+import { hex } from '#shared/base/bytes.ts';
 import { SecretOpener } from '#shared/config/opening.ts';
 import type { Replica } from '#shared/config/record.ts';
-import type { ReplicaState } from '#shared/config/replica.ts';
+import { positionOf, type ReplicaState } from '#shared/config/replica.ts';
 import type { Clock, Crypto, Logger } from '#shared/platform/platform.ts';
 import type { SignedManifest } from '#shared/wire/frames.ts';
 import type { BootRecord } from '#shared/config/boot-record.ts';
 import { readBootRecord } from '#shared/config/boot-record.ts';
-import type { Hub, HubAnswer } from './hub-api.ts';
+import type { Hub, HubAnswer, IsolateRefusal } from './hub-api.ts';
 import type { KvConfig } from './kv-config.ts';
 import type { SharedHealth } from './shared-health.ts';
 import { fetchState, isNewer, isSamePin } from './state-loader.ts';
@@ -39,11 +40,11 @@ export interface SourceOptions {
   readonly crypto: Crypto;
   readonly logger: Logger;
   /**
-   * Builds and swaps; false when it could not be built, and what was served goes on.
+   * Builds and swaps; else why it could not be built, and what was served goes on.
    *
    * @param replica  what `opening.ts` makes of the verified state
    */
-  readonly use: (replica: Replica, boot: BootRecord) => boolean;
+  readonly use: (replica: Replica, boot: BootRecord) => string | null;
   readonly background: (work: Promise<unknown>) => void;
   readonly health: SharedHealth;
 }
@@ -54,8 +55,10 @@ export class ConfigSource {
   #state: ReplicaState | null = null;
   #boot: BootRecord | null = null;
   #bootMark = '';
-  /** Manifest that could not be built here; not tried again. */
-  #refused = '';
+  /** What could not be built here; not tried again. */
+  #refused: IsolateRefusal | null = null;
+  /** When it was last proven to the hub that what is served is the newest; by the wall clock. */
+  #provenAt = Number.NEGATIVE_INFINITY;
   #confirmedAt = Number.NEGATIVE_INFINITY;
   #askedAt = Number.NEGATIVE_INFINITY;
   #failedAt = Number.NEGATIVE_INFINITY;
@@ -77,6 +80,23 @@ export class ConfigSource {
     return Number.isFinite(age) ? age : null;
   }
 
+  /** Whether what is served is older than its group allows. */
+  isStale(): boolean {
+    const settings = this.#state?.manifest.settings;
+    if (!settings || settings.staleness === 'serve') return false;
+    return this.#options.clock.now() - this.#provenAt > settings.staleness_seconds * 1000;
+  }
+
+  /** Whether the group wants nothing served that is so old. */
+  isClosed(): boolean {
+    return this.#state?.manifest.settings?.staleness === 'close' && this.isStale();
+  }
+
+  /** Whether the group would have nothing served soon, so that it is worth asking first. */
+  #isPressing(now: number): boolean {
+    return now - this.#askedAt >= ASK_INTERVAL_MS && this.isClosed();
+  }
+
   /** To be called before each request. Null: go on at once. */
   freshen(): Promise<void> | null {
     const now = this.#options.clock.now();
@@ -84,7 +104,7 @@ export class ConfigSource {
     if (this.#state === null) {
       return now < this.#emptyUntil ? null : this.#within(BOOT_WAIT_MS, this.#start());
     }
-    if (now - this.#confirmedAt > this.#options.maxIsolateAgeMs) {
+    if (now - this.#confirmedAt > this.#options.maxIsolateAgeMs || this.#isPressing(now)) {
       return hasFailed ? null : this.#within(STALE_WAIT_MS, this.#refresh());
     }
     if (now - this.#askedAt >= ASK_INTERVAL_MS && !this.#isBusy(now)) {
@@ -124,6 +144,7 @@ export class ConfigSource {
     try {
       const answer = await this.#ask();
       await this.#take(answer);
+      this.#believe(answer, askedAt);
       // Only now there are targets that it can be said of.
       this.#options.health.learn(answer.health ?? null);
       this.#confirmedAt = Math.max(this.#confirmedAt, askedAt);
@@ -136,12 +157,23 @@ export class ConfigSource {
     }
   }
 
+  /** Only of what is served, or was found to be of no use here, the hub's proof says anything. */
+  #believe({ head, provenAgeMs }: HubAnswer, askedAt: number): void {
+    if (provenAgeMs === undefined || provenAgeMs === null) return;
+    const hash = head === null ? null : hex(this.#options.crypto.sha256(head.manifest));
+    const isKnown =
+      hash === null || [this.#state?.replica.hash, this.#refused?.hash].includes(hash);
+    if (isKnown) this.#provenAt = Math.max(this.#provenAt, askedAt - provenAgeMs);
+  }
+
   async #ask(): Promise<HubAnswer> {
     const { hub, health } = this.#options;
     const outcomes = health.takeOutcomes();
     const hash = this.#state?.replica.hash ?? '';
     try {
-      const held = { hash, bootMark: this.#bootMark, healthMark: health.mark, outcomes };
+      const { mark: healthMark } = health;
+      const refused = this.#refused;
+      const held = { hash, bootMark: this.#bootMark, healthMark, outcomes, refused };
       return await hub().head(held);
     } catch (error) {
       health.giveBack(outcomes);
@@ -190,7 +222,7 @@ export class ConfigSource {
       head,
       boot,
       held: this.#state,
-      refused: this.#refused,
+      refused: this.#refused?.hash ?? '',
       crypto,
       // What the hub has just announced is not to be looked for in KV first: a miss is cached there.
       sources: isFromHub
@@ -217,11 +249,14 @@ export class ConfigSource {
     // The same may have happened again while it was opened.
     if (this.#boot !== boot) return this.#use(state);
     if (state !== this.#state && !isNewer(state, this.#state, boot)) return;
-    if (this.#options.use(replica, boot)) {
+    const fault = this.#options.use(replica, boot);
+    if (fault === null) {
       this.#state = state;
+      // As old as its signature says, for who cannot ask anybody.
+      this.#provenAt = Math.max(this.#provenAt, state.manifest.created_at * 1000);
       return;
     }
-    this.#refused = state.replica.hash;
+    this.#refused = { ...positionOf(state), detail: fault };
   }
 
   /** Waits no longer than `limitMs`; the work goes on behind the request. */

@@ -31,6 +31,8 @@ class TestHub implements Hub {
   config: SignedConfig | null = null;
   boot: HubAnswer['boot'] = null;
   isAway = false;
+  provenAgeMs: number | null = null;
+  readonly told: Held[] = [];
   delayMs = 0;
   asked = 0;
   nodesAsked = 0;
@@ -39,6 +41,7 @@ class TestHub implements Hub {
 
   async head(held: Held): Promise<HubAnswer> {
     this.asked++;
+    this.told.push(held);
     if (this.delayMs > 0) await new Promise((resolve) => setTimeout(resolve, this.delayMs));
     if (this.isAway) throw new Error('away');
     const { config, boot } = this;
@@ -47,6 +50,7 @@ class TestHub implements Hub {
       head: config === null || hash === held.hash ? null : config.head,
       boot: boot === null || held.bootMark === 'mark' ? null : boot,
       bootMark: boot === null ? '' : 'mark',
+      provenAgeMs: this.provenAgeMs,
     };
   }
 
@@ -68,6 +72,8 @@ describe('an isolate', () => {
   let skippedMs: number;
   let background: Promise<unknown>[];
   let used: number[];
+  /** A revision that this isolate cannot build. */
+  let unbuildable: number;
   const logger: Logger = { log: () => undefined };
 
   beforeEach(async () => {
@@ -77,6 +83,7 @@ describe('an isolate', () => {
     skippedMs = 0;
     background = [];
     used = [];
+    unbuildable = 0;
   });
 
   const source = (bootKey: Uint8Array | null = null) =>
@@ -89,8 +96,9 @@ describe('an isolate', () => {
       crypto: edgeCrypto,
       logger,
       use: (replica) => {
+        if (replica.revision === unbuildable) return 'no such thing here';
         used.push(replica.revision);
-        return true;
+        return null;
       },
       background: (work) => background.push(work),
       health: new SharedHealth(new HealthRegistry(), () => {}),
@@ -249,7 +257,7 @@ describe('an isolate', () => {
     const stranger = await TestCluster.create();
     const platform = { crypto: edgeCrypto, random: edgeRandom };
     await publish(await stranger.sign(9, records(2)));
-    await kv.writeBoot(await writeBootRecord(cluster.boot, BOOT_KEY, platform));
+    await kv.writeBoot(await writeBootRecord(cluster.boot, null, platform));
     hub.isAway = true;
     const isolate = source(BOOT_KEY);
 
@@ -288,5 +296,83 @@ describe('an isolate', () => {
     await settle();
 
     expect(used).toEqual([1]);
+  });
+
+  it('goes on with what it has when it cannot build what the hub could, and says so', async () => {
+    await inHub(7);
+    const isolate = source();
+    await isolate.freshen();
+    unbuildable = 8;
+    await inHub(8);
+    for (let i = 0; i < 3; i += 1) {
+      skippedMs += MAX_AGE_MS + 1;
+      await isolate.freshen();
+    }
+    await settle();
+
+    expect(isolate.state?.replica.revision).toBe(7);
+    expect(hub.told.at(-1)?.refused).toMatchObject({ revision: 8, detail: 'no such thing here' });
+
+    await inHub(9);
+    skippedMs += MAX_AGE_MS + 1;
+    await isolate.freshen();
+    expect(used).toEqual([7, 9]);
+  });
+
+  describe('of a group that closes', () => {
+    const settings = { staleness: 'close', staleness_seconds: 600 } as const;
+    const STALE_MS = 601_000;
+    const stale = async (revision: number) => {
+      hub.boot = cluster.boot;
+      const created = { created_at: Math.floor(Date.now() / 1000) - 3600, settings };
+      hub.config = await cluster.sign(revision, records(1), created);
+    };
+
+    it('serves as long as its hub has proof that nothing is newer', async () => {
+      await stale(7);
+      hub.provenAgeMs = 0;
+      const isolate = source();
+      await isolate.freshen();
+      expect(isolate.isClosed()).toBe(false);
+      for (let i = 0; i < 3; i += 1) {
+        skippedMs += STALE_MS;
+        expect(isolate.isClosed()).toBe(true);
+        await isolate.freshen();
+        expect(isolate.isClosed()).toBe(false);
+      }
+    });
+
+    it('closes when its hub has none, or cannot be asked', async () => {
+      await stale(7);
+      hub.provenAgeMs = 0;
+      const isolate = source();
+      await isolate.freshen();
+      hub.provenAgeMs = STALE_MS;
+      skippedMs += STALE_MS;
+      await isolate.freshen();
+      expect(isolate.isClosed()).toBe(true);
+      hub.provenAgeMs = 0;
+      skippedMs += 3_000;
+      await isolate.freshen();
+      expect(isolate.isClosed()).toBe(false);
+      hub.isAway = true;
+      skippedMs += STALE_MS;
+      await isolate.freshen();
+      expect(isolate.isClosed()).toBe(true);
+    });
+
+    it('takes what it finds in KV to be as old as its signature says', async () => {
+      await stale(7);
+      hub.isAway = true;
+      await publish(hub.config as SignedConfig);
+      await kv.writeBoot(
+        await writeBootRecord(cluster.boot, null, { crypto: edgeCrypto, random: edgeRandom }),
+      );
+      const isolate = source();
+      await isolate.freshen();
+      await settle();
+      expect(isolate.state?.replica.revision).toBe(7);
+      expect(isolate.isClosed()).toBe(true);
+    });
   });
 });

@@ -12,8 +12,18 @@ export interface Held {
   readonly bootMark: string;
   /** Mark of what it knows of the targets' health. Not there: an isolate of an older release. */
   readonly healthMark?: string;
+  /** What it could not build, although the hub could; it goes on with what it has. */
+  readonly refused?: IsolateRefusal | null;
   /** What requests came to since it last asked. */
   readonly outcomes?: readonly OutcomeReport[];
+}
+
+/** A manifest that an isolate could not build. */
+export interface IsolateRefusal {
+  readonly hash: string;
+  readonly epoch: number;
+  readonly revision: number;
+  readonly detail: string;
 }
 
 /** What requests to one target came to, as far as it counts, in the order in which it happened. */
@@ -48,6 +58,11 @@ export interface HubAnswer {
   /** Null when the mark is the one held, or when the hub has not joined yet. */
   readonly boot: BootRecord | null;
   readonly bootMark: string;
+  /**
+   * Milliseconds since it was proven to the hub that its head is the newest there is; null: never, that it
+   * knows. A hub of an older release does not say.
+   */
+  readonly provenAgeMs?: number | null;
   /** Null when the mark is the one held. A hub of an older release does not say it at all. */
   readonly health?: HealthNews | null;
 }

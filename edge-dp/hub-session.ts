@@ -2,17 +2,20 @@
  * The hub's session with its control plane: the shared client over a Durable Object's ports.
  *
  * A configuration is built here once before isolates see it, so that one that cannot be built is
- * refused by the node and not by every isolate for itself.
+ * refused by the node and not by every isolate for itself. One that ends the object (too much memory, too
+ * much time) is tried twice: then it is refused as well, and no isolate has ever seen it.
  */
 import { HEADGATE_VERSION } from '#shared/base/product.ts';
 import { hex } from '#shared/base/bytes.ts';
 import { SecretOpener } from '#shared/config/opening.ts';
-import type { ReplicaState } from '#shared/config/replica.ts';
+import { positionOf, type ReplicaState } from '#shared/config/replica.ts';
 import { pepperFor } from '#shared/config/secrets.ts';
 import { HANDLERS } from '#shared/plugins/handlers.ts';
 import type { ConfigStore, Logger } from '#shared/platform/platform.ts';
 import type { JsonObject } from '#shared/schema/field.ts';
+import { Breaker } from '#shared/sync/breaker.ts';
 import { type BuildOutcome, SyncClient } from '#shared/sync/client.ts';
+import { FreshnessKeeper } from '#shared/sync/freshness-keeper.ts';
 import { HealthReporter, setTargetHealth } from '#shared/sync/health-reporter.ts';
 import { type NodeIdentity, textIdentityStore } from '#shared/sync/identity.ts';
 import { connectorByScheme, PullConnector } from '#shared/sync/pull-connection.ts';
@@ -22,9 +25,14 @@ import type { SignedManifest } from '#shared/wire/frames.ts';
 import type { EdgeSettings } from '#shared/settings/edge.ts';
 import { FetchConnector, fetchJson } from './connector.ts';
 import { edgeCrypto } from './crypto.ts';
+import type { IsolateRefusal } from './hub-api.ts';
 import type { HubHealth } from './hub-health.ts';
 import type { HubStore } from './hub-store.ts';
 import { edgeClock, edgeRandom } from './platform.ts';
+
+/** Refusals of isolates that are remembered, and how long each may be. */
+const REFUSALS_MAX = 16;
+const REFUSAL_LENGTH_MAX = 500;
 
 export interface HubSessionOptions {
   readonly settings: EdgeSettings;
@@ -41,6 +49,10 @@ export class HubSession {
   readonly #options: HubSessionOptions;
   readonly #client: SyncClient;
   readonly #reporter: HealthReporter;
+  readonly #freshness: FreshnessKeeper;
+  #breaker: Breaker | null = null;
+  /** What isolates could not build although it was built here, newest last. */
+  readonly #refusals: IsolateRefusal[] = [];
   /** Of the last build, for the next one to share. */
   #tables: Tables | null = null;
   readonly #opener = new SecretOpener(edgeCrypto);
@@ -73,11 +85,20 @@ export class HubSession {
         write: async (text) => store.setMeta('identity', text),
       }),
       configs: this.#configs(),
-      onReplica: (state, identity) => this.#build(state, identity),
+      onReplica: (state, identity) => this.#try(state, identity),
+      onJoined: () => this.#freshness.wake(),
       methods: { target_health: (said) => setTargetHealth(options.health.registry, said) },
       onIdentity,
     });
     const { registry } = options.health;
+    this.#freshness = new FreshnessKeeper({
+      client: this.#client,
+      clock: edgeClock,
+      random: edgeRandom,
+      crypto: edgeCrypto,
+      logger,
+      place: store.place('fresh'),
+    });
     this.#reporter = new HealthReporter({
       sink: this.#client,
       registry,
@@ -88,7 +109,33 @@ export class HubSession {
 
   /** What was stored, verified and built again; before anything else. */
   async restore(): Promise<void> {
+    const { store, logger } = this.#options;
+    this.#breaker = await Breaker.open({
+      place: store.place('trials'),
+      clock: edgeClock,
+      logger,
+      release: HEADGATE_VERSION,
+      // It is isolates that serve: here, what could be built is done.
+      healthyMs: 0,
+    });
     if (await this.#client.boot()) this.#readHead();
+    await this.#freshness.open();
+  }
+
+  /** Milliseconds since it was proven that the head is the newest there is; null: never, that we know. */
+  provenAgeMs(): number | null {
+    const { ageMs } = this.#freshness.view();
+    return ageMs !== null && Number.isFinite(ageMs) ? ageMs : null;
+  }
+
+  /** An isolate goes on with what it had; the control plane is to hear of it, once for each manifest. */
+  refusedByIsolate(refusal: IsolateRefusal): void {
+    if (this.#refusals.some(({ hash }) => hash === refusal.hash)) return;
+    const detail = refusal.detail.slice(0, REFUSAL_LENGTH_MAX);
+    this.#refusals.push({ ...refusal, detail });
+    if (this.#refusals.length > REFUSALS_MAX) this.#refusals.shift();
+    this.#options.logger.log('error', 'an isolate refused a configuration', { ...refusal, detail });
+    this.#client.tellError(`an isolate refused revision ${refusal.revision}: ${detail}`);
   }
 
   /** Dials, unless it is at it already. */
@@ -96,6 +143,7 @@ export class HubSession {
     if (this.#options.settings.HEADGATE_CONTROL_PLANES.length > 0) {
       this.#client.start();
       this.#reporter.start();
+      this.#freshness.start();
       return;
     }
     if (this.#isToldIdle) return;
@@ -121,6 +169,12 @@ export class HubSession {
       configuration_hash: status.hash,
       stale_since_ms: status.staleSinceMs,
       last_error: status.lastError,
+      crashed: (this.#breaker?.crashed ?? []).map(({ epoch, revision, hash }) => {
+        return { epoch, revision, hash };
+      }),
+      refused_by_isolates: this.#refusals.map((one) => ({ ...one })),
+      proven_age_ms: this.provenAgeMs(),
+      stale: this.#freshness.view().isStale,
     };
   }
 
@@ -139,6 +193,11 @@ export class HubSession {
   #readHead(): void {
     const signed = this.#options.store.head();
     this.#head = signed === null ? null : { signed, hash: hex(edgeCrypto.sha256(signed.manifest)) };
+  }
+
+  #try(state: ReplicaState, identity: NodeIdentity): Promise<BuildOutcome> {
+    const build = (): Promise<BuildOutcome> => this.#build(state, identity);
+    return this.#breaker === null ? build() : this.#breaker.guard(positionOf(state), build);
   }
 
   async #build(state: ReplicaState, identity: NodeIdentity): Promise<BuildOutcome> {

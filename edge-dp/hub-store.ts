@@ -5,6 +5,7 @@
  * the head no longer needs stays for a while: an isolate may still be reading the state before.
  */
 import type { ConfigStore, StoredConfig } from '#shared/platform/platform.ts';
+import type { TextPlace } from '#shared/sync/breaker.ts';
 import type { SignedManifest } from '#shared/wire/frames.ts';
 
 /** UTF-16 units per row: at most 3 bytes each, and 2 MB is the limit of a row. */
@@ -50,6 +51,17 @@ export class HubStore implements ConfigStore {
 
   setMeta(name: string, value: string): void {
     this.#sql.exec('INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)', name, value);
+  }
+
+  /** A text that is there to stay once it was written, whatever becomes of the object. */
+  place(name: string): TextPlace {
+    return {
+      read: async () => this.getMeta(name),
+      write: async (text) => {
+        this.setMeta(name, text);
+        await this.#storage.sync();
+      },
+    };
   }
 
   /** The head, without its nodes. */

@@ -52,7 +52,7 @@ export class Isolate {
       prefix: settings.HEADGATE_STATUS_PREFIX,
       token: settings.HEADGATE_STATUS_TOKEN,
       crypto: this.#platform.crypto,
-      isReady: () => this.#gateway.tables !== null,
+      notReady: () => this.#notReady(),
       details: () => this.#details(),
       explain: (asked) => this.#gateway.explain(asked),
     });
@@ -67,6 +67,8 @@ export class Isolate {
   #answer(request: Request): Response | Promise<Response> {
     const own = this.#status(request);
     if (own !== null) return own;
+    const isClosed = this.#source.isClosed();
+    if (isClosed !== this.#gateway.isClosed) this.#gateway.setClosed(isClosed);
     const response: MaybePromise<GatewayResponse> = this.#gateway.handle(fromRequest(request));
     return isPromise(response) ? response.then(toResponse) : toResponse(response);
   }
@@ -89,7 +91,7 @@ export class Isolate {
     });
   }
 
-  #use(replica: Replica, boot: BootRecord): boolean {
+  #use(replica: Replica, boot: BootRecord): string | null {
     const { crypto, logger } = this.#platform;
     const deps = {
       handlers: HANDLERS,
@@ -107,7 +109,7 @@ export class Isolate {
         revision,
         detail: built.detail,
       });
-      return false;
+      return built.detail;
     }
     this.#gateway.swap(built.tables);
     logger.log('info', 'configuration swapped', {
@@ -115,7 +117,13 @@ export class Isolate {
       revision,
       quarantined: built.quarantined.length,
     });
-    return true;
+    return null;
+  }
+
+  /** Why it should get no traffic; null: it may. */
+  #notReady(): string | null {
+    if (this.#gateway.tables === null) return 'no configuration available';
+    return this.#source.isClosed() ? 'the configuration is stale' : null;
   }
 
   async #details(): Promise<JsonObject> {
@@ -128,12 +136,14 @@ export class Isolate {
       // An unreachable hub is a fact to report, not a failure of this endpoint.
     }
     return {
-      ready: tables !== null,
+      ready: this.#notReady() === null,
       configuration_hash: tables?.hash ?? null,
       configuration: tables === null ? null : { epoch: tables.epoch, revision: tables.revision },
       ...quarantineView(tables?.quarantined ?? []),
       isolate: {
         confirmed_age_ms: this.#source.confirmedAgeMs(),
+        stale: this.#source.isStale(),
+        closed: this.#source.isClosed(),
         targets_known_bad: this.#health.knownCount,
       },
       deployment: this.#bindings.settings.HEADGATE_DEPLOYMENT,

@@ -81,7 +81,7 @@ async function isolate(bootKey: Uint8Array | null): Promise<ConfigRecord[]> {
     health: new SharedHealth(new HealthRegistry(), () => {}),
     use: (replica) => {
       used.push(replica);
-      return true;
+      return null;
     },
     background: () => undefined,
   });

@@ -1,7 +1,7 @@
 /** A cluster of one test's own: signs configurations as a control plane would. */
 import { base64url } from '#shared/base/bytes.ts';
 import { signKeyList, signingKeyId } from '#shared/config/key-list.ts';
-import { signManifest } from '#shared/config/manifest.ts';
+import { signManifest, type Manifest } from '#shared/config/manifest.ts';
 import { makeRecord, type ConfigRecord } from '#shared/config/record.ts';
 import { ConfigTree } from '#shared/config/tree.ts';
 import type { RawKeyPair } from '#shared/platform/platform.ts';
@@ -77,7 +77,11 @@ export class TestCluster {
     });
   }
 
-  async sign(revision: number, records: readonly ConfigRecord[]): Promise<SignedConfig> {
+  async sign(
+    revision: number,
+    records: readonly ConfigRecord[],
+    change: Partial<Manifest> = {},
+  ): Promise<SignedConfig> {
     const tree = ConfigTree.empty(edgeCrypto).apply(records, []);
     const { cluster, groupId } = this.boot;
     const keyId = signingKeyId(this.#signing.publicKey, edgeCrypto);
@@ -117,6 +121,7 @@ export class TestCluster {
         features: [],
         settings: null,
         key_id: keyId,
+        ...change,
       },
       this.#signing,
       edgeCrypto,

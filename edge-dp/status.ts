@@ -17,7 +17,8 @@ export interface StatusOptions {
   /** Null: `/status` and `/explain` are not there. */
   readonly token: string | null;
   readonly crypto: Crypto;
-  isReady(): boolean;
+  /** Why it should get no traffic; null: it may. */
+  notReady(): string | null;
   explain(asked: ExplainRequest): JsonObject;
   details(): Promise<JsonObject>;
 }
@@ -27,7 +28,7 @@ export function createStatus(
   options: StatusOptions,
 ): (request: Request) => Promise<Response> | null {
   const router = Router({ base: options.prefix });
-  router.get('/status/ready', () => ready(options.isReady()));
+  router.get('/status/ready', () => ready(options.notReady()));
   router.get('/status', (request) => status(request, options));
   router.get('/explain', (request) => answerExplain(request, options));
   router.post('/explain', (request) => answerExplain(request, options));
@@ -39,10 +40,8 @@ export function createStatus(
   };
 }
 
-function ready(isReady: boolean): Response {
-  return isReady
-    ? json({ message: 'ready' })
-    : json({ message: 'no configuration available' }, { status: 503 });
+function ready(reason: string | null): Response {
+  return reason === null ? json({ message: 'ready' }) : json({ message: reason }, { status: 503 });
 }
 
 async function status(request: IRequest, options: StatusOptions): Promise<Response> {

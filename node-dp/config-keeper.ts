@@ -7,18 +7,17 @@
  * that the record names as good the high-water mark does not count, once the breaker has refused
  * what the mark stands for.
  */
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { hex } from '#shared/base/bytes.ts';
 import { HEADGATE_VERSION } from '#shared/base/product.ts';
 import { loadReplica, positionOf, type ReplicaState, toStored } from '#shared/config/replica.ts';
-import { errorCode, PRIVATE_FILE_MODE, writeFileAtomic } from '#shared/platform/node/files.ts';
 import type { ConfigStore, Logger, Platform } from '#shared/platform/platform.ts';
 import { Breaker } from '#shared/sync/breaker.ts';
 import type { BuildOutcome } from '#shared/sync/client.ts';
 import type { NodeIdentity } from '#shared/sync/identity.ts';
 import type { Position } from '#shared/wire/frames.ts';
 import { FileConfigStore } from './config-store.ts';
+import { fileText } from './file-text.ts';
 import type { Serving } from './serving.ts';
 
 export const CONFIG_FILE = 'config.json';
@@ -48,13 +47,9 @@ export class ConfigKeeper {
 
   static async open(options: KeeperOptions): Promise<ConfigKeeper> {
     const { folder, logger, platform } = options;
-    const path = join(folder, TRIALS_FILE);
     let keeper: ConfigKeeper | null = null;
     const breaker = await Breaker.open({
-      place: {
-        read: () => readText(path),
-        write: async (text) => void (await writeFileAtomic(path, text, PRIVATE_FILE_MODE)),
-      },
+      place: fileText(join(folder, TRIALS_FILE)),
       clock: platform.clock,
       logger,
       release: HEADGATE_VERSION,
@@ -151,14 +146,5 @@ export class ConfigKeeper {
     const message = 'configuration cache not usable: asking a control plane for a new one';
     this.#options.logger.log('warn', message, { reason });
     return null;
-  }
-}
-
-async function readText(path: string): Promise<string | null> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return null;
-    throw error;
   }
 }

@@ -1,5 +1,5 @@
 /**
- * The Node data plane, put together. Start: folder → identity → cache → tables → listen → connect.
+ * The Node data plane, put together. Start: folder → identity → cache → tables → age → listen → connect.
  * Stop: not ready → no new connections → what is in flight → sync → the rest.
  */
 import { hostname } from 'node:os';
@@ -32,8 +32,8 @@ import { Prober } from './probes/prober.ts';
 import { logHealthChange, upstreamHealth } from './health-view.ts';
 import { Serving } from './serving.ts';
 import { Streams } from './stream/streams.ts';
-import { startStatusServer, type Figures, type StatusServer } from './status.ts';
-import { startSync, type Sync } from './sync.ts';
+import { NO_CONTROL_PLANE, startStatusServer, type Figures, type StatusServer } from './status.ts';
+import { openSync, type Sync } from './sync.ts';
 import type { CertificateTable } from '#shared/tables/certificates.ts';
 import { CertificateContexts } from './tls/contexts.ts';
 import { openDefaultCertificate, readTlsSetup, type TlsSetup } from './tls/setup.ts';
@@ -41,6 +41,8 @@ import { TlsTermination } from './tls/termination.ts';
 
 /** What is left to background work and connections once the requests are done. */
 const CLOSE_MS = 1000;
+/** When it was last proven that the configuration is the newest. */
+const FRESHNESS_FILE = 'fresh';
 
 /** @throws StartError with one line that names what stopped it */
 export async function startDataPlane(
@@ -126,9 +128,12 @@ class DataPlane implements Running {
     this.#keeper = keeper;
     const joined = identity?.tag === 'joined' ? identity : null;
     const restored = joined === null ? null : await keeper.restore(joined);
-    await this.#listen(await this.#openTermination(folder));
+    // Until it is known how old is what is found.
+    this.#gateway.setClosed(true);
+    const tls = await this.#openTermination(folder);
+    if (restored === null) await this.#listen(tls);
     const cached = restored ?? (await this.#startFromFallback(keeper, joined));
-    this.#sync = await startSync({
+    this.#sync = await openSync({
       settings: this.#settings,
       logger: this.#logger,
       platform: this.#platform,
@@ -137,8 +142,12 @@ class DataPlane implements Running {
       identities,
       cached,
       link: new ClusterLink(this.#settings, this.#logger),
+      freshnessPath: join(folder, FRESHNESS_FILE),
+      onFreshness: ({ isClosed }) => this.#gateway.setClosed(isClosed),
       hostname: hostname(),
     });
+    if (restored !== null) await this.#listen(tls);
+    this.#sync.start();
     this.#logger.log('info', 'data plane started', {
       proxy: this.#addresses['proxy'] ?? [],
       stream: this.#addresses['stream'] ?? [],
@@ -243,7 +252,7 @@ class DataPlane implements Running {
     const accessLog = this.#accessLog;
     const streams = new Streams({
       platform: this.#platform,
-      tables: () => this.#gateway.tables,
+      tables: () => this.#gateway.served,
       upstreamActiveMax: this.#settings.HEADGATE_UPSTREAM_MAX_ACTIVE_REQUESTS,
       targetActiveMax: this.#settings.HEADGATE_TARGET_MAX_ACTIVE_REQUESTS,
       accessLog: accessLog === null ? null : (entry) => accessLog.write(entry),
@@ -307,7 +316,8 @@ class DataPlane implements Running {
         tables === null
           ? null
           : { epoch: tables.epoch, revision: tables.revision, hash: tables.hash },
-      controlPlaneConnected: this.#sync?.isConnected ?? false,
+      isClosed: this.#gateway.isClosed,
+      controlPlane: this.#sync?.view() ?? NO_CONTROL_PLANE,
       connections: sum((listener) => listener.connectionCount),
       inFlight: sum((listener) => listener.inFlight),
       requestsByClass: this.#requestsByClass,

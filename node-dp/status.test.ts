@@ -7,7 +7,7 @@ import type { Quarantined } from '#shared/tables/tables.ts';
 import { TestConfig, testPlugin } from '../test/support/builders.ts';
 import { TestGateway } from '../test/support/gateway.ts';
 import { upstreamHealth } from './health-view.ts';
-import { startStatusServer, type StatusServer } from './status.ts';
+import { NO_CONTROL_PLANE, startStatusServer, type StatusServer } from './status.ts';
 
 let server: StatusServer | null = null;
 afterEach(async () => server?.close());
@@ -21,7 +21,8 @@ async function start(config: TestConfig, host = '127.0.0.1'): Promise<string> {
       figures: () => ({
         isDraining: false,
         config: gateway.tables,
-        controlPlaneConnected: false,
+        isClosed: false,
+        controlPlane: NO_CONTROL_PLANE,
         connections: 0,
         inFlight: 0,
         requestsByClass: [],

@@ -25,7 +25,9 @@ export interface Figures {
     readonly revision: number;
     readonly hash: string;
   } | null;
-  readonly controlPlaneConnected: boolean;
+  /** Nothing is served because the configuration is too old. */
+  readonly isClosed: boolean;
+  readonly controlPlane: ControlPlaneFigures;
   readonly connections: number;
   readonly inFlight: number;
   /** Answers by the first digit of their status, index 1 to 5. */
@@ -39,6 +41,29 @@ export interface Figures {
   readonly crashed: readonly Position[];
   readonly upstreams: Iterable<UpstreamHealth>;
 }
+
+/** What is known of the session with the control plane. Times: epoch ms. */
+export interface ControlPlaneFigures {
+  readonly connected: boolean;
+  readonly lastError: string | null;
+  /** Since when news may be missing; null: none are. */
+  readonly staleSinceMs: number | null;
+  /** When it was last proven that what is served is the newest; null: never that we know. */
+  readonly provenAtMs: number | null;
+  /** Policy of the group. */
+  readonly policy: string;
+  /** Older than the group allows. */
+  readonly isStale: boolean;
+}
+
+export const NO_CONTROL_PLANE: ControlPlaneFigures = {
+  connected: false,
+  lastError: null,
+  staleSinceMs: null,
+  provenAtMs: null,
+  policy: 'serve',
+  isStale: false,
+};
 
 export interface StatusSource {
   figures(): Figures;
@@ -105,17 +130,28 @@ function answer(request: IncomingMessage, response: ServerResponse, source: Stat
 function readinessOf(figures: Figures): { status: number; message: string } {
   if (figures.isDraining) return { status: 503, message: 'draining' };
   if (figures.config === null) return { status: 503, message: 'no configuration available' };
+  if (figures.isClosed) return { status: 503, message: 'the configuration is stale' };
   return { status: 200, message: 'ready' };
 }
 
 function statusOf(figures: Figures): JsonObject {
-  const { config } = figures;
+  const { config, controlPlane } = figures;
   return {
     version: HEADGATE_VERSION,
     ready: readinessOf(figures).status === 200,
     configuration_hash: config?.hash ?? null,
     configuration: config === null ? null : { epoch: config.epoch, revision: config.revision },
-    control_plane: { connected: figures.controlPlaneConnected },
+    control_plane: {
+      connected: controlPlane.connected,
+      last_error: controlPlane.lastError,
+      stale_since: timeOf(controlPlane.staleSinceMs),
+    },
+    freshness: {
+      policy: controlPlane.policy,
+      stale: controlPlane.isStale,
+      closed: figures.isClosed,
+      proven_at: timeOf(controlPlane.provenAtMs),
+    },
     server: {
       connections_active: figures.connections,
       requests_in_flight: figures.inFlight,
@@ -128,6 +164,11 @@ function statusOf(figures: Figures): JsonObject {
     ...healthView(figures.upstreams),
     memory: { rss_bytes: process.memoryUsage.rss() },
   };
+}
+
+/** ISO 8601. */
+function timeOf(epochMs: number | null): string | null {
+  return epochMs === null ? null : new Date(epochMs).toISOString();
 }
 
 /** Prometheus' text format. */
@@ -156,7 +197,7 @@ export function metricsText(figures: Figures): string {
   ]);
   gauge('headgate_config_epoch', 'Epoch served; 0 for none.', figures.config?.epoch ?? 0);
   gauge('headgate_config_revision', 'Revision served; 0 for none.', figures.config?.revision ?? 0);
-  const connected = figures.controlPlaneConnected ? 1 : 0;
+  const connected = figures.controlPlane.connected ? 1 : 0;
   const quarantined = figures.quarantined.length;
   gauge(
     'headgate_config_quarantined',
@@ -169,6 +210,10 @@ export function metricsText(figures: Figures): string {
     figures.crashed.length,
   );
   gauge('headgate_control_plane_connected', '1 with a live session.', connected);
+  const { isStale, provenAtMs } = figures.controlPlane;
+  gauge('headgate_config_stale', '1 when older than the group allows.', isStale ? 1 : 0);
+  const provenAt = provenAtMs === null ? 0 : provenAtMs / 1000;
+  gauge('headgate_config_proven_timestamp_seconds', 'Last proof that it is the newest.', provenAt);
   metric(
     'headgate_upstream_target_health',
     'gauge',

@@ -7,18 +7,23 @@ import type { HealthRegistry } from '#shared/health/registry.ts';
 import type { Logger, Platform } from '#shared/platform/platform.ts';
 import type { DataPlaneSettings } from '#shared/settings/data-plane.ts';
 import { SyncClient } from '#shared/sync/client.ts';
+import { FreshnessKeeper, type FreshnessView } from '#shared/sync/freshness-keeper.ts';
 import { HealthReporter, setTargetHealth } from '#shared/sync/health-reporter.ts';
 import type { IdentityStore } from '#shared/sync/identity.ts';
 import { connectorByScheme, PullConnector, type FetchJson } from '#shared/sync/pull-connection.ts';
 import type { ClusterLink } from './cluster-link.ts';
 import type { ConfigKeeper } from './config-keeper.ts';
 import { NodeConnector } from './connector.ts';
+import { fileText } from './file-text.ts';
+import type { ControlPlaneFigures } from './status.ts';
 
 /** From the request to the last byte of the answer. */
 const PULL_MS_MAX = 60_000;
 
 export interface Sync {
-  readonly isConnected: boolean;
+  /** Connects. Until then it only knows what was kept. */
+  start(): void;
+  view(): ControlPlaneFigures;
   close(): Promise<void>;
 }
 
@@ -31,11 +36,15 @@ export interface SyncOptions {
   readonly identities: IdentityStore;
   /** What is served from the cache; null for nothing. */
   readonly cached: ReplicaState | null;
+  /** Where the time of the last proof of freshness is kept. */
+  readonly freshnessPath: string;
+  /** Called when the configuration becomes too old for its group, and when it is fresh again. */
+  readonly onFreshness: (view: FreshnessView) => void;
   readonly link: ClusterLink;
   readonly hostname: string;
 }
 
-export async function startSync(options: SyncOptions): Promise<Sync> {
+export async function openSync(options: SyncOptions): Promise<Sync> {
   const { settings, platform, keeper, link } = options;
   const client = new SyncClient({
     controlPlanes: settings.HEADGATE_CONTROL_PLANES,
@@ -59,6 +68,7 @@ export async function startSync(options: SyncOptions): Promise<Sync> {
     configs: keeper.store,
     giveWay: () => setImmediate(),
     onReplica: (state, identity) => keeper.take(state, identity.groupSecrets),
+    onJoined: () => freshness.wake(),
     methods: { target_health: (said) => setTargetHealth(options.health, said) },
   });
   const reporter = new HealthReporter({
@@ -67,19 +77,43 @@ export async function startSync(options: SyncOptions): Promise<Sync> {
     clock: platform.clock,
     resolver: platform.resolver,
   });
+  const freshness = new FreshnessKeeper({
+    client,
+    ...platform,
+    place: fileText(options.freshnessPath),
+    onChange: options.onFreshness,
+  });
   await client.boot(options.cached);
-  client.start();
-  reporter.start();
+  await freshness.open();
   return {
-    get isConnected() {
-      const { tag } = client.status();
-      return tag === 'syncing' || tag === 'live';
+    start: () => {
+      client.start();
+      reporter.start();
+      freshness.start();
     },
+    view: () => viewOf(client, freshness, platform.clock.now()),
     close: async () => {
       reporter.stop();
+      freshness.stop();
       await client.stop();
       await link.close();
     },
+  };
+}
+
+function viewOf(
+  client: SyncClient,
+  freshness: FreshnessKeeper,
+  wallMs: number,
+): ControlPlaneFigures {
+  const { tag, lastError, staleSinceMs } = client.status();
+  const { ageMs, ...policy } = freshness.view();
+  return {
+    connected: tag === 'syncing' || tag === 'live',
+    lastError,
+    staleSinceMs,
+    provenAtMs: ageMs === null || !Number.isFinite(ageMs) ? null : Math.round(wallMs - ageMs),
+    ...policy,
   };
 }
 

@@ -2,14 +2,18 @@
  * The live sessions of this control plane, and what they are told. Postgres is asked once per
  * revision, not once per node; every frame's bytes exist once, whoever gets them.
  */
+import { base64url } from '#shared/base/bytes.ts';
+import { NOWHERE } from '#shared/config/replica.ts';
 import type { Clock, Logger, Random } from '#shared/platform/platform.ts';
-import type { Handlers } from '#shared/sync/rpc.ts';
+import { freshnessText, type FreshnessProof } from '#shared/sync/freshness.ts';
+import { RpcRefusal, type Handlers } from '#shared/sync/rpc.ts';
 import type { FrameOf, Position } from '#shared/wire/frames.ts';
-import type { UpMethods } from '#shared/wire/rpc-methods.ts';
+import type { ParamsOf, UpMethods } from '#shared/wire/rpc-methods.ts';
 import { PUBLISHED_CHANNEL } from '../changes/publication.ts';
 import { Balancer, placesToGo } from '../cluster/balance.ts';
 import type { ControlPlanes, Peer } from '../cluster/control-planes.ts';
 import type { Epochs } from '../cluster/epochs.ts';
+import type { Keyring } from '../keys/keyring.ts';
 import type { LiveNode } from '../nodes/live-node.ts';
 import {
   HEALTH_CHANNEL,
@@ -49,6 +53,7 @@ export interface HubOptions {
   readonly registry: NodeRegistry;
   readonly authenticator: Authenticator;
   readonly identities: NodeIdentities;
+  readonly keyring: Pick<Keyring, 'clusterId' | 'keyList' | 'sign'>;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -67,6 +72,8 @@ export class Hub implements SessionHost {
   readonly #options: HubOptions;
   readonly #nodes: NodeCache;
   readonly #feeds = new Map<string, Feed>();
+  /** When the database was last asked for a group's head, and answered. Monotonic. */
+  readonly #readAt = new Map<string, number>();
   /** Reads of a group's revisions: the one under way, and the one after it. */
   readonly #loading = new Map<string, Promise<Feed>>();
   readonly #queued = new Map<string, Promise<Feed>>();
@@ -166,8 +173,39 @@ export class Hub implements SessionHost {
     return this.#endings.recent(nodeId);
   }
 
-  methods(): Handlers<UpMethods> {
-    return {};
+  methods(member: () => Member | null): Handlers<UpMethods> {
+    return { freshness: (asked) => this.proveFreshness(asked, member()) };
+  }
+
+  /**
+   * Signs what the head of the node's group is. The database is asked only for who must know it more
+   * exactly than the last poll told, and once for all who ask at the same time.
+   *
+   * @throws when the database cannot be asked: then there is nothing to prove
+   */
+  async proveFreshness(
+    { nonce, max_age_ms: maxAgeMs }: ParamsOf<UpMethods['freshness']>,
+    member: Member | null,
+  ): Promise<FreshnessProof> {
+    if (member === null) throw new RpcRefusal('the node has not joined');
+    const { groupId } = member;
+    const isOld = this.clock.monotonic() - (this.#readAt.get(groupId) ?? 0) > maxAgeMs;
+    const known = this.#feeds.get(groupId);
+    const feed = isOld || known === undefined ? await this.#refresh(groupId) : known;
+    const { keyring } = this.#options;
+    const statement = freshnessText({
+      cluster: keyring.clusterId,
+      group_id: groupId,
+      ...(feed.head?.position ?? NOWHERE),
+      nonce,
+      age_ms: Math.ceil(this.clock.monotonic() - (this.#readAt.get(groupId) ?? 0)),
+    });
+    return {
+      statement: statement.text,
+      signature: base64url(await keyring.sign(statement.bytes)),
+      key_list: keyring.keyList.text,
+      key_list_signature: keyring.keyList.signature,
+    };
   }
 
   confirmJoin(node: string, joinSeq: number): Promise<void> {
@@ -247,7 +285,11 @@ export class Hub implements SessionHost {
 
   #dropIdleFeeds(): void {
     const used = new Set([...this.#sessions].map((session) => session.member?.groupId));
-    for (const group of this.#feeds.keys()) if (!used.has(group)) this.#feeds.delete(group);
+    for (const group of this.#feeds.keys()) {
+      if (used.has(group)) continue;
+      this.#feeds.delete(group);
+      this.#readAt.delete(group);
+    }
   }
 
   /** Some of the nodes, when others have fewer: those of longest standing, which have settled. */
@@ -312,7 +354,9 @@ export class Hub implements SessionHost {
 
   async #loadFeed(groupId: string): Promise<Feed> {
     const feed = this.#feeds.get(groupId) ?? emptyFeed(groupId);
+    const askedAt = this.clock.monotonic();
     const added = await loadPublished(this.#options.db, groupId, feed.head?.position ?? null);
+    this.#readAt.set(groupId, askedAt);
     const next = extendFeed(feed, added);
     this.#feeds.set(groupId, next);
     if (next === feed) return next;

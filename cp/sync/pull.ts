@@ -108,8 +108,8 @@ function pullHost(hub: Hub, socket: Collector): SessionHost {
       const ending = hub.endingOf(member.node);
       if (ending !== null) session.dispatch({ type: 'end', reason: ending });
     },
-    // An exchange is over before most answers would be there.
-    methods: () => ({}),
+    // An exchange is over before most answers would be there; this one is waited for.
+    methods: (member) => ({ freshness: (asked) => hub.proveFreshness(asked, member()) }),
     confirmJoin: (node, joinSeq) => hub.confirmJoin(node, joinSeq),
     report: (_session, member, report) => hub.reportPulled(member, report),
     ahead: (member, position) => hub.ahead(member, position),

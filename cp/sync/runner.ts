@@ -121,6 +121,7 @@ export class Session {
 
   /** Resolves when nothing that was started is under way. */
   async idle(): Promise<void> {
+    await this.#rpc.idle();
     if (this.#work === 0) return;
     await new Promise<void>((resolve) => this.#idle.push(resolve));
   }

@@ -104,7 +104,8 @@ export async function openHub(
   const enrolment = new Enrolment({ ...options, db, self });
   const authenticator = new Authenticator({ ...options, db, enrolment, planes, self });
   const ports = { clock, random, logger };
-  const parts = { registry, authenticator, identities, epochs, planes };
+  const { keyring } = options;
+  const parts = { registry, authenticator, identities, keyring, epochs, planes };
   const hub = new Hub({ db, ...parts, ...ports, pollMs });
   await hub.start();
   const stopPublished = publisher?.onPublished((group) => hub.published(group));

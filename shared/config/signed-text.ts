@@ -13,6 +13,7 @@ export const DOMAIN = {
   enrol: 'headgate-enrol-v1\n',
   rejoin: 'headgate-rejoin-v1\n',
   rotate: 'headgate-rotate-v1\n',
+  freshness: 'headgate-freshness-v1\n',
 } as const;
 
 export type Domain = (typeof DOMAIN)[keyof typeof DOMAIN];

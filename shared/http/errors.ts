@@ -21,6 +21,8 @@ const CATALOGUE = {
   no_service: entry(503, 'no Service found with those values', 'internal'),
   /** A data plane without a verified configuration (decision 26). */
   no_configuration: entry(503, 'no configuration available', 'internal'),
+  /** Older than its group allows, and no control plane says that it is still the newest. */
+  stale_configuration: entry(503, 'the configuration is stale', 'internal'),
   https_required: entry(426, 'Please use HTTPS protocol', 'downstream'),
   http2_required: entry(426, 'Please use HTTP2 protocol', 'downstream'),
   not_grpc: entry(415, 'Non-gRPC request matched gRPC route', 'downstream'),

@@ -14,7 +14,7 @@ import { Load } from './load.ts';
 import { Exchange } from './request-context.ts';
 
 /** What an operator sets of the request path. */
-export type ProxySettings = Omit<HandleOptions, 'accessLog'>;
+export type ProxySettings = Omit<HandleOptions, 'accessLog' | 'unserved'>;
 
 export interface GatewayOptions {
   readonly platform: Platform;
@@ -37,23 +37,47 @@ export class Gateway {
   readonly #load: Load;
   readonly #forgottenAfterMs: number | null;
   #tables: Tables | null = null;
+  /** What requests begin with; null while there is nothing, or nothing that may be served. */
+  #served: Tables | null = null;
+  #isClosed = false;
 
   constructor(options: GatewayOptions) {
     this.#platform = options.platform;
-    this.#options = { ...options.settings, accessLog: options.accessLog };
+    this.#options = {
+      ...options.settings,
+      accessLog: options.accessLog,
+      unserved: () => (this.#tables === null ? 'no_configuration' : 'stale_configuration'),
+    };
     this.#ids = new RequestIds(options.platform.random);
     this.#forgottenAfterMs = options.forgottenAfterMs ?? null;
     this.#load = new Load(this.#forgottenAfterMs !== null);
   }
 
-  /** Null until the first configuration: every request answers 503. */
+  /** What was built last, served or not; null until the first configuration. */
   get tables(): Tables | null {
     return this.#tables;
+  }
+
+  /** What requests and connections begin with; null: they are answered 503, and refused. */
+  get served(): Tables | null {
+    return this.#served;
+  }
+
+  /** Whether nothing is served because the configuration is too old. */
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  /** What is under way ends as it began. */
+  setClosed(isClosed: boolean): void {
+    this.#isClosed = isClosed;
+    this.#served = isClosed ? null : this.#tables;
   }
 
   /** One assignment: requests in flight end with what they began with. */
   swap(tables: Tables): void {
     this.#tables = tables;
+    this.#served = this.#isClosed ? null : tables;
     const { env, upstreams } = tables.parts;
     const nowMs = this.#platform.clock.monotonic();
     env.health.adopt(upstreams.byName.winners, upstreams.step, nowMs);
@@ -74,7 +98,7 @@ export class Gateway {
    * counts as active until the answer's `onFinish` is called.
    */
   handle(request: GatewayRequest): MaybePromise<GatewayResponse> {
-    const ctx = new Exchange(this.#platform, this.#tables, request, this.#ids.next());
+    const ctx = new Exchange(this.#platform, this.#served, request, this.#ids.next());
     if (this.#forgottenAfterMs !== null) {
       this.#load.forget(ctx.startedMonotonic - this.#forgottenAfterMs);
     }

@@ -2,7 +2,7 @@
 import { isPromise, type MaybePromise } from '../base/maybe-promise.ts';
 import { utf8 } from '../base/bytes.ts';
 import type { ErrorFormat } from '../http/error-response.ts';
-import { GatewayError } from '../http/errors.ts';
+import { type ErrorCode, GatewayError } from '../http/errors.ts';
 import { resolveClient, type TrustedProxies } from '../http/forwarded.ts';
 import { HeaderList } from '../http/headers.ts';
 import { HOST_LENGTH_MAX } from '../http/host.ts';
@@ -23,6 +23,8 @@ export interface HandleOptions extends RespondOptions, ProxyOptions {
   readonly allowOddTargets: boolean;
   /** Of errors that are the server's own, where the request names no format. */
   readonly errorDefaultFormat: ErrorFormat;
+  /** Why there are no tables. Default: there is no configuration. */
+  readonly unserved?: () => ErrorCode;
   /** Requests under way at a time, all together. */
   readonly activeMax: number;
 }
@@ -78,7 +80,7 @@ function serveOrAnswer(ctx: Exchange, options: HandleOptions): MaybePromise<Gate
 function serve(ctx: Exchange, options: HandleOptions): MaybePromise<GatewayResponse> {
   const tables = ctx.tables;
   if (!ctx.hasEntered) throw overloaded();
-  if (tables === null) throw new GatewayError('no_configuration');
+  if (tables === null) throw new GatewayError(options.unserved?.() ?? 'no_configuration');
   accept(ctx, options);
   usePlan(ctx, tables.fallback === null ? null : tables.fallback.globalPlan);
   const early = runRewrite(ctx);

@@ -26,7 +26,7 @@ import {
   type UpMethods,
 } from '../wire/rpc-methods.ts';
 import type { IdentityStore, NodeIdentity } from './identity.ts';
-import { deadlineOf, initialState, step, takesCalls, takesHealth, viewOf } from './machine.ts';
+import { deadlineOf, initialState, step, takesCall, takesHealth, viewOf } from './machine.ts';
 import { Membership } from './membership.ts';
 import { Rpc, type Handlers, type RpcFrame, type RpcOutcome } from './rpc.ts';
 import { Saver } from './saver.ts';
@@ -65,6 +65,8 @@ export interface SyncClientOptions {
   readonly onReplica: (state: ReplicaState, identity: NodeIdentity) => Promise<BuildOutcome>;
   /** What the control plane may ask of this node; told to it by name. */
   readonly methods?: Handlers<DownMethods>;
+  /** Called when a session has begun; by pull, with every exchange. */
+  readonly onJoined?: () => void;
   /** Called when the node has joined, and when its secrets or its group's name changed. */
   readonly onIdentity?: (identity: NodeIdentity) => void;
 }
@@ -97,6 +99,7 @@ export class SyncClient {
   /** Proving, joining and verifying, one after the other. */
   #work: Promise<void> = Promise.resolve();
   #building: Promise<void> = Promise.resolve();
+  #refused = '';
   readonly #rpc: Rpc<DownMethods, UpMethods>;
   readonly #saver = new Saver<ReplicaState>((state) => this.#saveNow(state));
 
@@ -129,6 +132,11 @@ export class SyncClient {
     return this.#state.served;
   }
 
+  /** Hash of the manifest that was verified last and could not be served; empty for none. */
+  get refused(): string {
+    return this.#refused;
+  }
+
   /**
    * Loads identity and stored configuration, verifies it and hands it to `onReplica`; to be called
    * once, before `start`.
@@ -157,6 +165,11 @@ export class SyncClient {
     await this.#work;
     await this.#building;
     await this.#saver.idle();
+  }
+
+  /** Tells the control plane of trouble that is not the session's own. */
+  tellError(error: string): void {
+    this.#dispatch({ type: 'trouble', error });
   }
 
   status(): SyncStatus {
@@ -189,7 +202,7 @@ export class SyncClient {
 
   #sendRpc(frame: RpcFrame): boolean {
     const connection = this.#connection;
-    if (connection === null || !takesCalls(this.#state)) return false;
+    if (connection === null || !takesCall(this.#state, frame)) return false;
     if (connection.bufferedBytes > BUFFERED_BYTES_MAX) return false;
     connection.send(encodeFrame(frame));
     return true;
@@ -357,6 +370,7 @@ export class SyncClient {
         ? { type: 'joined', welcome, joinSeq: admitted.joinSeq }
         : { type: 'unproven', detail: admitted.detail },
     );
+    if (admitted.ok) this.#options.onJoined?.();
   }
 
   async #rejoin(reason: string): Promise<void> {
@@ -379,6 +393,7 @@ export class SyncClient {
       identity === null
         ? { ok: false, entity: null, detail: 'the node has not joined' }
         : await this.#tryBuild(onReplica, state, identity);
+    this.#refused = outcome.ok ? '' : positionOf(state).hash;
     const persisted = outcome.ok && (await this.#saveInTime(state));
     this.#dispatch({ type: 'built', state, outcome, persisted });
   }

@@ -12,7 +12,7 @@ import {
   initialState,
   STABLE_MS,
   step,
-  takesCalls,
+  takesCall,
   takesHealth,
   viewOf,
 } from './machine.ts';
@@ -250,13 +250,14 @@ describe('calls', () => {
     ['a control plane that knows of them', 'wss://a', RPC_PROTOCOL, true],
     ['one of an older release', 'wss://a', RPC_PROTOCOL - 1, false],
     ['nobody when pulling', 'https://a', RPC_PROTOCOL, false],
-  ])('are made to %s', (_, address, protocol, isMade) => {
+    ['who answers at once, when pulling', 'https://a', RPC_PROTOCOL, true, 'freshness'],
+  ])('are made to %s', (_, address, protocol, isMade, method = 'm') => {
     const [state] = run(initialState([address], 0), [
       { type: 'start' },
       { type: 'message', frame: challenge },
       { type: 'joined', welcome: { ...welcome, protocol }, joinSeq: 4 },
     ]);
-    expect(takesCalls(state)).toBe(isMade);
+    expect(takesCall(state, { ...frame, method })).toBe(isMade);
   });
 });
 

@@ -27,6 +27,7 @@ import {
 } from './backoff.ts';
 import { buildAgain, built, enqueue, hear, learn, shorten, verified, verifyNext } from './news.ts';
 import { isRejoin } from './rejoin.ts';
+import type { RpcFrame } from './rpc.ts';
 import {
   send,
   type ConfigFrame,
@@ -99,6 +100,10 @@ export function step(state: SyncState, event: SyncEvent, moment: Moment): Step {
       return [learn({ ...state, tip: event.state, served: event.state }, event.state), []];
     case 'built':
       return built(state, event);
+    case 'trouble': {
+      const next = { ...state, lastError: event.error };
+      return [next, state.link.tag === 'live' ? [send(statusOf(next))] : []];
+    }
     case 'failed':
       if (!isDialled(state.link)) return [{ ...state, isVerifying: false }, []];
       return giveUp({ ...state, isVerifying: false }, moment, CLOSE.normal, event.detail);
@@ -263,7 +268,7 @@ function isConfigFrame(frame: DownFrame): frame is ConfigFrame {
   return frame.type === 'manifest' || frame.type === 'delta' || frame.type === 'shards';
 }
 
-function isRpcFrame(frame: DownFrame): frame is FrameOf<'call'> | FrameOf<'result'> {
+function isRpcFrame(frame: DownFrame): frame is RpcFrame {
   return frame.type === 'call' || frame.type === 'result';
 }
 
@@ -320,12 +325,6 @@ function joined(
   const own = isForeign(state, welcome.group_id) ? { ...state, tip: null, served: null } : state;
   const known = welcome.control_planes.length > 0 ? hear(own, welcome.control_planes) : own;
   const next: SyncState = { ...known, link: live, joinSeq, staleSinceMs: null };
-  const status: UpFrame = {
-    type: 'status',
-    join_seq: joinSeq,
-    position: positionOf(own.served),
-    last_error: shorten(state.lastError ?? '') || null,
-  };
   const log: SyncEffect = {
     type: 'log',
     level: 'info',
@@ -336,7 +335,16 @@ function joined(
   // By pull, `hello` has said it all, and every further word would be an exchange of its own.
   const isPull = parseAddress(link.address)?.isPull === true;
   const isNews = isFirst && (!isPull || state.lastError !== null);
-  return [last, [...(isFirst ? [log] : []), ...(isNews ? [send(status)] : []), ...effects]];
+  return [last, [...(isFirst ? [log] : []), ...(isNews ? [send(statusOf(next))] : []), ...effects]];
+}
+
+function statusOf({ joinSeq, served, lastError }: SyncState): UpFrame {
+  return {
+    type: 'status',
+    join_seq: joinSeq,
+    position: positionOf(served),
+    last_error: shorten(lastError ?? '') || null,
+  };
 }
 
 /**
@@ -359,10 +367,14 @@ export function takesHealth({ link }: SyncState): boolean {
   return parseAddress(link.address)?.isPull !== true;
 }
 
-/** Whether the control plane can be called. Not by pull: its answer would have no way back. */
-export function takesCalls({ link }: SyncState): boolean {
+/**
+ * Whether the control plane takes the call or the answer. By pull, there is no way back for an answer but
+ * within the exchange: only what is answered at once can be asked.
+ */
+export function takesCall({ link }: SyncState, frame: RpcFrame): boolean {
   if (link.tag !== 'live' || link.protocol < RPC_PROTOCOL) return false;
-  return parseAddress(link.address)?.isPull !== true;
+  if (parseAddress(link.address)?.isPull !== true) return true;
+  return frame.type === 'call' && frame.method === 'freshness';
 }
 
 /** What `status` shows. */

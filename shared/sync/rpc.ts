@@ -66,6 +66,7 @@ export class Rpc<Ours extends Methods, Theirs extends Methods> {
   readonly #asked = new Map<number, Asked>();
   #nextId = 1;
   #served = 0;
+  #idle: (() => void)[] = [];
   /** Answers to calls of an earlier session are dropped. */
   #session = 0;
   #tokens = CALLS_BURST_MAX;
@@ -104,6 +105,11 @@ export class Rpc<Ours extends Methods, Theirs extends Methods> {
     });
     // A value was read against the definition that its type is inferred from.
     return outcome as RpcOutcome<ResultOf<Theirs[K]>>;
+  }
+
+  /** Resolves when all calls that came in are answered. */
+  async idle(): Promise<void> {
+    if (this.#served > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
   }
 
   receive(frame: RpcFrame): void {
@@ -177,6 +183,7 @@ export class Rpc<Ours extends Methods, Theirs extends Methods> {
     } finally {
       cancel();
       this.#served -= 1;
+      if (this.#served === 0) for (const resolve of this.#idle.splice(0)) resolve();
     }
   }
 

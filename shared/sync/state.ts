@@ -71,6 +71,8 @@ export type SyncEvent =
       readonly outcome: BuildOutcome;
       readonly persisted: boolean;
     }
+  /** Something that the control plane should hear of, besides. */
+  | { readonly type: 'trouble'; readonly error: string }
   /** An effect could not be carried out: our own trouble. */
   | { readonly type: 'failed'; readonly detail: string };
 

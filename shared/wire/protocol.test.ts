@@ -26,6 +26,7 @@ const METHODS: Readonly<Record<string, string>> = {
   cache_purge: '4fb269dc645562f7',
   target_health: 'aefc30c1172373b4',
   counters: 'd55f6cdc513cc7bb',
+  freshness: '061ac9c32bbe959d',
 };
 
 const position = { epoch: 1, revision: 2, hash: 'a'.repeat(64) };

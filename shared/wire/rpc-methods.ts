@@ -77,6 +77,21 @@ export const DOWN_METHODS = {
 
 /** Node → control plane. What is counted or kept is of the node's own group, whatever it says. */
 export const UP_METHODS = {
+  /** Proof that the group's head is what it is now, see `shared/sync/freshness.ts`. By pull too. */
+  freshness: {
+    params: defineFields({
+      /** Of the node, made for this call only. */
+      nonce: { type: 'string', required: true, len_min: 16, len_max: 64 },
+      /** How long ago the control plane may have looked into its database. */
+      max_age_ms: count,
+    }),
+    result: defineFields({
+      statement: text,
+      signature: text,
+      key_list: text,
+      key_list_signature: text,
+    }),
+  },
   /** Counters that the nodes of a group share: increments in, totals over all nodes back. */
   counters: {
     params: defineFields({
