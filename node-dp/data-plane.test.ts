@@ -80,6 +80,12 @@ describe('a data plane without a control plane', () => {
     expect((await status(dataPlane, '/status/ready')).code).toBe(200);
   });
 
+  it('leaves a folder alone that another process has', async () => {
+    await start();
+
+    await expect(start()).rejects.toThrow('is in use by the running process');
+  });
+
   it('answers 503 and is not ready without a configuration', async () => {
     const dataPlane = await start();
 

@@ -13,7 +13,9 @@ import {
 } from '#shared/config/manifest.ts';
 import { parseRecordText, type ConfigRecord, type RecordKey } from '#shared/config/record.ts';
 import { DOMAIN } from '#shared/config/signed-text.ts';
+import { inSlices, type Sliced } from '#shared/base/slices.ts';
 import { ConfigTree } from '#shared/config/tree.ts';
+import { nodeBreaks } from '#shared/platform/node/breaks.ts';
 import { nodeSettingsFields } from '#shared/entities/group.ts';
 import type { Crypto } from '#shared/platform/platform.ts';
 import type { JsonObject } from '#shared/schema/field.ts';
@@ -90,7 +92,7 @@ export async function publish(
     isAnew: !isSameSecret || !isSameSelector(group),
   });
   const older = await treeOf(tx, group, known, deps.crypto);
-  const tree = older.apply(upserts, removals);
+  const tree = await inSlices(older.applySliced(upserts, removals), nodeBreaks());
   const revision = group.revision + 1;
   await saveRecords(tx, groupId, upserts, removals);
   await saveNodes(tx, groupId, revision, tree, before === null ? null : older, deps.crypto);
@@ -240,8 +242,17 @@ async function treeOf(
     'SELECT text FROM group_records WHERE group_id = $1',
     [group.id],
   );
-  const records = rows.map((row) => must(parseRecordText(row.text, crypto), 'a stored record'));
-  return ConfigTree.empty(crypto).apply(records, []);
+  return inSlices(treeFrom(rows, crypto), nodeBreaks());
+}
+
+/** A hundred thousand records at once would keep every session waiting for a second. */
+function* treeFrom(rows: readonly { readonly text: string }[], crypto: Crypto): Sliced<ConfigTree> {
+  const records: ConfigRecord[] = [];
+  for (const { text } of rows) {
+    yield;
+    records.push(must(parseRecordText(text, crypto), 'a stored record'));
+  }
+  return yield* ConfigTree.empty(crypto).applySliced(records, []);
 }
 
 async function saveRecords(

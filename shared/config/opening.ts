@@ -25,8 +25,6 @@ import type { ConfigTree } from './tree.ts';
 
 /** Records that are being decrypted at a time. */
 const BATCH_COUNT = 64;
-/** Changes that go into the opened tree at a time. */
-const EDITS_COUNT = 512;
 /** Generations whose keys are kept: the one in force and those before it. */
 const KEYS_MAX = 8;
 
@@ -85,7 +83,7 @@ export class SecretOpener {
       const merged = await Promise.all(batch.map((pair) => this.#merge(pair, state, secrets)));
       for (const record of merged) upserts.push(record);
     }
-    const tree = await inSlices(applied(last?.tree ?? sealed, upserts, removals), breaks);
+    const tree = await inSlices((last?.tree ?? sealed).applySliced(upserts, removals), breaks);
     this.#last = { sealed, tree, mark };
     return tree;
   }
@@ -199,24 +197,6 @@ function* changed(tree: ConfigTree, older: ConfigTree): Sliced<Work> {
     take(kindOfSealed(record.kind) === null ? record : entityOf(record));
   }
   return { pairs: [...pairs.values()], removals: removed };
-}
-
-/** Piece by piece: the tree depends on its content alone, so it is the same as at once. */
-function* applied(
-  tree: ConfigTree,
-  upserts: readonly ConfigRecord[],
-  removals: readonly RecordKey[],
-): Sliced<ConfigTree> {
-  let next = tree;
-  for (let from = 0; from < removals.length; from += EDITS_COUNT) {
-    next = next.apply([], removals.slice(from, from + EDITS_COUNT));
-    yield;
-  }
-  for (let from = 0; from < upserts.length; from += EDITS_COUNT) {
-    next = next.apply(upserts.slice(from, from + EDITS_COUNT), []);
-    yield;
-  }
-  return next;
 }
 
 /** Null when the entity has changed its shape and there is no such place. */

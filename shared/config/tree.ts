@@ -28,6 +28,9 @@ import {
 
 export { LEAF_RECORDS_MAX, parseNode, type ParsedNode } from './tree-node.ts';
 
+/** Edits that are made at a time. */
+const EDITS_COUNT = 512;
+
 /** A node as it is kept and sent. */
 export interface NodeBlob {
   readonly id: string;
@@ -86,6 +89,23 @@ export class ConfigTree {
     const edits = this.#sortedEdits(upserts, removals);
     const root = edit(this.root, edits, 0) ?? makeLeaf([]);
     return root === this.root ? this : new ConfigTree(root, this.#crypto);
+  }
+
+  /** The same piece by piece: a tree depends on its content alone, so it is the same tree. */
+  *applySliced(
+    upserts: readonly ConfigRecord[],
+    removals: readonly RecordKey[],
+  ): Sliced<ConfigTree> {
+    let next = this.apply([], removals.slice(0, EDITS_COUNT));
+    for (let from = EDITS_COUNT; from < removals.length; from += EDITS_COUNT) {
+      yield;
+      next = next.apply([], removals.slice(from, from + EDITS_COUNT));
+    }
+    for (let from = 0; from < upserts.length; from += EDITS_COUNT) {
+      yield;
+      next = next.apply(upserts.slice(from, from + EDITS_COUNT), []);
+    }
+    return next;
   }
 
   /** The record with this key. O(log n). */
