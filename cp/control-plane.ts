@@ -30,7 +30,8 @@ import { sweepKeptAnswers } from './admin/idempotency.ts';
 import { randomText } from './admin/random-text.ts';
 import { ServerStatus } from './admin/server-status.ts';
 import { Publisher } from './changes/publisher.ts';
-import { ControlPlanes } from './cluster/control-planes.ts';
+import { BEAT_MS, ControlPlanes } from './cluster/control-planes.ts';
+import { Pace } from './cluster/pace.ts';
 import { BootKeys } from './fallback/boot-keys.ts';
 import { FallbackExporter } from './fallback/exporter.ts';
 import { GroupTables } from './explain/group-tables.ts';
@@ -41,7 +42,7 @@ import { blockList, type Role, openListeners, unmapped } from './listeners.ts';
 import { LogLevelControl } from './log-level.ts';
 import { NodeIdentities } from './nodes/identities.ts';
 import { JoinTokens } from './nodes/join-tokens.ts';
-import { NodeRegistry } from './nodes/registry.ts';
+import { HEARTBEAT_INTERVAL_MS, NodeRegistry } from './nodes/registry.ts';
 import { openStore, type OpenedStore } from './store/open-store.ts';
 import { attachSync, type Sync, type SyncOptions } from './sync/server.ts';
 
@@ -64,6 +65,7 @@ export async function startControlPlane(
       url: settings.HEADGATE_DATABASE_URL,
       driver: settings.HEADGATE_DATABASE_DRIVER,
       dataDir,
+      isSleepy: settings.HEADGATE_DATABASE_SLEEP_MINUTES !== null,
     },
     ...keksOf(settings),
     rereadKek: () => keksOf(loadSettings(CONTROL_PLANE_SETTINGS, process.env)),
@@ -96,9 +98,16 @@ async function serve(
     entities: registryFor(settings.HEADGATE_ROUTER_FLAVOR).entities,
     logger,
   });
-  const parts = nodeParts(opened, access.audit, logger);
+  const pace = paceOf(settings);
+  const parts = nodeParts(opened, access.audit, pace, logger);
   const { registry: nodes, identities, tokens: joinTokens } = parts;
-  const { publisher, sync, planes } = await startSync({ opened, nodes: parts, settings, logger });
+  const { publisher, sync, planes } = await startSync({
+    opened,
+    nodes: parts,
+    pace,
+    settings,
+    logger,
+  });
   const status = new ServerStatus();
   const logLevel = new LogLevelControl({ logger, clock: nodeClock, db: store.db });
   await logLevel.start();
@@ -139,7 +148,7 @@ async function serve(
       throw error;
     },
   );
-  const stopSweeping = startSweeping(store, access.audit, keys, logger);
+  const stopSweeping = startSweeping({ store, audit: access.audit, keys, pace, logger });
   const { admin: adminUrls, cluster } = listeners;
   logger.log('info', 'control plane ready', { admin: adminUrls, cluster });
   return {
@@ -159,18 +168,19 @@ async function serve(
   };
 }
 
-function startSweeping(
-  store: OpenedStore['store'],
-  audit: Audit,
-  keys: KeyRotation,
-  logger: Logger,
-): () => void {
+function startSweeping(at: {
+  readonly store: OpenedStore['store'];
+  readonly audit: Audit;
+  readonly keys: KeyRotation;
+  readonly pace: Pace;
+  readonly logger: Logger;
+}): () => void {
   // A rotation that another control plane left unfinished goes on here.
-  void keys.sweep();
+  void at.keys.sweep();
   const timer = setInterval(() => {
-    void sweep(store, audit, logger);
-    void keys.sweep();
-  }, SWEEP_INTERVAL_MS);
+    void sweep(at.store, at.audit, at.logger);
+    void at.keys.sweep();
+  }, at.pace.rarely(SWEEP_INTERVAL_MS));
   return () => clearInterval(timer);
 }
 
@@ -190,9 +200,15 @@ function informationOf(of: {
 }
 
 /** Who the nodes are, and who may become one. */
-function nodeParts({ store: { db }, keyring }: OpenedStore, audit: Audit, logger: Logger) {
+function nodeParts(
+  { store: { db }, keyring }: OpenedStore,
+  audit: Audit,
+  pace: Pace,
+  logger: Logger,
+) {
+  const heartbeatMs = (): number => pace.rarely(HEARTBEAT_INTERVAL_MS);
   return {
-    registry: new NodeRegistry({ db, ...PORTS, logger }),
+    registry: new NodeRegistry({ db, ...PORTS, logger, heartbeatMs }),
     identities: new NodeIdentities({ db, logger }),
     tokens: new JoinTokens({ db, keyring, ...PORTS }),
     audit,
@@ -220,19 +236,29 @@ function adminSettings(settings: ControlPlaneSettings, keyring: Keyring) {
   };
 }
 
+function paceOf(settings: ControlPlaneSettings): Pace {
+  const minutes = settings.HEADGATE_DATABASE_SLEEP_MINUTES;
+  return new Pace({
+    pollMs: settings.HEADGATE_POLL_SECONDS * 1000,
+    sleepMs: minutes === null ? null : minutes * 60_000,
+  });
+}
+
 /** What publishes, and what data planes connect to. */
 async function startSync({
   opened: { store, keyring, epochs },
   nodes,
+  pace,
   settings,
   logger,
 }: {
   readonly opened: OpenedStore;
+  readonly pace: Pace;
   readonly nodes: Pick<SyncOptions, 'registry' | 'identities' | 'tokens' | 'audit'>;
   readonly settings: ControlPlaneSettings;
   readonly logger: Logger;
 }): Promise<{ publisher: Publisher; sync: Sync; planes: ControlPlanes }> {
-  const pollMs = settings.HEADGATE_POLL_SECONDS * 1000;
+  const { pollMs } = pace;
   const planes = new ControlPlanes({
     db: store.db,
     self: nodes.registry.self,
@@ -240,7 +266,10 @@ async function startSync({
     hostname: hostname(),
     clock: nodeClock,
     logger,
+    beatMs: () => pace.after(BEAT_MS),
   });
+  planes.onBeat((peers) => pace.share(peers.length > 0));
+  store.onCommit(() => planes.nudge());
   // Before anything is published: the manifests name it.
   await planes.start();
   const publisher = new Publisher({

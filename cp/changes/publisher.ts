@@ -3,6 +3,7 @@
  * was committed since, and whichever control plane gets the group's row lock does the work.
  */
 import type { Clock, Logger, Random } from '#shared/platform/platform.ts';
+import { msOf, type Period } from '../cluster/pace.ts';
 import { Epochs } from '../cluster/epochs.ts';
 import { retrying } from '../store/retry.ts';
 import type { Store } from '../store/store.ts';
@@ -26,7 +27,7 @@ export interface PublisherOptions extends PublicationDeps {
   /** Not given: of its own, and nothing is kept of what it saw. */
   readonly epochs?: Epochs;
   /** `HEADGATE_POLL_SECONDS` in milliseconds. */
-  readonly pollMs: number;
+  readonly pollMs: Period;
 }
 
 export class Publisher {
@@ -97,7 +98,7 @@ export class Publisher {
   }
 
   async #run(): Promise<void> {
-    let waitMs = this.#options.pollMs;
+    let waitMs = msOf(this.#options.pollMs);
     try {
       // While the database was away, anything may have happened to it.
       if (this.#failures > 0) await this.#epochs.settle();

@@ -52,6 +52,7 @@ export class ControlPlanes {
   #cancelTimer: () => void = () => {};
   #beating: Promise<void> = Promise.resolve();
   #isClosed = false;
+  #beatenMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: ControlPlanesOptions) {
     this.#options = options;
@@ -97,6 +98,12 @@ export class ControlPlanes {
     return rows;
   }
 
+  /** The database is awake anyway: a good time to look, unless it was just done. */
+  nudge(): void {
+    if (this.#isClosed || this.#options.clock.monotonic() - this.#beatenMs < BEAT_MS) return;
+    void this.beat();
+  }
+
   /** Renews the lease and looks at the others, now. Never rejects. */
   beat(): Promise<void> {
     this.#beating = this.#beating.then(() => this.#beat());
@@ -131,7 +138,8 @@ export class ControlPlanes {
 
   async #beat(): Promise<void> {
     if (this.#isClosed) return;
-    const { self, urls, hostname } = this.#options;
+    const { self, urls, hostname, clock } = this.#options;
+    this.#beatenMs = clock.monotonic();
     const ttlSeconds = Math.ceil((this.#beatMs() * BEATS_MISSED_MAX) / 1000);
     await this.#look(
       `WITH renewed AS (

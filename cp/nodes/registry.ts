@@ -5,6 +5,7 @@
  */
 import type { Clock, Logger, Random } from '#shared/platform/platform.ts';
 import type { JsonObject } from '#shared/schema/field.ts';
+import { msOf, type Period } from '../cluster/pace.ts';
 import type { Db } from '../store/db.ts';
 import {
   DOWN_METHODS,
@@ -37,7 +38,7 @@ export const LISTED_MAX = 10_000;
 
 /** Changes of a node's state are written this often, and heartbeats this rarely. */
 const FLUSH_INTERVAL_MS = 2_000;
-const HEARTBEAT_INTERVAL_MS = 30_000;
+export const HEARTBEAT_INTERVAL_MS = 30_000;
 /** Rows in one statement. */
 const FLUSH_BATCH = 1_000;
 
@@ -46,6 +47,8 @@ export interface RegistryOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
+  /** How often a node that says nothing new is written all the same; default: every 30 s. */
+  readonly heartbeatMs?: Period;
 }
 
 export class NodeRegistry {
@@ -188,7 +191,8 @@ export class NodeRegistry {
 
   async #write(): Promise<void> {
     const nowMs = this.#options.clock.monotonic();
-    const isHeartbeat = nowMs - this.#heartbeatMs >= HEARTBEAT_INTERVAL_MS;
+    const heartbeatMs = msOf(this.#options.heartbeatMs ?? HEARTBEAT_INTERVAL_MS);
+    const isHeartbeat = nowMs - this.#heartbeatMs >= heartbeatMs;
     if (isHeartbeat) this.#heartbeatMs = nowMs;
     const changed = [...this.#live.values()].filter((node) => isHeartbeat || node.isDirty);
     const gone = [...this.#gone.values()];

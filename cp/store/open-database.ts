@@ -13,6 +13,8 @@ export interface DatabaseSettings {
   readonly driver: DriverName | null;
   /** `HEADGATE_DATA_DIR` */
   readonly dataDir: string;
+  /** It is to be left alone when there is nothing to do: a connection that listens would keep it awake. */
+  readonly isSleepy?: boolean;
 }
 
 /** A setting that cannot be; the message names it and what is allowed, and never shows the address. */
@@ -59,7 +61,8 @@ export async function openDatabase(settings: DatabaseSettings, logger: Logger): 
   }
   logger.log('info', 'database', { driver, host: hostname });
   const open = driver === 'neon' ? openNeon : openPg;
-  return open({ url: settings.url, isPooled, logger });
+  const listens = settings.isSleepy !== true;
+  return open({ url: settings.url, isPooled, listens, logger });
 }
 
 function parseUrl(text: string): URL {

@@ -13,6 +13,7 @@ import { PUBLISHED_CHANNEL } from '../changes/publication.ts';
 import { Balancer, placesToGo } from '../cluster/balance.ts';
 import type { ControlPlanes, Peer } from '../cluster/control-planes.ts';
 import type { Epochs } from '../cluster/epochs.ts';
+import { msOf, type Period } from '../cluster/pace.ts';
 import type { Keyring } from '../keys/keyring.ts';
 import type { LiveNode } from '../nodes/live-node.ts';
 import {
@@ -43,6 +44,9 @@ import { Slots } from '../slots.ts';
 const TICK_MS = 1_000;
 /** `shards` frames on their way at once: bounds memory when all nodes come back together. */
 const SHARD_FRAMES_MAX = 32;
+/** What was compared with the database within so many polls, and a second, is current. */
+const CURRENT_POLLS = 1.5;
+const CURRENT_SLACK_MS = 1_000;
 /** Positions of nodes that are remembered as compared. */
 const COMPARED_MAX = 1_000;
 /** A node that is sent elsewhere waits so long at most. */
@@ -62,7 +66,7 @@ export interface HubOptions {
   /** Null: this control plane knows of no others. */
   readonly planes: ControlPlanes | null;
   /** `HEADGATE_POLL_SECONDS` in milliseconds. */
-  readonly pollMs: number;
+  readonly pollMs: Period;
 }
 
 export class Hub implements SessionHost {
@@ -142,7 +146,14 @@ export class Hub implements SessionHost {
 
   async feed(groupId: string): Promise<Feed> {
     const known = this.#feeds.get(groupId);
-    return known === undefined || known.head === null ? this.#refresh(groupId) : known;
+    const isKnown = known !== undefined && known.head !== null && this.isCurrent(groupId);
+    return isKnown ? known : this.#refresh(groupId);
+  }
+
+  isCurrent(groupId: string): boolean {
+    const askedMs = this.#readAt.get(groupId) ?? Number.NEGATIVE_INFINITY;
+    const limitMs = msOf(this.#options.pollMs) * CURRENT_POLLS + CURRENT_SLACK_MS;
+    return this.clock.monotonic() - askedMs <= limitMs;
   }
 
   shards(groupId: string, ids: readonly string[]): Promise<FrameBytes> {
@@ -262,9 +273,9 @@ export class Hub implements SessionHost {
     for (const stop of this.#stops.splice(0)) await stop();
   }
 
-  #every(periodMs: number, fn: () => void): void {
+  #every(period: Period, fn: () => void): void {
     const arm = (): (() => void) =>
-      this.clock.setTimer(periodMs, () => {
+      this.clock.setTimer(msOf(period), () => {
         fn();
         if (!this.#isClosed) cancel = arm();
       });

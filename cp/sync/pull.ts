@@ -100,6 +100,7 @@ function pullHost(hub: Hub, socket: Collector): SessionHost {
     shardSlots: hub.shardSlots,
     admit: (frame, expected) => hub.admit(frame, expected),
     feed: (groupId) => hub.feed(groupId),
+    isCurrent: (groupId) => hub.isCurrent(groupId),
     shards: async (groupId, ids) => {
       if (!socket.isFull) return hub.shards(groupId, ids);
       return hub.shards(groupId, []);

@@ -44,7 +44,10 @@ export interface SessionHost {
     frame: FrameOf<'hello'> | FrameOf<'enrol'>,
     expected: { readonly nonce: string; readonly hostHeader: string; readonly ip: string },
   ): Promise<Admission>;
+  /** As of lately: asked for again when it is older. */
   feed(groupId: string): Promise<Feed>;
+  /** Whether what is known of the group was compared with the database lately. */
+  isCurrent(groupId: string): boolean;
   /** How many `shards` frames may be on their way at once, over all sessions. */
   readonly shardSlots: Slots;
   shards(groupId: string, ids: readonly string[]): Promise<FrameBytes>;
@@ -59,6 +62,8 @@ export interface SessionHost {
 
 /** Longest that one `shards` frame on its way keeps others from being made. */
 const SHARDS_SENT_MAX_MS = 1_000;
+/** Longest that an answer to a ping waits for the database. */
+const ASK_MS_MAX = 1_000;
 
 export class Session {
   readonly #host: SessionHost;
@@ -68,6 +73,8 @@ export class Session {
   #member: Member | null = null;
   /** Events that arrive while one is being handled wait for their turn. */
   readonly #events: SessionEvent[] = [];
+  /** A ping waits for what the database says. */
+  #isAsking = false;
   #isStepping = false;
   #work = 0;
   #idle: (() => void)[] = [];
@@ -135,7 +142,33 @@ export class Session {
     const decoded = text === null ? null : decodeUpFrame(text);
     if (decoded === null) return this.dispatch({ type: 'garbage', detail: 'text expected' });
     if (!decoded.ok) return this.dispatch({ type: 'garbage', detail: 'not a frame' });
-    this.dispatch({ type: 'frame', nowMs: this.#now(), frame: decoded.frame });
+    const { frame } = decoded;
+    if (frame.type === 'ping') return this.#pinged(frame);
+    this.dispatch({ type: 'frame', nowMs: this.#now(), frame });
+  }
+
+  /** After a pause of the process, or of the database, what is known may be old: it is asked for first. */
+  #pinged(frame: FrameOf<'ping'>): void {
+    const groupId = this.#member?.groupId ?? null;
+    const answer = (): void => {
+      const isUnsure = groupId !== null && !this.#host.isCurrent(groupId);
+      this.dispatch({ type: 'frame', nowMs: this.#now(), frame, isUnsure });
+    };
+    if (groupId === null || this.#isAsking || this.#host.isCurrent(groupId)) return answer();
+    this.#isAsking = true;
+    let cancel: () => void = () => {};
+    const late = new Promise<void>((resolve) => {
+      cancel = this.#host.clock.setTimer(ASK_MS_MAX, resolve);
+    });
+    const asked = this.#host.feed(groupId).then(
+      () => {},
+      () => {},
+    );
+    void Promise.race([asked, late]).then(() => {
+      cancel();
+      this.#isAsking = false;
+      answer();
+    });
   }
 
   head(feed: Feed): void {

@@ -18,6 +18,7 @@ import {
   UP_FRAME_LENGTH_MAX,
 } from '#shared/wire/protocol.ts';
 import type { Publisher } from '../changes/publisher.ts';
+import type { Period } from '../cluster/pace.ts';
 import type { Epochs } from '../cluster/epochs.ts';
 import type { ControlPlanes } from '../cluster/control-planes.ts';
 import type { Keyring } from '../keys/keyring.ts';
@@ -70,7 +71,7 @@ export interface SyncOptions {
   /** Null or not given: this control plane knows of no others. */
   readonly planes?: ControlPlanes | null;
   /** `HEADGATE_POLL_SECONDS` in milliseconds. */
-  readonly pollMs: number;
+  readonly pollMs: Period;
   /** Default `HANDSHAKES_MAX`. */
   readonly handshakesMax?: number;
 }

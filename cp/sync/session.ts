@@ -73,7 +73,13 @@ export type Report =
 
 export type SessionEvent =
   | { readonly type: 'opened'; readonly nowMs: number; readonly challenge: FrameOf<'challenge'> }
-  | { readonly type: 'frame'; readonly nowMs: number; readonly frame: UpFrame }
+  | {
+      readonly type: 'frame';
+      readonly nowMs: number;
+      readonly frame: UpFrame;
+      /** What is known has not been compared with the database for too long. */
+      readonly isUnsure?: boolean;
+    }
   /** Something that is not a frame: binary, garbage, too long. */
   | { readonly type: 'garbage'; readonly detail: string }
   | {
@@ -169,7 +175,7 @@ export function step(state: SessionState, event: SessionEvent): Step {
     case 'opened':
       return opened(state, event);
     case 'frame':
-      return received(state, event.frame, event.nowMs);
+      return received(state, event);
     case 'garbage':
       return close(CLOSE.protocolError, event.detail);
     case 'admitted':
@@ -206,11 +212,14 @@ function opened(state: SessionState, event: Extract<SessionEvent, { type: 'opene
   ];
 }
 
-function received(state: SessionState, frame: UpFrame, nowMs: number): Step {
+function received(state: SessionState, event: Extract<SessionEvent, { type: 'frame' }>): Step {
+  const { frame, nowMs } = event;
   if (state.tag === 'live') {
     const budget = spend(state.budget, nowMs);
     if (budget === null) return close(CLOSE.overloaded, 'too many frames');
-    return live({ ...state, heardMs: nowMs, budget }, frame, nowMs);
+    const heard: Live = { ...state, heardMs: nowMs, budget };
+    if (frame.type === 'ping') return pinged(heard, frame.position, event);
+    return live(heard, frame, nowMs);
   }
   if (state.tag !== 'challenged') return close(CLOSE.protocolError, 'frame out of order');
   if (frame.type !== 'hello' && frame.type !== 'enrol') {
@@ -303,7 +312,7 @@ function offer(
   return [{ ...state, target: { position, by, sentMs: nowMs } }, [{ type: 'send_bytes', frames }]];
 }
 
-function live(state: Live, frame: UpFrame, nowMs: number): Step {
+function live(state: Live, frame: Exclude<UpFrame, FrameOf<'ping'>>, nowMs: number): Step {
   switch (frame.type) {
     case 'hello':
     case 'enrol':
@@ -316,8 +325,6 @@ function live(state: Live, frame: UpFrame, nowMs: number): Step {
       return nacked(state, frame, nowMs);
     case 'status':
       return status(state, frame);
-    case 'ping':
-      return pinged(state, frame.position, nowMs);
     case 'health':
       return [state, [{ type: 'report', report: { type: 'health', frame } }]];
     case 'call':
@@ -389,8 +396,14 @@ function status(state: Live, frame: FrameOf<'status'>): Step {
   return [state, effects];
 }
 
-function pinged(state: Live, position: Position, nowMs: number): Step {
-  const head = state.feed.head?.position ?? { epoch: 0, revision: 0, hash: '' };
+function pinged(
+  state: Live,
+  position: Position,
+  { nowMs, isUnsure = false }: { readonly nowMs: number; readonly isUnsure?: boolean },
+): Step {
+  const known = state.feed.head?.position ?? { epoch: 0, revision: 0, hash: '' };
+  // Without a hash nothing is said to be the newest: whoever has it is not told that it is current.
+  const head = isUnsure ? { ...known, hash: '' } : known;
   const effects: SessionEffect[] = [
     { type: 'send', frame: { type: 'pong', position: head } },
     { type: 'report', report: { type: 'alive', position } },

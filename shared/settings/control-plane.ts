@@ -210,7 +210,13 @@ export const CONTROL_PLANE_SETTINGS = defineFields({
     default: 5,
     between: [0.1, 60],
     description:
-      'How often the database is asked for changes; a notification only makes it sooner.',
+      'How often the database is asked for changes; a notification only makes it sooner. With several control planes, every 5 seconds at least.',
+  },
+  HEADGATE_DATABASE_SLEEP_MINUTES: {
+    type: 'number',
+    between: [1, 1440],
+    description:
+      'For a database that sleeps when left alone: with nothing to do, and no other control plane, it is asked only so often, and no connection listens. What this control plane writes is published at once, as ever. What another one writes is noticed here after 5 seconds at most once both know of each other, which takes up to this time; until then its changes, its revocations and its log level wait as long. What expires is removed up to this time later, shown times of data planes are as old, and the health of targets that they report is not shown. Unset: never left alone.',
   },
 });
 

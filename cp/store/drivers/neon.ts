@@ -30,6 +30,7 @@ export function openNeon(options: ServerOptions): Db {
     client.on('end', () => events.lost());
     return client;
   };
-  const listener = options.isPooled ? null : new Listener(makeClient, options.logger);
+  const isQuiet = options.isPooled || options.listens === false;
+  const listener = isQuiet ? null : new Listener(makeClient, options.logger);
   return new PoolDb({ driver: 'neon', pool, listener });
 }

@@ -10,6 +10,8 @@ export interface ServerOptions {
   readonly url: string;
   /** Behind a transaction pooler LISTEN is silently lost, so it is not tried. */
   readonly isPooled: boolean;
+  /** False: a connection that listens would keep a database awake that may sleep. */
+  readonly listens?: boolean;
   readonly logger: Logger;
 }
 
@@ -36,6 +38,7 @@ export function openPg(options: ServerOptions): Db {
     client.on('end', () => events.lost());
     return client;
   };
-  const listener = options.isPooled ? null : new Listener(makeClient, options.logger);
+  const isQuiet = options.isPooled || options.listens === false;
+  const listener = isQuiet ? null : new Listener(makeClient, options.logger);
   return new PoolDb({ driver: 'postgres', pool, listener });
 }
