@@ -140,6 +140,9 @@ function auditOf({ store, keyring }: TestStore, logger: Logger): Audit {
   return new Audit({ db: store.db, keys: keyring.rows, clock: nodeClock, logger, ...more });
 }
 
+/** What a peer needs of an endpoint, in this process or another. */
+export type Reachable = Pick<SyncEndpoint, 'address' | 'host' | 'token'>;
+
 /** One connection of a node, without any of the manners of the real client. */
 export class RawPeer {
   readonly frames: DownFrame[] = [];
@@ -170,7 +173,7 @@ export class RawPeer {
   }
 
   /** Resolves when the upgrade succeeded; rejects with the HTTP status when it did not. */
-  static async connect(endpoint: SyncEndpoint, host?: string): Promise<RawPeer> {
+  static async connect(endpoint: Reachable, host?: string): Promise<RawPeer> {
     const headers = host === undefined ? {} : { host };
     const ws = new WebSocket(`${endpoint.address}${SYNC_PATH}`, { headers, maxPayload: 2 ** 26 });
     const peer = new RawPeer(ws);
@@ -234,7 +237,7 @@ export class RawNode {
   }
 
   /** A node that has joined; its connection is closed again. */
-  static async joined(endpoint: SyncEndpoint): Promise<RawNode> {
+  static async joined(endpoint: Reachable): Promise<RawNode> {
     const node = await RawNode.make();
     const peer = await RawPeer.connect(endpoint);
     peer.send(await node.enrol(peer, endpoint, await endpoint.token()));
@@ -257,7 +260,7 @@ export class RawNode {
 
   async enrol(
     peer: RawPeer | { readonly nonce: string },
-    endpoint: SyncEndpoint,
+    endpoint: Reachable,
     token: string,
     change: Partial<FrameOf<'enrol'>> = {},
   ): Promise<FrameOf<'enrol'>> {
@@ -281,7 +284,7 @@ export class RawNode {
 
   async hello(
     peer: RawPeer | { readonly nonce: string },
-    endpoint: SyncEndpoint,
+    endpoint: Reachable,
     change: Partial<FrameOf<'hello'>> = {},
   ): Promise<FrameOf<'hello'>> {
     const nonce = peer instanceof RawPeer ? (await peer.next('challenge')).nonce : peer.nonce;
