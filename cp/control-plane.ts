@@ -92,22 +92,12 @@ async function serve(
 ): Promise<Running> {
   const { store, keyring, epochs } = opened;
   const access = await openAccess(store, keyring, settings, logger);
-  const keys = new KeyRotation({
-    db: store.db,
-    keyring,
-    entities: registryFor(settings.HEADGATE_ROUTER_FLAVOR).entities,
-    logger,
-  });
+  const keys = rotationOf(opened, settings, logger);
   const pace = paceOf(settings);
   const parts = nodeParts(opened, access.audit, pace, logger);
   const { registry: nodes, identities, tokens: joinTokens } = parts;
-  const { publisher, sync, planes } = await startSync({
-    opened,
-    nodes: parts,
-    pace,
-    settings,
-    logger,
-  });
+  const common = { opened, pace, settings, logger };
+  const { publisher, sync, planes } = await startSync({ ...common, nodes: parts });
   const status = new ServerStatus();
   const logLevel = new LogLevelControl({ logger, clock: nodeClock, db: store.db });
   await logLevel.start();
@@ -166,6 +156,15 @@ async function serve(
       await store.close();
     },
   };
+}
+
+function rotationOf(
+  { store: { db }, keyring }: OpenedStore,
+  settings: ControlPlaneSettings,
+  logger: Logger,
+): KeyRotation {
+  const { entities } = registryFor(settings.HEADGATE_ROUTER_FLAVOR);
+  return new KeyRotation({ db, keyring, entities, logger });
 }
 
 function startSweeping(at: {
