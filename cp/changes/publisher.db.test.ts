@@ -17,7 +17,7 @@ import { openTestStore, silent, type TestStore } from '../../test/support/pglite
 import { eventually } from '../../test/support/eventually.ts';
 import { DELTA_LENGTH_MAX } from './publication.ts';
 import { Publisher } from './publisher.ts';
-import { MANIFESTS_KEPT_MIN, sweepRetired } from './retention.ts';
+import { MANIFESTS_KEPT_MIN, SWEPT_ROWS_MAX, sweepRetired } from './retention.ts';
 
 const ACTOR = { name: 'test', source: null };
 const DEPS = {
@@ -498,5 +498,24 @@ describe('retention', () => {
     }
     await it_.close();
     expect(await sweepRetired(db.store.db)).toBe(0);
+  });
+
+  it('is not left behind by more than one statement removes', async () => {
+    const first = publisher();
+    await insert(service('one'));
+    await first.flush();
+    await first.close();
+    await db.store.db.query(
+      `INSERT INTO manifests (group_id, epoch, revision, level, manifest, signature, key_list,
+         key_list_signature, hash, created_at)
+       SELECT group_id, 0, n, level, manifest, signature, key_list, key_list_signature, 'old ' || n,
+         now() - interval '25 hours'
+       FROM manifests, generate_series(1, $1) AS n`,
+      [SWEPT_ROWS_MAX * 2 + 500],
+    );
+    const next = publisher();
+    await next.flush();
+    await next.close();
+    expect((await manifests()).length).toBeLessThanOrEqual(MANIFESTS_KEPT_MIN);
   });
 });

@@ -9,13 +9,14 @@ import { retrying } from '../store/retry.ts';
 import type { Store } from '../store/store.ts';
 import { findBehind } from './group-state.ts';
 import { publish, type KnownTree, type Publication, type PublicationDeps } from './publication.ts';
-import { sweepRetired } from './retention.ts';
+import { sweepRetired, SWEPT_ROWS_MAX } from './retention.ts';
 
 /** Wait after another control plane was found publishing: it may not have seen our commit. */
 const BUSY_RETRY_MS = 100;
 const BACKOFF_BASE_MS = 100;
 const BACKOFF_MAX_MS = 5_000;
 const SWEEP_INTERVAL_MS = 60_000;
+const SWEEP_ROUNDS_MAX = 20;
 /** Records of the trees kept in memory, about a kilobyte each; one group's are kept however many. */
 export const KNOWN_RECORDS_MAX = 400_000;
 
@@ -171,7 +172,10 @@ export class Publisher {
     const now = this.#options.clock.monotonic();
     if (now - this.#sweptMs < SWEEP_INTERVAL_MS) return;
     this.#sweptMs = now;
-    await sweepRetired(this.#options.store.db);
+    // More than one round, or a minute of many changes would leave more than a sweep takes away.
+    for (let round = 0; round < SWEEP_ROUNDS_MAX; round++) {
+      if ((await sweepRetired(this.#options.store.db)) < SWEPT_ROWS_MAX) return;
+    }
   }
 
   /** @returns how long to wait before the next try */

@@ -45,6 +45,10 @@ const RETRY_AFTER_S = 1;
 const DRAIN_RETRY_MS = 1_000;
 /** Longest wait for closing handshakes while draining. */
 const DRAIN_MAX_MS = 2_000;
+/** A peer that does not answer our close is cut off: it may have gone without a word. */
+const CLOSE_MAX_MS = 2_000;
+/** Apart, because the package's types do not know it yet. */
+const ENDING = { closeTimeout: CLOSE_MAX_MS };
 /** Longest close reason that fits a close frame. */
 const REASON_LENGTH_MAX = 120;
 
@@ -182,6 +186,7 @@ class Endpoint {
       clientTracking: false,
       perMessageDeflate: false,
       maxPayload: UP_FRAME_LENGTH_MAX,
+      ...ENDING,
       maxFragments: FRAGMENTS_MAX,
       maxBufferedChunks: BUFFERED_CHUNKS_MAX,
     });

@@ -11,7 +11,7 @@ import { must } from '#shared/base/assert.ts';
 import { AdminClient } from '../support/admin-client.ts';
 import type { Postgres } from '../support/postgres.ts';
 import { type Program, startProgram } from '../support/program.ts';
-import { type MutantName, mutantEnv } from './mutants.ts';
+import { mutantEnv } from './mutants.ts';
 
 type Env = Readonly<Record<string, string>>;
 
@@ -63,10 +63,12 @@ export class Member {
 }
 
 export interface FleetOptions {
-  /** Null: the embedded database, for one control plane. */
-  readonly databaseUrl: string | null;
+  /**
+   * Null: the embedded database, for one control plane. A list: one for each, when they get there by
+   * different ways.
+   */
+  readonly databaseUrl: string | readonly string[] | null;
   readonly controlPlanes?: number;
-  readonly mutant?: MutantName | null;
   /** For every control plane. */
   readonly env?: Env;
 }
@@ -75,39 +77,38 @@ export class Fleet {
   readonly folder: string;
   readonly controlPlanes: readonly Member[];
   readonly dataPlanes: Member[] = [];
-  readonly #mutant: MutantName | null;
 
-  private constructor(folder: string, controlPlanes: readonly Member[], mutant: MutantName | null) {
+  private constructor(folder: string, controlPlanes: readonly Member[]) {
     this.folder = folder;
     this.controlPlanes = controlPlanes;
-    this.#mutant = mutant;
   }
 
   static async start(options: FleetOptions): Promise<Fleet> {
-    const { databaseUrl, controlPlanes = 1, mutant = null, env = {} } = options;
+    const { databaseUrl, controlPlanes = 1, env = {} } = options;
     const folder = await mkdtemp(join(tmpdir(), 'headgate-chaos-'));
     const names = Array.from({ length: controlPlanes }, (_, i) => `cp-${i + 1}`);
     const members = await Promise.all(
-      names.map(async (name) => {
+      names.map(async (name, index) => {
         const ports = await freePorts(2);
+        const url = typeof databaseUrl === 'string' ? databaseUrl : databaseUrl?.[index];
         return new Member(name, 'cp', join(folder, name), {
           HEADGATE_DATA_DIR: join(folder, name),
           HEADGATE_ADMIN_LISTEN: `127.0.0.1:${ports[0]}`,
           HEADGATE_CLUSTER_LISTEN: `127.0.0.1:${ports[1]}`,
-          ...(databaseUrl === null
+          ...(url === undefined
             ? {}
             : {
-                HEADGATE_DATABASE_URL: databaseUrl,
+                HEADGATE_DATABASE_URL: url,
                 HEADGATE_KEK: Buffer.alloc(32, 9).toString('base64'),
               }),
-          ...mutantEnv(mutant),
+          ...mutantEnv(),
           ...env,
         });
       }),
     );
     // One after the other: the first one migrates.
     for (const member of members) await member.start();
-    return new Fleet(folder, members, mutant);
+    return new Fleet(folder, members);
   }
 
   /** The n-th control plane's Admin API, wherever it is in its life. */
@@ -129,7 +130,7 @@ export class Fleet {
       HEADGATE_CONTROL_PLANES: dialled.join(','),
       HEADGATE_PROXY_LISTEN: `127.0.0.1:${ports[0]}`,
       HEADGATE_STATUS_LISTEN: `127.0.0.1:${ports[1]}`,
-      ...mutantEnv(this.#mutant),
+      ...mutantEnv(),
     });
     await member.start({ HEADGATE_JOIN_TOKEN: await this.admin().joinToken() });
     this.dataPlanes.push(member);

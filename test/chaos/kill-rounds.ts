@@ -14,14 +14,12 @@ import { SeededRandom } from '../support/seeded-random.ts';
 import { Fleet, postgresVictim, type Member, type Victim } from './fleet.ts';
 import { viewOf } from './held-config.ts';
 import { check, summary, type HistoryEvent, type Violation } from './history.ts';
-import type { MutantName } from './mutants.ts';
 import { Client, Writers } from './traffic.ts';
 
 export interface RoundsOptions {
   readonly postgres: Postgres;
   readonly rounds: number;
   readonly seed: number;
-  readonly mutant?: MutantName;
 }
 
 export interface RoundsResult {
@@ -46,11 +44,11 @@ const DELAY_MS_MAX = 600;
 const STEADY = '/steady';
 
 export async function runKillRounds(options: RoundsOptions): Promise<RoundsResult> {
-  const { postgres, rounds, seed, mutant } = options;
+  const { postgres, rounds, seed } = options;
   const startedMs = performance.now();
   const echo = await startEcho('steady');
   const databaseUrl = await postgres.createDatabase();
-  const fleet = await Fleet.start({ databaseUrl, controlPlanes: 2, mutant: mutant ?? null });
+  const fleet = await Fleet.start({ databaseUrl, controlPlanes: 2 });
   const run = new Run(fleet, postgres, seed);
   try {
     await run.prepare(`http://${echo.address}`);

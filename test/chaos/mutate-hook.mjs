@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = new URL('../../', import.meta.url);
 /** {file, find, replace}[], paths from the repository's root. */
-const changes = JSON.parse(process.env['HEADGATE_TEST_MUTANT'] ?? '[]');
+const changes = JSON.parse(process.env['CHAOS_CHANGES'] ?? '[]');
 
 registerHooks({
   load(url, context, nextLoad) {

@@ -12,18 +12,23 @@ export class PostgresProxy {
   dropsNotifications = false;
   /** Statements asked for: simple queries and executions of prepared ones. */
   statements = 0;
+  /** Statements by their first line, and rows that they say they wrote, by the table named first. */
+  readonly asked = new Map<string, number>();
+  readonly written = new Map<string, number>();
   /** Notifications that arrived, or would have. */
   notifications = 0;
   /** Every message, before anything is done about it. */
   onMessage: (message: Message, direction: Direction) => void = () => {};
   readonly #committing = new WeakSet<object>();
+  /** The statement under way, by connection. */
+  readonly #statement = new WeakMap<object, string>();
 
   private constructor(tcp: ChaosProxy) {
     this.tcp = tcp;
     tcp.decide = (message, direction, connection) => {
       this.onMessage(message, direction);
       if (direction === 'down') return this.#answered(message, connection);
-      if (message.kind === 'Q' || message.kind === 'E') this.statements++;
+      this.#count(message, connection);
       if (!isCommit(message) || this.cut === 'none') return 'pass';
       if (this.cut === 'before') return 'cut';
       this.#committing.add(connection);
@@ -50,13 +55,33 @@ export class PostgresProxy {
     return this.tcp.stop();
   }
 
-  #answered({ kind }: Message, connection: object): 'pass' | 'drop' | 'cut' {
+  #count({ kind, text }: Message, connection: object): void {
+    if (kind === 'Q' || kind === 'E') this.statements++;
+    if (kind !== 'Q' && kind !== 'P') return;
+    const first = text.replaceAll(/\s+/g, ' ').trim().slice(0, STATEMENT_LENGTH_MAX);
+    this.#statement.set(connection, first);
+    add(this.asked, first, 1);
+  }
+
+  #answered({ kind, text }: Message, connection: object): 'pass' | 'drop' | 'cut' {
     // The server has answered, so the commit has happened; the client never learns.
     if (this.#committing.has(connection)) return 'cut';
+    if (kind === 'CommandComplete') {
+      const rows = Number(/^(?:INSERT 0|UPDATE|DELETE) (\d+)$/.exec(text)?.[1] ?? 0);
+      const statement = this.#statement.get(connection) ?? '';
+      const table = /(?:INSERT INTO|UPDATE|DELETE FROM) (\w+)/.exec(statement)?.[1];
+      if (rows > 0 && table !== undefined) add(this.written, table, rows);
+    }
     if (kind !== 'NotificationResponse') return 'pass';
     this.notifications++;
     return this.dropsNotifications ? 'drop' : 'pass';
   }
+}
+
+const STATEMENT_LENGTH_MAX = 160;
+
+function add(counts: Map<string, number>, name: string, count: number): void {
+  counts.set(name, (counts.get(name) ?? 0) + count);
 }
 
 export function isCommit({ kind, text }: Message): boolean {
