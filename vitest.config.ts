@@ -26,7 +26,7 @@ const unit = {
 const embedded = {
   test: {
     name: 'embedded',
-    include: ['cp/**/*.db.test.ts'],
+    include: ['cp/**/*.db.test.ts', 'test/simulation/**/*.db.test.ts'],
     environment: 'node',
     testTimeout: 20_000,
     hookTimeout: 30_000,

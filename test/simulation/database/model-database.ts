@@ -49,6 +49,7 @@ export class ModelDatabase {
   /** What the server's wall clock is off by. */
   skewMs = 0;
   onCommit: (state: DbState, writes: Writes) => void = () => {};
+  systemIdentifier = '7000000000000000001';
   statementCount = 0;
   /** A statement that the model could not read or run. */
   ignorance: unknown = null;
@@ -208,7 +209,7 @@ export class ModelDatabase {
   }
 
   #setting(name: string): string | null {
-    if (name === 'system_identifier') return '7000000000000000001';
+    if (name === 'system_identifier') return this.systemIdentifier;
     if (name === 'timeline_id') return String(this.#timeline);
     if (name === 'started_ms') return String(this.#startedMs);
     return null;
