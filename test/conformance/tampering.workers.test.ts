@@ -4,7 +4,7 @@ import { env } from 'cloudflare:workers';
 import type { Pinned } from '#shared/config/manifest.ts';
 import { HealthRegistry } from '#shared/health/registry.ts';
 import type { ConfigStore, StoredConfig } from '#shared/platform/platform.ts';
-import { writeBootRecord } from '../../edge-dp/boot-record.ts';
+import { writeBootRecord } from '#shared/config/boot-record.ts';
 import { ConfigSource } from '../../edge-dp/config-source.ts';
 import { edgeCrypto } from '../../edge-dp/crypto.ts';
 import type { Hub } from '../../edge-dp/hub-api.ts';
@@ -72,7 +72,7 @@ class Isolate {
       clock: { ...edgeClock, now: () => Date.now() + this.#skippedMs },
       crypto: edgeCrypto,
       logger: { log: () => {} },
-      use: () => true,
+      use: () => null,
       background: () => {},
       health: new SharedHealth(new HealthRegistry(), () => {}),
     });
