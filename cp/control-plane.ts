@@ -43,6 +43,8 @@ import { LogLevelControl } from './log-level.ts';
 import { NodeIdentities } from './nodes/identities.ts';
 import { JoinTokens } from './nodes/join-tokens.ts';
 import { HEARTBEAT_INTERVAL_MS, NodeRegistry } from './nodes/registry.ts';
+import { openClusterDatabase } from './store/cluster-role.ts';
+import type { Db } from './store/db.ts';
 import { openStore, type OpenedStore } from './store/open-store.ts';
 import { attachSync, type Sync, type SyncOptions } from './sync/server.ts';
 
@@ -94,9 +96,10 @@ async function serve(
   const access = await openAccess(store, keyring, settings, logger);
   const keys = rotationOf(opened, settings, logger);
   const pace = paceOf(settings);
-  const parts = nodeParts(opened, access.audit, pace, logger);
+  const db = await openNarrow(opened, settings, logger);
+  const parts = nodeParts(opened, { audit: access.audit, pace, db, logger });
   const { registry: nodes, identities, tokens: joinTokens } = parts;
-  const common = { opened, pace, settings, logger };
+  const common = { opened, pace, db, settings, logger };
   const { publisher, sync, planes } = await startSync({ ...common, nodes: parts });
   const status = new ServerStatus();
   const logLevel = new LogLevelControl({ logger, clock: nodeClock, db: store.db });
@@ -153,6 +156,7 @@ async function serve(
       await stopPublishing();
       await keys.close();
       await epochs.close();
+      if (db !== store.db) await db.close();
       await store.close();
     },
   };
@@ -200,14 +204,14 @@ function informationOf(of: {
 
 /** Who the nodes are, and who may become one. */
 function nodeParts(
-  { store: { db }, keyring }: OpenedStore,
-  audit: Audit,
-  pace: Pace,
-  logger: Logger,
+  { store, keyring }: OpenedStore,
+  at: { readonly audit: Audit; readonly pace: Pace; readonly db: Db; readonly logger: Logger },
 ) {
+  const { audit, pace, logger } = at;
+  const { db } = store;
   const heartbeatMs = (): number => pace.rarely(HEARTBEAT_INTERVAL_MS);
   return {
-    registry: new NodeRegistry({ db, ...PORTS, logger, heartbeatMs }),
+    registry: new NodeRegistry({ db: at.db, ...PORTS, logger, heartbeatMs }),
     identities: new NodeIdentities({ db, logger }),
     tokens: new JoinTokens({ db, keyring, ...PORTS }),
     audit,
@@ -235,6 +239,21 @@ function adminSettings(settings: ControlPlaneSettings, keyring: Keyring) {
   };
 }
 
+/** What the cluster endpoint reaches the database by. */
+async function openNarrow(
+  { store }: OpenedStore,
+  settings: ControlPlaneSettings,
+  logger: Logger,
+): Promise<Db> {
+  const narrow = {
+    url: settings.HEADGATE_CLUSTER_DATABASE_URL,
+    driver: settings.HEADGATE_DATABASE_DRIVER,
+    dataDir: resolve(settings.HEADGATE_DATA_DIR),
+    isSleepy: settings.HEADGATE_DATABASE_SLEEP_MINUTES !== null,
+  };
+  return (await openClusterDatabase(store.db, narrow, logger)) ?? store.db;
+}
+
 function paceOf(settings: ControlPlaneSettings): Pace {
   const minutes = settings.HEADGATE_DATABASE_SLEEP_MINUTES;
   return new Pace({
@@ -248,18 +267,20 @@ async function startSync({
   opened: { store, keyring, epochs },
   nodes,
   pace,
+  db,
   settings,
   logger,
 }: {
   readonly opened: OpenedStore;
   readonly pace: Pace;
+  readonly db: Db;
   readonly nodes: Pick<SyncOptions, 'registry' | 'identities' | 'tokens' | 'audit'>;
   readonly settings: ControlPlaneSettings;
   readonly logger: Logger;
 }): Promise<{ publisher: Publisher; sync: Sync; planes: ControlPlanes }> {
   const { pollMs } = pace;
   const planes = new ControlPlanes({
-    db: store.db,
+    db,
     self: nodes.registry.self,
     urls: settings.HEADGATE_CLUSTER_URLS,
     hostname: hostname(),
@@ -284,6 +305,7 @@ async function startSync({
   nodes.identities.onSecretReplaced(() => publisher.wake());
   const sync = await attachSync({
     store,
+    db,
     keyring,
     publisher,
     ...nodes,

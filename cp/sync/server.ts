@@ -23,6 +23,7 @@ import type { Epochs } from '../cluster/epochs.ts';
 import type { ControlPlanes } from '../cluster/control-planes.ts';
 import type { Keyring } from '../keys/keyring.ts';
 import type { NodeRegistry } from '../nodes/registry.ts';
+import type { Db } from '../store/db.ts';
 import type { Store } from '../store/store.ts';
 import { forwardedFor } from '../access/forwarded.ts';
 import type { NodeIdentities } from '../nodes/identities.ts';
@@ -54,6 +55,8 @@ const REASON_LENGTH_MAX = 120;
 
 export interface SyncOptions {
   readonly store: Store;
+  /** Of the role that has no more rights than sessions need; not given: the store's. */
+  readonly db?: Db;
   readonly keyring: Keyring;
   readonly registry: NodeRegistry;
   readonly identities: NodeIdentities;
@@ -104,7 +107,7 @@ export async function openHub(
 ): Promise<OpenHub> {
   const { store, registry, publisher, identities, clock, random, logger, pollMs } = options;
   const { planes = null, epochs = null } = options;
-  const { db } = store;
+  const { db = store.db } = options;
   const { self } = registry;
   const enrolment = new Enrolment({ ...options, db, self });
   const authenticator = new Authenticator({ ...options, db, enrolment, planes, self });

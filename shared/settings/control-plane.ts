@@ -60,6 +60,13 @@ export const CONTROL_PLANE_SETTINGS = defineFields({
     description:
       'PostgreSQL to keep the state in. Unset: an embedded development database in the data folder.',
   },
+  HEADGATE_CLUSTER_DATABASE_URL: {
+    type: 'string',
+    encrypted: true,
+    custom_validator: databaseUrlError,
+    description:
+      'The same database by a role without rights (CREATE ROLE … LOGIN), for the cluster endpoint. It is granted at every start what sessions of data planes need, and nothing of entities or of tokens of the Admin API. Unset: as HEADGATE_DATABASE_URL.',
+  },
   HEADGATE_DATABASE_DRIVER: {
     type: 'string',
     one_of: ['pglite', 'postgres', 'neon'],

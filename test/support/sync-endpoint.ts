@@ -23,6 +23,7 @@ import { NodeIdentities } from '../../cp/nodes/identities.ts';
 import { type JoinTokenRequest, JoinTokens } from '../../cp/nodes/join-tokens.ts';
 import { NodeRegistry } from '../../cp/nodes/registry.ts';
 import { attachSync, type Sync, type SyncOptions } from '../../cp/sync/server.ts';
+import type { Db } from '../../cp/store/db.ts';
 import type { LogLine } from './fake-platform.ts';
 import { silent, type TestStore } from './pglite.ts';
 
@@ -33,6 +34,8 @@ export interface EndpointOptions extends Partial<
   readonly port?: number;
   /** Milliseconds; given: one of several control planes, which tells nodes of its address. */
   readonly beatMs?: number;
+  /** Of another role than the store's. */
+  readonly db?: Db;
   /** Default: a minute, so that only notifications tell of anything. */
   readonly pollMs?: number;
 }
@@ -70,7 +73,7 @@ export class SyncEndpoint {
     const server = createServer((request, response) => void listener(request, response));
     await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
     const common = { store, keyring, epochs, pollMs, ...ports };
-    const registry = new NodeRegistry({ db: store.db, ...ports });
+    const registry = new NodeRegistry({ db: options.db ?? store.db, ...ports });
     const identities = new NodeIdentities({ db: store.db, logger });
     const tokens = new JoinTokens({ db: store.db, keyring, ...ports });
     const publisher = new Publisher({ ...common, registry: REGISTRY, logger: silent });
