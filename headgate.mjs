@@ -22,6 +22,8 @@ const PROGRAMS = {
 const TOOLS = {
   import: './cp/transfer/import-main.ts',
   export: './cp/transfer/export-main.ts',
+  init: './cp/keys/init-main.ts',
+  keys: './cp/keys/keys-main.ts',
 };
 
 const USAGE = `usage: headgate <command>
@@ -31,9 +33,11 @@ const USAGE = `usage: headgate <command>
   dev     one of everything on this machine, joined (needs the development dependencies)
   import  takes over the configuration of a Kong: a file, or its Admin API
   export  writes the configuration to a file that decK reads
+  init    makes a cluster by a root key that control planes never see
+  keys    makes such a key, and signs lists of signing keys with it
 
-Settings are environment variables; README.md lists them. import and export have arguments, which
---help tells of.`;
+Settings are environment variables; README.md lists them. The last four have arguments, which --help
+tells of.`;
 
 const [command, ...rest] = process.argv.slice(2);
 if (command === '--help' || command === '-h' || command === 'help') {

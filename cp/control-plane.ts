@@ -38,6 +38,7 @@ import { GroupTables } from './explain/group-tables.ts';
 import type { Keks } from './keys/kek.ts';
 import type { Keyring } from './keys/keyring.ts';
 import { KeyRotation } from './keys/rotation.ts';
+import { SigningKeys } from './keys/signing-keys.ts';
 import { blockList, type Role, openListeners, unmapped } from './listeners.ts';
 import { LogLevelControl } from './log-level.ts';
 import { NodeIdentities } from './nodes/identities.ts';
@@ -110,7 +111,7 @@ async function serve(
       registry: registryFor(settings.HEADGATE_ROUTER_FLAVOR),
       nodes,
       identities,
-      bootKeys: new BootKeys({ db: store.db, keyring, crypto: nodeCrypto }),
+      ...keyParts(opened, publisher, logger),
       joinTokens,
       ...access,
       keys,
@@ -160,6 +161,13 @@ async function serve(
       await store.close();
     },
   };
+}
+
+/** What is handed out of the cluster's keys, or made of them. */
+function keyParts({ store: { db }, keyring }: OpenedStore, publisher: Publisher, logger: Logger) {
+  const signingKeys = new SigningKeys({ db, keyring, logger });
+  signingKeys.onTaken(() => publisher.wake());
+  return { signingKeys, bootKeys: new BootKeys({ db, keyring, crypto: nodeCrypto }) };
 }
 
 function rotationOf(

@@ -14,6 +14,7 @@ import { openTestStore } from '../../test/support/pglite.ts';
 import type { Keyring } from '../keys/keyring.ts';
 import { GroupTables } from '../explain/group-tables.ts';
 import { KeyRotation } from '../keys/rotation.ts';
+import { SigningKeys } from '../keys/signing-keys.ts';
 import type { Store } from '../store/store.ts';
 import { AdminTokens } from '../access/admin-tokens.ts';
 import { Audit } from '../access/audit.ts';
@@ -88,6 +89,7 @@ export async function openTestAdmin(options: TestAdminOptions = {}): Promise<Tes
   const keyring = must(options.keyring ?? test?.keyring, 'a database comes with its keys');
   const { entities } = REGISTRY;
   const keys = new KeyRotation({ db: store.db, keyring, entities, logger });
+  const signingKeys = new SigningKeys({ db: store.db, keyring, logger });
   const tokens = new AdminTokens({ db: store.db, clock, logger });
   await tokens.start();
   const audit = new Audit({
@@ -102,7 +104,7 @@ export async function openTestAdmin(options: TestAdminOptions = {}): Promise<Tes
   const policy = { token: null, isLoopbackOpen: true, hosts: [], origins: [], ...options.policy };
   const guard = new AccessGuard(policy, tokens);
   const app = createAdminApp(
-    { ...contextOf(store, options), tokens, audit, keys, rowKeys: keyring.rows },
+    { ...contextOf(store, options), tokens, audit, keys, signingKeys, rowKeys: keyring.rows },
     guard,
     logger,
   );
@@ -160,7 +162,7 @@ function terminators(): BlockList {
 function contextOf(
   store: Store,
   options: TestAdminOptions,
-): Omit<AdminContext, 'reserved' | 'tokens' | 'audit' | 'keys' | 'rowKeys'> {
+): Omit<AdminContext, 'reserved' | 'tokens' | 'audit' | 'keys' | 'signingKeys' | 'rowKeys'> {
   return {
     store,
     registry: options.registry ?? REGISTRY,

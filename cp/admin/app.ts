@@ -23,6 +23,7 @@ import { certificateEndpoints } from './endpoints/certificates.ts';
 import { DRY_RUN_HEADER, notTryable, readSwitch } from './commit.ts';
 import { auditEndpoints } from './endpoints/audit.ts';
 import { clusteringEndpoints } from './endpoints/clustering.ts';
+import { signingKeyEndpoints } from './endpoints/signing-keys.ts';
 import { joinTokenEndpoints } from './endpoints/join-tokens.ts';
 import { configEndpoints } from './endpoints/config.ts';
 import { consumerEndpoints } from './endpoints/consumers.ts';
@@ -85,6 +86,7 @@ export function adminEndpoints(entities: ReadonlyMap<string, EntityDefinition>):
     ...schemaEndpoints(),
     ...clusteringEndpoints(),
     ...joinTokenEndpoints(),
+    ...signingKeyEndpoints(),
     ...epochEndpoints(),
     ...bulkEndpoints(),
     ...tokenEndpoints(),

@@ -12,6 +12,7 @@ import type { ControlPlanes } from '../cluster/control-planes.ts';
 import type { Epochs } from '../cluster/epochs.ts';
 import type { KeyRotation } from '../keys/rotation.ts';
 import type { BootKeys } from '../fallback/boot-keys.ts';
+import type { SigningKeys } from '../keys/signing-keys.ts';
 import type { NodeIdentities } from '../nodes/identities.ts';
 import type { JoinTokens } from '../nodes/join-tokens.ts';
 import type { Actor, Store } from '../store/store.ts';
@@ -42,6 +43,7 @@ export interface AdminContext {
   readonly epochs: Pick<Epochs, 'list' | 'begin'>;
   readonly planes: Pick<ControlPlanes, 'list'>;
   readonly keys: Pick<KeyRotation, 'rotateKeys' | 'keyStatus'>;
+  readonly signingKeys: Pick<SigningKeys, 'show' | 'propose' | 'take'>;
   /** What was published, to be explained. */
   readonly groupTables: Pick<GroupTables, 'find' | 'tables'>;
   readonly explainPlatform: Platform;

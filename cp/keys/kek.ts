@@ -32,6 +32,8 @@ export interface KeySettings extends Keks {
   readonly reread?: () => Keks;
   /** `HEADGATE_DATA_DIR` */
   readonly dataDir: string;
+  /** Where the root key of a new cluster is; not given: in the data folder, made if it must. */
+  readonly rootKeyFile?: string;
   /** Only for an embedded database: elsewhere every control plane must be given the same key. */
   readonly mayMakeKek: boolean;
 }

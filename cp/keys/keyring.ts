@@ -30,7 +30,14 @@ import {
   rewrap,
   wrappedBy,
 } from './cluster-keys.ts';
-import { KEY_BYTES, type KeySettings, keysFolder, readKeyFile, writeKeyFile } from './kek.ts';
+import {
+  KEY_BYTES,
+  KeyringError,
+  type KeySettings,
+  keysFolder,
+  readKeyFile,
+  writeKeyFile,
+} from './kek.ts';
 import type { KeyWrapper } from './key-wrapper.ts';
 import { rootKeyPair } from './root-key.ts';
 import type { RowKeySource } from './row-keys.ts';
@@ -69,6 +76,9 @@ export function loadKeyring(db: Db, settings: KeySettings, logger: Logger): Prom
     await tx.query('SELECT pg_advisory_xact_lock($1::bigint)', [START_LOCK]);
     const found = await readCluster(tx);
     const wrappers = await WrapperSource.load(settings, found === null);
+    if (found !== null && settings.rootKeyFile !== undefined) {
+      throw new KeyringError('there is a cluster in this database already');
+    }
     if (found === null) await makeCluster(tx, wrappers.current, settings, logger);
     await rewrapKeys(tx, wrappers, logger);
     const cluster = must(await readCluster(tx), 'a cluster');
@@ -173,6 +183,12 @@ async function makeCluster(
 
 /** The file of an earlier start or of another folder is used; else one is made. */
 async function loadRootKey(settings: KeySettings, logger: Logger): Promise<RawKeyPair> {
+  const { rootKeyFile } = settings;
+  if (rootKeyFile !== undefined) {
+    const given = await readKeyFile(rootKeyFile);
+    if (given === null) throw new KeyringError(`${rootKeyFile}: there is no such file`);
+    return rootKeyPair(given);
+  }
   const path = join(keysFolder(settings), 'root.key');
   const stored = await readKeyFile(path);
   if (stored !== null) return rootKeyPair(stored);

@@ -29,6 +29,7 @@ import { examine } from '../store/identity.ts';
 import { START_LOCK } from '../store/migrate.ts';
 import { type ClusterRow, keyListOf, lockCluster, readCluster, wrappedBy } from './cluster-keys.ts';
 import { KeyringError } from './kek.ts';
+import type { Keyring } from './keyring.ts';
 import { rootKeyPair } from './root-key.ts';
 import type { WrapperSource } from './wrapper-source.ts';
 
@@ -176,4 +177,48 @@ async function makeKey(
     ],
   );
   return { id, public_key: publicKey, not_before: notBefore, not_after: null };
+}
+
+export interface SigningKeysOptions {
+  readonly db: Db;
+  readonly keyring: Pick<Keyring, 'wrappers' | 'keyList' | 'rootPublicKey' | 'follow'>;
+  readonly logger: Logger;
+}
+
+/** The above, for a control plane that runs. */
+export class SigningKeys {
+  readonly #options: SigningKeysOptions;
+  readonly #listeners = new Set<() => void>();
+
+  constructor(options: SigningKeysOptions) {
+    this.#options = options;
+  }
+
+  /** Calls `fn` after a list was taken here: everything must be published anew. */
+  onTaken(fn: () => void): () => void {
+    this.#listeners.add(fn);
+    return () => this.#listeners.delete(fn);
+  }
+
+  /** The list in force. */
+  async show(): Promise<SignedKeyList & { readonly rootPublicKey: string }> {
+    const { db, keyring } = this.#options;
+    await keyring.follow(db);
+    return { ...keyring.keyList, rootPublicKey: keyring.rootPublicKey };
+  }
+
+  /** @param proposal  null: the newest key alone, and no other made @returns text to be signed */
+  propose(proposal: Proposal | null): Promise<string> {
+    const { db, keyring } = this.#options;
+    return proposal === null ? proposeDropping(db) : proposeKeyList(db, keyring.wrappers, proposal);
+  }
+
+  /** @throws KeyringError */
+  async take(signed: SignedKeyList): Promise<KeyList> {
+    const { db, keyring, logger } = this.#options;
+    const list = await takeKeyList(db, signed, logger);
+    await keyring.follow(db);
+    for (const listener of this.#listeners) listener();
+    return list;
+  }
 }

@@ -17,6 +17,8 @@ export interface OpenStoreOptions extends Keks {
   readonly rereadKek?: () => Keks;
   /** All definitions that are stored, in foreign-key order, and the plugins' shapes. */
   readonly registry: Registry;
+  /** Where the root key of a new cluster is; given: there must be none yet. */
+  readonly rootKeyFile?: string;
   /** `HEADGATE_DATABASE_MOVED`; default: stop. */
   readonly moved?: MovedPolicy;
   readonly logger: Logger;
@@ -41,7 +43,7 @@ export async function openStore(options: OpenStoreOptions): Promise<OpenedStore>
 
 /** The same over a database that is open already. */
 export async function openStoreOn(db: Db, options: OpenStoreOptions): Promise<OpenedStore> {
-  const { kek, registry, logger, database, previousKek = null, rereadKek } = options;
+  const { kek, registry, logger, database, previousKek = null, rereadKek, rootKeyFile } = options;
   await migrate(db, logger);
   const mayMakeKek = db.driver === 'pglite';
   const settings = {
@@ -50,6 +52,7 @@ export async function openStoreOn(db: Db, options: OpenStoreOptions): Promise<Op
     dataDir: database.dataDir,
     mayMakeKek,
     ...(rereadKek === undefined ? {} : { reread: rereadKek }),
+    ...(rootKeyFile === undefined ? {} : { rootKeyFile }),
   };
   const keyring = await loadKeyring(db, settings, logger);
   const { dataDir } = database;

@@ -2,6 +2,7 @@
 import { randomText } from '../admin/random-text.ts';
 import { nodeRandom } from '#shared/platform/node/random.ts';
 import type { Ended, TransferDeps } from './import.ts';
+import { KeyringError } from '../keys/kek.ts';
 import { UsageError } from './options.ts';
 import { SourceError } from './settings.ts';
 
@@ -33,7 +34,7 @@ export async function runCommand(
     process.exitCode = FAILED;
     if (error instanceof UsageError) {
       process.stderr.write(`headgate ${name}: ${error.message}\n--help says what there is\n`);
-    } else if (error instanceof SourceError) {
+    } else if (error instanceof SourceError || error instanceof KeyringError) {
       process.stderr.write(`headgate ${name}: ${error.message}\n`);
     } else throw error;
   }
