@@ -33,8 +33,8 @@ if ('missing' in postgres) {
         expect(worst).toBeLessThan(CONVERGENCE_MS_MAX);
         expect(counts['unknown'] ?? 0).toBe(0);
         // An oracle that saw little proves little.
-        expect((counts['acked'] ?? 0) / seconds).toBeGreaterThan(8);
-        expect(requests / seconds).toBeGreaterThan(40);
+        expect(counts['acked']).toBeGreaterThan(ROUNDS * 15);
+        expect(requests).toBeGreaterThan(ROUNDS * 60);
       },
       ROUNDS * ROUND_MS_MAX,
     );

@@ -106,7 +106,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
         find: '    this.#load = new Load(this.#forgottenAfterMs !== null);',
         replace:
           '    this.#load = new Load(this.#forgottenAfterMs !== null);\n' +
-          '    Object.assign(globalThis, { dropTables: () => (this.#tables = null) });',
+          '    Object.assign(globalThis, { dropTables: () => (this.#served = null) });',
       },
       {
         file: 'node-dp/connector.ts',

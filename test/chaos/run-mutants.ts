@@ -14,7 +14,13 @@ const chosen = Object.entries(MUTANTS).filter(([name]) => name.includes(wanted))
 let caught = 0;
 for (const [name, { file, test }] of chosen) {
   const args = [VITEST, 'run', '--project', 'servers', `${HERE}${file}`, '-t', test];
-  const env = { ...process.env, CHAOS_MUTANT: name, CHAOS_ROUNDS: '5', NO_COLOR: '1' };
+  const env = {
+    ...process.env,
+    CHAOS_MUTANT: name,
+    CHAOS_ROUNDS: '8',
+    CHAOS_SEED: '11',
+    NO_COLOR: '1',
+  };
   const run = spawnSync(process.execPath, args, { env, encoding: 'utf8' });
   const { status } = run;
   const said = run.stdout + run.stderr;
