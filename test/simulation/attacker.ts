@@ -38,17 +38,22 @@ export class Attacker {
   #intercept(link: Link, text: string): boolean {
     const { random } = this.#world;
     if (!this.#isBetween || !isConfiguration(text) || random.chance(0.5)) return false;
-    void this.#instead(text).then((other) => {
+    void this.#instead(text, link.client.name).then((other) => {
       if (other !== null) link.inject(other);
       if (other === null || random.chance(0.5)) link.inject(text);
     });
     return true;
   }
 
-  #instead(text: string): Promise<string | null> {
-    const { random, recorded } = this.#world;
-    if (random.chance(0.7)) return this.#bent(text);
-    return Promise.resolve(this.#world.pick(recorded)?.text ?? null);
+  #instead(text: string, client: string): Promise<string | null> {
+    const { random, recorded, machines } = this.#world;
+    if (random.chance(0.5)) return this.#bent(text);
+    const group = machines.find(({ name }) => name === client)?.joins.id;
+    // Old news of its own group, or the newest of another.
+    const isOwn = random.chance(0.5);
+    const fitting = recorded.filter((record) => (record.group === group) === isOwn);
+    const record = isOwn ? this.#world.pick(fitting) : fitting.at(-1);
+    return Promise.resolve(record?.text ?? null);
   }
 
   /** Plays, bends or makes up what a random node hears. */

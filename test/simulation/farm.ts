@@ -69,7 +69,9 @@ export async function runMutants(options: Common): Promise<number> {
   const caught = new Map<string, Caught>();
   const work = async (): Promise<void> => {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-      caught.set(next.name, await catchOne(next.name, options));
+      const found = await catchOne(next.name, options);
+      caught.set(next.name, found);
+      if (found.seeds === null) print(`${next.name}: not caught`);
     }
   };
   await Promise.all(Array.from({ length: workers }, work));
