@@ -231,6 +231,14 @@ describe('the handshake', () => {
     expect(sent(effects)).toEqual([]);
   });
 
+  it('does not look at a hello that lay here while the process stood still', () => {
+    const it_ = new Driver().open();
+    it_.nowMs = HANDSHAKE_MAX_MS + 1;
+    const effects = it_.frame(hello);
+    expect(closeCode(effects)).toBe(CLOSE.silent);
+    expect(effects.some(({ type }) => type === 'authenticate')).toBe(false);
+  });
+
   it('gives a handshake five seconds, however far it got', () => {
     for (const isAsked of [false, true]) {
       const it_ = new Driver().open();

@@ -222,6 +222,11 @@ function received(state: SessionState, event: Extract<SessionEvent, { type: 'fra
     return live(heard, frame, nowMs);
   }
   if (state.tag !== 'challenged') return close(CLOSE.protocolError, 'frame out of order');
+  // It lay here while this process stood still: its sender has long gone elsewhere, and what it
+  // presents would look like a clone's.
+  if (nowMs - state.sinceMs > HANDSHAKE_MAX_MS) {
+    return close(CLOSE.silent, 'handshake took too long');
+  }
   if (frame.type !== 'hello' && frame.type !== 'enrol') {
     return close(CLOSE.protocolError, 'hello or enrol expected');
   }

@@ -30,6 +30,15 @@ describe('the simulator', () => {
     MINUTES_MS,
   );
 
+  // A hello that lay in a paused control plane's socket made its honest sender look like a clone.
+  it.each([90])(
+    'finds nothing wrong in the history of seed %i any more',
+    async (seed) => {
+      expect((await run(1, seed)).lines).toEqual(['1 seeds, 0 violations']);
+    },
+    MINUTES_MS,
+  );
+
   it(
     'tells the same history again for the same seed, in whatever process and after whatever others',
     async () => {
