@@ -6,6 +6,7 @@
 import { Assembly } from '#shared/config/assembly.ts';
 import { type BootRecord, parseBootKey, readBootRecord } from '#shared/config/boot-record.ts';
 import { bootName, headName, nodeName } from '#shared/config/fallback.ts';
+import { SCHEMA_LEVEL } from '#shared/config/levels.ts';
 import type { Pinned } from '#shared/config/manifest.ts';
 import { makeState, refuseBelow, type ReplicaState, verifyHead } from '#shared/config/replica.ts';
 import type { GroupSecret } from '#shared/config/secrets.ts';
@@ -15,7 +16,6 @@ import type { ObjectStore } from '#shared/platform/node/object-store.ts';
 import type { Crypto, Logger } from '#shared/platform/platform.ts';
 import type { NodeIdentity } from '#shared/sync/identity.ts';
 import { parseJoinToken } from '#shared/sync/join-token.ts';
-import { SCHEMA_LEVEL } from '#shared/sync/membership.ts';
 
 /** Nodes asked for at the same time. */
 const READS_IN_FLIGHT_MAX = 16;

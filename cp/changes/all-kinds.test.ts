@@ -7,7 +7,7 @@ import { processInsert } from '#shared/schema/process.ts';
 import { TestConfig } from '../../test/support/builders.ts';
 import { TestGateway } from '../../test/support/gateway.ts';
 import { EXAMPLES } from '../admin/openapi/examples.ts';
-import { groupKeys, isWired, LEVEL, toWire } from './to-wire.ts';
+import { groupKeys, isWired, toWire } from './to-wire.ts';
 
 const WS = '00000000-0000-4000-8000-000000000001';
 const ID = '10000000-0000-4000-8000-000000000001';
@@ -22,7 +22,7 @@ const KEYS = await groupKeys(
 const wired = [...REGISTRY.entities.values()].filter((definition) => isWired(definition));
 
 function wire(definition: EntityDefinition, entity: JsonObject) {
-  const place = { ws: WS, keys: KEYS, level: LEVEL, registry: REGISTRY };
+  const place = { ws: WS, keys: KEYS, registry: REGISTRY };
   return toWire(definition, { ...entity, id: ID }, place, crypto);
 }
 

@@ -7,6 +7,7 @@ import type { Registry } from '#shared/schema/plugin-definition.ts';
 import { KNOWN_ADDRESSES } from '../cluster/control-planes.ts';
 import type { Db } from '../store/db.ts';
 import { IS_SAME_DATABASE } from '../store/identity.ts';
+import { LEVELS, publishedLevels, type Levels } from './levels.ts';
 import { SYSTEM_WORKSPACE } from '../store/migrations/0001-init.ts';
 
 export interface PublishedAs {
@@ -39,13 +40,27 @@ export interface GroupRow {
   readonly now: number;
 }
 
-/** What a revision depends on beside the workspaces' versions. */
-const publishedAs = (revision: string) => `jsonb_build_object('revision', ${revision},
+/**
+ * What a revision depends on beside the workspaces' versions. Compared by what this release knows of: a
+ * later one may write more, and two that looked for their own and nothing else would publish in turns
+ * for ever.
+ *
+ * @param levels  placeholder of an object with the published levels as names
+ */
+const publishedAs = (
+  revision: string,
+  levels: string,
+) => `jsonb_build_object('revision', ${revision},
+  'levels', ${levels}::jsonb,
   'tags', to_jsonb(g.tags), 'policy', g.policy, 'generation', g.secret_generation,
   'control_planes', to_jsonb(${KNOWN_ADDRESSES}),
   'keys', (SELECT key_list_signature FROM cluster))`;
 /** With the revision in it: an older release, which does not know of this, may have published since. */
-const PUBLISHED_AS = publishedAs('g.revision');
+const isPublishedAs = (levels: string) => `coalesce((
+  SELECT bool_and(CASE e.key
+    WHEN 'levels' THEN g.published_as -> e.key @> e.value
+    ELSE g.published_as -> e.key = e.value END)
+  FROM jsonb_each(${publishedAs('g.revision', levels)}) AS e), false)`;
 
 const SUBSCRIBED = `CASE WHEN g.serves_all
   THEN ARRAY(SELECT ws_id FROM workspace_versions WHERE ws_id <> '${SYSTEM_WORKSPACE}' ORDER BY ws_id)
@@ -59,7 +74,11 @@ const VERSIONS = `
   FROM workspace_versions v`;
 
 /** Ids of the groups of which another revision is due. */
-export async function findBehind(db: Db, registry: Registry): Promise<string[]> {
+export async function findBehind(
+  db: Db,
+  registry: Registry,
+  levels: Levels = LEVELS,
+): Promise<string[]> {
   const { rows } = await db.query<{ id: string }>(
     `WITH v AS MATERIALIZED (${VERSIONS})
      SELECT g.id FROM groups g, LATERAL (
@@ -68,23 +87,27 @@ export async function findBehind(db: Db, registry: Registry): Promise<string[]> 
          OR (v.ws_id = '${SYSTEM_WORKSPACE}' AND cardinality(g.workspaces) > 0)
      ) AS due
      WHERE ${IS_SAME_DATABASE} IS FALSE
-       OR g.published <> due.versions OR g.published_as IS DISTINCT FROM ${PUBLISHED_AS}
+       OR g.published <> due.versions OR NOT ${isPublishedAs('$2')}
      ORDER BY g.id`,
-    [unsentKinds(registry)],
+    [unsentKinds(registry), levelNames(levels)],
   );
   return rows.map(({ id }) => id);
 }
 
 /** Null: another control plane is publishing it, or it is gone. */
-export async function lockGroup(tx: Db, groupId: string): Promise<GroupRow | null> {
+export async function lockGroup(
+  tx: Db,
+  groupId: string,
+  levels: Levels = LEVELS,
+): Promise<GroupRow | null> {
   const { rows } = await tx.query<GroupRow>(
     `SELECT g.id, g.name, ${SUBSCRIBED} AS workspaces, g.tags, g.policy, g.secret_generation,
        g.epoch, g.revision, g.published, g.published_as,
        ${KNOWN_ADDRESSES} AS control_planes, ${IS_SAME_DATABASE} AS is_same_database,
-       g.published_as IS NOT DISTINCT FROM ${PUBLISHED_AS} AS is_same,
+       ${isPublishedAs('$2')} AS is_same,
        floor(extract(epoch FROM now()))::bigint AS now
      FROM groups g WHERE g.id = $1 FOR UPDATE SKIP LOCKED`,
-    [groupId],
+    [groupId, levelNames(levels)],
   );
   return rows[0] ?? null;
 }
@@ -108,12 +131,18 @@ export async function savePublished(
   { id, workspaces }: GroupRow,
   revision: number,
   versions: Readonly<Record<string, number>>,
+  levels: Levels = LEVELS,
 ): Promise<void> {
   await tx.query(
     `UPDATE groups g SET revision = $2, published = $3::jsonb,
-       published_as = ${publishedAs('$2::bigint')}, workspaces = $4::uuid[] WHERE id = $1`,
-    [id, revision, JSON.stringify(versions), workspaces],
+       published_as = ${publishedAs('$2::bigint', '$5')}, workspaces = $4::uuid[] WHERE id = $1`,
+    [id, revision, JSON.stringify(versions), workspaces, levelNames(levels)],
   );
+}
+
+/** `{"1":true}` */
+function levelNames(levels: Levels): string {
+  return JSON.stringify(Object.fromEntries(publishedLevels(levels).map((level) => [level, true])));
 }
 
 function unsentKinds({ entities }: Registry): string[] {

@@ -11,9 +11,9 @@ import {
   STALENESS_FEATURE,
   type Manifest,
 } from '#shared/config/manifest.ts';
-import { parseRecordText, type ConfigRecord, type RecordKey } from '#shared/config/record.ts';
+import type { ConfigRecord, RecordKey } from '#shared/config/record.ts';
 import { DOMAIN } from '#shared/config/signed-text.ts';
-import { inSlices, type Sliced } from '#shared/base/slices.ts';
+import { inSlices } from '#shared/base/slices.ts';
 import { ConfigTree } from '#shared/config/tree.ts';
 import { nodeBreaks } from '#shared/platform/node/breaks.ts';
 import { nodeSettingsFields } from '#shared/entities/group.ts';
@@ -21,36 +21,44 @@ import type { Crypto } from '#shared/platform/platform.ts';
 import type { JsonObject } from '#shared/schema/field.ts';
 import { parseRecord } from '#shared/schema/parse.ts';
 import type { Registry } from '#shared/schema/plugin-definition.ts';
-import type { FrameOf, Position } from '#shared/wire/frames.ts';
+import type { Position } from '#shared/wire/frames.ts';
 import type { Keyring } from '../keys/keyring.ts';
 import type { Db } from '../store/db.ts';
 import { SYSTEM_WORKSPACE } from '../store/migrations/0001-init.ts';
 import type { Reader } from '../store/store.ts';
 import { type GroupRow, lockGroup, readVersions, savePublished } from './group-state.ts';
+import { lower, LEVELS, type Levels } from './levels.ts';
 import { dropWorkspace, readWorkspace, type SliceChange, type SliceContext } from './slice.ts';
-import { groupKeys, LEVEL, PLACEMENT_GENERATION } from './to-wire.ts';
+import {
+  deltaText,
+  readHeads,
+  readTree,
+  saveManifest,
+  saveNodes,
+  saveRecords,
+  type PublishedHead,
+  type Signed,
+} from './stored-level.ts';
+import { groupKeys, PLACEMENT_GENERATION } from './to-wire.ts';
 
 /** Channel on which other control planes learn of a new revision; payload: the group's id. */
 export const PUBLISHED_CHANNEL = 'headgate_published';
-
-/** A longer delta is not kept: its receivers fetch the tree nodes that differ instead. */
-export const DELTA_LENGTH_MAX = 1024 * 1024;
-
-/** Rows in one statement. Nodes are up to a hundred kilobytes each. */
-const RECORD_BATCH = 500;
-const NODE_BATCH = 100;
 
 export interface PublicationDeps {
   readonly keyring: Keyring;
   readonly registry: Registry;
   readonly crypto: Crypto;
+  /** Default: those of this release. */
+  readonly levels?: Levels;
 }
 
-/** A group's tree as of a revision, kept between publications. */
+/** A group's trees as of a revision, kept between publications. */
 export interface KnownTree {
   readonly epoch: number;
   readonly revision: number;
   readonly tree: ConfigTree;
+  /** At the level before; null where it is not published. */
+  readonly lower: ConfigTree | null;
 }
 
 export type Publication =
@@ -59,11 +67,27 @@ export type Publication =
   | { readonly type: 'unchanged' }
   /** It is not the database that it was, or it has lost something: its numbers may not be counted on. */
   | { readonly type: 'doubtful' }
-  | { readonly type: 'published'; readonly position: Position; readonly known: KnownTree };
+  | {
+      readonly type: 'published';
+      readonly position: Position;
+      readonly known: KnownTree;
+      /** Kept from nodes of the level before, because of this record; null when they have it too. */
+      readonly withheld: RecordKey | null;
+    };
+
+/** What is the same at every level of one revision. */
+interface Revision {
+  readonly tx: Db;
+  readonly group: GroupRow;
+  readonly revision: number;
+  readonly versions: Readonly<Record<string, number>>;
+  readonly heads: ReadonlyMap<number, PublishedHead>;
+  readonly deps: PublicationDeps;
+}
 
 /**
  * @param tx  repeatable read, nothing read before
- * @param known  the tree of an earlier publication; used when it is still the newest
+ * @param known  the trees of an earlier publication; used when they are still the newest
  * @param seen  the newest revision known of from before the transaction
  */
 export async function publish(
@@ -74,38 +98,66 @@ export async function publish(
   deps: PublicationDeps,
   seen: Position | null = null,
 ): Promise<Publication> {
-  const group = await lockGroup(tx, groupId);
+  const { levels = LEVELS, crypto } = deps;
+  const group = await lockGroup(tx, groupId, levels);
   if (group === null) return { type: 'busy' };
   // Another list of keys is a reason to publish, and is what this transaction sees.
   if (!group.is_same) await deps.keyring.follow(tx);
   const versions = await readVersions(tx, group, deps.registry);
-  const before = await readHead(tx, groupId);
-  if (isDoubtful(group, before, seen)) return { type: 'doubtful' };
+  const heads = await readHeads(tx, groupId);
+  const before = heads.get(levels.newest) ?? null;
+  if (isDoubtful(group, heads, seen)) return { type: 'doubtful' };
   const isNewEpoch = before !== null && before.position.epoch !== group.epoch;
   // Every record with a secret in it is another one under another secret of the group.
   const isSameSecret = before?.secretGeneration === group.secret_generation;
   const isUnchanged = group.is_same && isSameSecret && isSame(group.published, versions);
   if (before !== null && !isNewEpoch && isUnchanged) return { type: 'unchanged' };
-  const { upserts, removals } = await readSlices(await sliceContext(tx, reader, group, deps), {
+  // A control plane of the release before publishes at its own level only: what it saw, this one did not.
+  const isInStep = before?.position.revision === group.revision;
+  const isAnew = !isSameSecret || !isSameSelector(group) || !isInStep;
+  const changes = await readSlices(await sliceContext(tx, reader, group, deps), {
     published: group.published,
     versions,
-    isAnew: !isSameSecret || !isSameSelector(group),
+    isAnew,
   });
-  const older = await treeOf(tx, group, known, deps.crypto);
-  const tree = await inSlices(older.applySliced(upserts, removals), nodeBreaks());
+  const own = known?.revision === group.revision && known.epoch === group.epoch ? known : null;
+  const older = own?.tree ?? (await readTree(tx, groupId, levels.newest, crypto));
+  const tree = await inSlices(older.applySliced(changes.upserts, changes.removals), nodeBreaks());
   const revision = group.revision + 1;
-  await saveRecords(tx, groupId, upserts, removals);
-  await saveNodes(tx, groupId, revision, tree, before === null ? null : older, deps.crypto);
-  const base = before === null || isNewEpoch ? null : before.position;
+  const at: Revision = { tx, group, revision, versions, heads, deps };
+  const position = await publishAt(at, levels.newest, { tree, older, ...changes });
+  const lowered = await publishLower(at, tree, isAnew ? null : changes, own?.lower ?? null);
+  await savePublished(tx, group, revision, versions, levels);
+  await tx.query(`SELECT pg_notify('${PUBLISHED_CHANNEL}', $1)`, [groupId]);
+  const kept = { epoch: group.epoch, revision, tree, lower: lowered.tree };
+  return { type: 'published', position, known: kept, withheld: lowered.withheld };
+}
+
+interface LevelChange extends SliceChange {
+  readonly tree: ConfigTree;
+  readonly older: ConfigTree;
+}
+
+async function publishAt(
+  { tx, group, revision, versions, heads, deps }: Revision,
+  level: number,
+  { tree, older, upserts, removals }: LevelChange,
+): Promise<Position> {
+  const { crypto, keyring } = deps;
+  const before = heads.get(level)?.position ?? null;
+  const place = { groupId: group.id, level };
+  const trees = { tree, older: before === null ? null : older };
+  await saveRecords(tx, place, upserts, removals);
+  await saveNodes(tx, place, revision, trees, crypto);
   const signed = await signManifest(deps, {
     format: MANIFEST_FORMAT,
-    cluster: deps.keyring.clusterId,
+    cluster: keyring.clusterId,
     group: group.name,
-    group_id: groupId,
+    group_id: group.id,
     epoch: group.epoch,
     revision,
-    level: LEVEL,
-    previous: before?.position.hash ?? '',
+    level,
+    previous: before?.hash ?? '',
     root: tree.hash,
     records: tree.size,
     workspaces: versions,
@@ -113,23 +165,58 @@ export async function publish(
     created_at: group.now,
     control_planes: group.control_planes,
     ...settingsOf(group),
-    key_id: deps.keyring.signingKeyId,
+    key_id: keyring.signingKeyId,
   });
-  const hash = hex(deps.crypto.sha256(signed.manifest));
-  const position = { epoch: group.epoch, revision, hash };
-  const delta = base === null ? null : deltaText(base, signed, upserts, removals);
-  await saveManifest(tx, groupId, position, signed, delta);
-  await savePublished(tx, group, revision, versions);
-  await tx.query(`SELECT pg_notify('${PUBLISHED_CHANNEL}', $1)`, [groupId]);
-  return { type: 'published', position, known: { epoch: group.epoch, revision, tree } };
+  const position = {
+    epoch: group.epoch,
+    revision,
+    hash: hex(crypto.sha256(signed.manifest)),
+  };
+  // Who reads deltas counts on it that each follows the revision before.
+  const isNext = before?.epoch === group.epoch && before.revision === revision - 1;
+  const delta = before !== null && isNext ? deltaText(before, signed, upserts, removals) : null;
+  await saveManifest(tx, place, position, signed, delta);
+  return position;
 }
 
-function isDoubtful(group: GroupRow, before: PublishedHead | null, seen: Position | null): boolean {
+/**
+ * The same revision for nodes of the release before.
+ *
+ * @param changes  of the newest level; null: they do not lead from the revision before to this one
+ * @param known  the tree of the revision before, at that level
+ */
+async function publishLower(
+  at: Revision,
+  tree: ConfigTree,
+  changes: SliceChange | null,
+  known: ConfigTree | null,
+): Promise<{ readonly tree: ConfigTree | null; readonly withheld: RecordKey | null }> {
+  const { tx, group, heads, deps } = at;
+  const { levels = LEVELS, crypto } = deps;
+  if (levels.down === null) return { tree: null, withheld: null };
+  const level = levels.newest - 1;
+  const isInStep = heads.get(level)?.position.revision === group.revision;
+  const step = isInStep ? changes : null;
+  const lowered = lower(step?.upserts ?? tree.records(), levels.down, crypto);
+  if ('unfit' in lowered) return { tree: null, withheld: lowered.unfit };
+  const older = known ?? (await readTree(tx, group.id, level, crypto));
+  const gone = [...(step?.removals ?? []), ...lowered.dropped];
+  const from = step === null ? ConfigTree.empty(crypto) : older;
+  const next = await inSlices(from.applySliced(lowered.records, gone), nodeBreaks());
+  const { upserts, removals } = next.diff(older);
+  await publishAt(at, level, { tree: next, older, upserts, removals });
+  return { tree: next, withheld: null };
+}
+
+function isDoubtful(group: GroupRow, heads: Revision['heads'], seen: Position | null): boolean {
   if (group.is_same_database === false) return true;
   // In an earlier epoch nothing is counted on any more.
   if (seen === null || seen.epoch < group.epoch) return false;
-  const order = before === null ? 1 : compareRevisions(seen, before.position);
-  return order > 0 || (order === 0 && seen.hash !== before?.position.hash);
+  // What was seen may have been of any level: this control plane may have been of another release.
+  const positions = [...heads.values()].map(({ position }) => position);
+  const orders = positions.map((position) => compareRevisions(seen, position));
+  if (orders.some((order) => order < 0)) return false;
+  return !positions.some(({ hash }, index) => orders[index] === 0 && hash === seen.hash);
 }
 
 /** What nodes must know of the group's settings. */
@@ -139,25 +226,6 @@ function settingsOf({ policy }: GroupRow): Pick<Manifest, 'settings' | 'features
   const parsed = parseRecord(nodeSettingsFields, Object.fromEntries(given));
   const settings = must(parsed.ok ? parsed.value : null, 'settings that were checked when written');
   return { settings, features: settings.staleness === 'close' ? [STALENESS_FEATURE] : [] };
-}
-
-interface PublishedHead {
-  readonly position: Position;
-  /** Null when it was published by a release that sealed nothing. */
-  readonly secretGeneration: number | null;
-}
-
-async function readHead(tx: Db, groupId: string): Promise<PublishedHead | null> {
-  const { rows } = await tx.query<Position & { readonly generation: number | null }>(
-    `SELECT epoch, revision, hash, (manifest::jsonb ->> 'secret_generation')::integer AS generation
-     FROM manifests WHERE group_id = $1 AND level = $2
-     ORDER BY epoch DESC, revision DESC LIMIT 1`,
-    [groupId, LEVEL],
-  );
-  const [row] = rows;
-  if (row === undefined) return null;
-  const { generation, ...position } = row;
-  return { position, secretGeneration: generation };
 }
 
 function isOfSame(a: object, b: object): boolean {
@@ -180,7 +248,7 @@ async function sliceContext(
   tx: Db,
   reader: Reader,
   group: GroupRow,
-  { keyring, registry, crypto }: PublicationDeps,
+  { keyring, registry, crypto, levels = LEVELS }: PublicationDeps,
 ): Promise<SliceContext> {
   const { id: groupId, workspaces, secret_generation: generation } = group;
   const tags = group.tags === null ? null : new Set(group.tags);
@@ -195,7 +263,7 @@ async function sliceContext(
   );
   const authorities = new Set<string>();
   const who = { groupId, workspaces, tags, authorities };
-  return { tx, reader, ...who, registry, keys, level: LEVEL, crypto };
+  return { tx, reader, ...who, registry, keys, level: levels.newest, crypto };
 }
 
 async function readSlices(
@@ -230,94 +298,6 @@ async function readSlices(
   };
 }
 
-/** The tree in memory when it is the newest, else what the database says was published. */
-async function treeOf(
-  tx: Db,
-  group: GroupRow,
-  known: KnownTree | null,
-  crypto: Crypto,
-): Promise<ConfigTree> {
-  if (known?.revision === group.revision && known.epoch === group.epoch) return known.tree;
-  const { rows } = await tx.query<{ text: string }>(
-    'SELECT text FROM group_records WHERE group_id = $1',
-    [group.id],
-  );
-  return inSlices(treeFrom(rows, crypto), nodeBreaks());
-}
-
-/** A hundred thousand records at once would keep every session waiting for a second. */
-function* treeFrom(rows: readonly { readonly text: string }[], crypto: Crypto): Sliced<ConfigTree> {
-  const records: ConfigRecord[] = [];
-  for (const { text } of rows) {
-    yield;
-    records.push(must(parseRecordText(text, crypto), 'a stored record'));
-  }
-  return yield* ConfigTree.empty(crypto).applySliced(records, []);
-}
-
-async function saveRecords(
-  tx: Db,
-  groupId: string,
-  upserts: readonly ConfigRecord[],
-  removals: readonly RecordKey[],
-): Promise<void> {
-  for (const batch of batches(removals, RECORD_BATCH)) {
-    await tx.query(
-      `DELETE FROM group_records r
-       USING unnest($2::text[], $3::uuid[], $4::uuid[]) AS gone(kind, ws_id, entity_id)
-       WHERE r.group_id = $1 AND r.kind = gone.kind AND r.ws_id = gone.ws_id
-         AND r.entity_id = gone.entity_id`,
-      [groupId, batch.map((r) => r.kind), batch.map((r) => r.ws), batch.map((r) => r.id)],
-    );
-  }
-  for (const batch of batches(upserts, RECORD_BATCH)) {
-    await tx.query(
-      `INSERT INTO group_records (group_id, kind, ws_id, entity_id, placement, hash, text)
-       SELECT $1, * FROM unnest($2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[])
-       ON CONFLICT (group_id, kind, ws_id, entity_id) DO UPDATE
-       SET placement = excluded.placement, hash = excluded.hash, text = excluded.text`,
-      [
-        groupId,
-        batch.map((r) => r.kind),
-        batch.map((r) => r.ws),
-        batch.map((r) => r.id),
-        batch.map((r) => r.placement),
-        batch.map((r) => r.hash),
-        batch.map((r) => r.text),
-      ],
-    );
-  }
-}
-
-async function saveNodes(
-  tx: Db,
-  groupId: string,
-  revision: number,
-  tree: ConfigTree,
-  older: ConfigTree | null,
-  crypto: Crypto,
-): Promise<void> {
-  // The very first tree may be the empty one: its root must be there to be fetched all the same.
-  const isFirst = older === null;
-  const { addedNodes, droppedNodeIds } = tree.diff(older ?? ConfigTree.empty(crypto));
-  const added = isFirst ? [...tree.nodes()] : addedNodes;
-  for (const batch of batches(added, NODE_BATCH)) {
-    await tx.query(
-      `INSERT INTO group_nodes (group_id, id, text)
-       SELECT $1, * FROM unnest($2::text[], $3::text[])
-       ON CONFLICT (group_id, id) DO UPDATE SET retired_revision = NULL`,
-      [groupId, batch.map(({ id }) => id), batch.map(({ text }) => text)],
-    );
-  }
-  if (isFirst || droppedNodeIds.length === 0) return;
-  await tx.query(
-    'UPDATE group_nodes SET retired_revision = $3 WHERE group_id = $1 AND id = ANY($2::text[])',
-    [groupId, droppedNodeIds, revision],
-  );
-}
-
-type Signed = FrameOf<'manifest'>['head'];
-
 async function signManifest(
   { keyring }: PublicationDeps,
   manifest: Manifest & JsonObject,
@@ -330,50 +310,4 @@ async function signManifest(
     key_list: keyring.keyList.text,
     key_list_signature: keyring.keyList.signature,
   };
-}
-
-function deltaText(
-  base: Position,
-  head: Signed,
-  upserts: readonly ConfigRecord[],
-  removals: readonly RecordKey[],
-): string | null {
-  const frame: FrameOf<'delta'> = {
-    type: 'delta',
-    base,
-    head,
-    upserts: upserts.map(({ text }) => text),
-    removals: removals.map(({ kind, ws, id, placement }) => ({ kind, ws, id, placement })),
-  };
-  const text = JSON.stringify(frame);
-  return text.length > DELTA_LENGTH_MAX ? null : text;
-}
-
-async function saveManifest(
-  tx: Db,
-  groupId: string,
-  position: Position,
-  signed: Signed,
-  delta: string | null,
-): Promise<void> {
-  await tx.query(
-    `INSERT INTO manifests (group_id, epoch, revision, level, manifest, signature, key_list,
-       key_list_signature, hash, delta) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-    [
-      groupId,
-      position.epoch,
-      position.revision,
-      LEVEL,
-      signed.manifest,
-      signed.signature,
-      signed.key_list,
-      signed.key_list_signature,
-      position.hash,
-      delta,
-    ],
-  );
-}
-
-function* batches<T>(items: readonly T[], size: number): Iterable<readonly T[]> {
-  for (let start = 0; start < items.length; start += size) yield items.slice(start, start + size);
 }

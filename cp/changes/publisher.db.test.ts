@@ -15,7 +15,7 @@ import { processInsert } from '#shared/schema/process.ts';
 import { decodeDownFrame } from '#shared/wire/codec.ts';
 import { openTestStore, silent, type TestStore } from '../../test/support/pglite.ts';
 import { eventually } from '../../test/support/eventually.ts';
-import { DELTA_LENGTH_MAX } from './publication.ts';
+import { DELTA_LENGTH_MAX } from './stored-level.ts';
 import { Publisher } from './publisher.ts';
 import { MANIFESTS_KEPT_MIN, SWEPT_ROWS_MAX, sweepRetired } from './retention.ts';
 

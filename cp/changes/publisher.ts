@@ -118,9 +118,9 @@ export class Publisher {
 
   /** @returns whether to look again soon: another control plane is publishing, or a new epoch began */
   async #publishAll(): Promise<boolean> {
-    const { store, registry } = this.#options;
+    const { store, registry, levels } = this.#options;
     let isBusy = false;
-    for (const id of await findBehind(store.db, registry)) {
+    for (const id of await findBehind(store.db, registry, levels)) {
       const result = await this.#publish(id);
       if (result.type === 'busy') isBusy = true;
       if (result.type === 'doubtful') {
@@ -151,20 +151,27 @@ export class Publisher {
     this.#known.delete(groupId);
     this.#known.set(groupId, known);
     let records = 0;
-    for (const { tree } of this.#known.values()) records += tree.size;
-    for (const [oldest, { tree }] of this.#known) {
+    const sizeOf = ({ tree, lower }: KnownTree): number => tree.size + (lower?.size ?? 0);
+    for (const other of this.#known.values()) records += sizeOf(other);
+    for (const [oldest, other] of this.#known) {
       if (records <= KNOWN_RECORDS_MAX || oldest === groupId) return;
       this.#known.delete(oldest);
-      records -= tree.size;
+      records -= sizeOf(other);
     }
   }
 
-  #announce(groupId: string, { position }: Extract<Publication, { type: 'published' }>): void {
-    this.#options.logger.log('info', 'published', {
-      group: groupId,
-      epoch: position.epoch,
-      revision: position.revision,
-    });
+  #announce(
+    groupId: string,
+    { position, withheld }: Extract<Publication, { type: 'published' }>,
+  ): void {
+    const { epoch, revision } = position;
+    this.#options.logger.log('info', 'published', { group: groupId, epoch, revision });
+    if (withheld !== null) {
+      const { kind, id } = withheld;
+      const message =
+        'kept from data planes of the release before, which could not serve it as meant';
+      this.#options.logger.log('warn', message, { group: groupId, revision, kind, id });
+    }
     for (const listener of this.#listeners) listener(groupId);
   }
 

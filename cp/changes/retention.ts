@@ -29,12 +29,13 @@ export async function sweepRetired(db: Db): Promise<number> {
   // A node retired by revision R was part of R - 1 at the latest.
   const nodes = await db.query(
     `DELETE FROM group_nodes n USING (
-       SELECT n.group_id, n.id FROM group_nodes n JOIN (
-         SELECT group_id, min(revision) AS oldest FROM manifests GROUP BY group_id
-       ) AS kept ON kept.group_id = n.group_id
+       SELECT n.group_id, n.level, n.id FROM group_nodes n JOIN (
+         SELECT group_id, level, min(revision) AS oldest FROM manifests GROUP BY group_id, level
+       ) AS kept ON kept.group_id = n.group_id AND kept.level = n.level
        WHERE n.retired_revision <= kept.oldest LIMIT $1
      ) AS old
-     WHERE n.group_id = old.group_id AND n.id = old.id AND n.retired_revision IS NOT NULL`,
+     WHERE n.group_id = old.group_id AND n.level = old.level AND n.id = old.id
+       AND n.retired_revision IS NOT NULL`,
     [SWEPT_ROWS_MAX],
   );
   return manifests.count + nodes.count;

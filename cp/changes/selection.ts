@@ -45,6 +45,7 @@ export interface SelectionContext {
   readonly tx: Db;
   readonly registry: Registry;
   readonly groupId: string;
+  readonly level: number;
   /** The selector: a route with any of these is selected. */
   readonly tags: ReadonlySet<string>;
   /** Authorities that something came to need, or stopped to: they belong to no workspace. */
@@ -243,15 +244,16 @@ export class Selection {
     followed: readonly [string, string][],
     entities: readonly AnyEntity[],
   ): Promise<void> {
-    const { tx, groupId } = this.#context;
+    const { tx, groupId, level } = this.#context;
     for (const [field, kind] of followed) {
       const ids = new Set(entities.flatMap((entity) => parentId(entity, field) ?? []));
       const unknown = [...ids].filter((id) => !this.#decided.has(`${kind}/${id}`));
       if (unknown.length === 0) continue;
       const { rows } = await tx.query<{ entity_id: string }>(
         `SELECT entity_id FROM group_records
-         WHERE group_id = $1 AND kind = $2 AND ws_id = $3 AND entity_id = ANY($4::uuid[])`,
-        [groupId, kind, this.#ws, unknown],
+         WHERE group_id = $1 AND level = $2 AND kind = $3 AND ws_id = $4
+           AND entity_id = ANY($5::uuid[])`,
+        [groupId, level, kind, this.#ws, unknown],
       );
       const there = new Set(rows.map(({ entity_id: id }) => id));
       for (const id of unknown) this.#decided.set(`${kind}/${id}`, there.has(id));

@@ -215,27 +215,28 @@ function isInSlice({ workspaces }: SliceContext, def: EntityDefinition, id: stri
 
 /** Adds its records to those that there are, and takes them off those that are gone. */
 async function wire(
-  { keys, level, crypto, registry }: SliceContext,
+  { keys, crypto, registry }: SliceContext,
   def: EntityDefinition,
   ws: string,
   entity: Parameters<typeof toWire>[1],
   to: { readonly records: ConfigRecord[]; readonly gone: Map<string, KnownRow> },
 ): Promise<void> {
-  for (const record of await toWire(def, entity, { ws, keys, level, registry }, crypto)) {
+  for (const record of await toWire(def, entity, { ws, keys, registry }, crypto)) {
     to.records.push(record);
     to.gone.delete(keyOf(record.kind, record.id));
   }
 }
 
 async function readKnown(
-  { tx, groupId }: SliceContext,
+  { tx, groupId, level }: SliceContext,
   ws: string,
   ids: readonly string[] | null,
 ): Promise<Map<string, KnownRow>> {
   const { rows } = await tx.query<KnownRow>(
     `SELECT kind, entity_id, placement, hash FROM group_records
-     WHERE group_id = $1 AND ws_id = $2 ${ids === null ? '' : 'AND entity_id = ANY($3::uuid[])'}`,
-    ids === null ? [groupId, ws] : [groupId, ws, ids],
+     WHERE group_id = $1 AND level = $2 AND ws_id = $3
+       ${ids === null ? '' : 'AND entity_id = ANY($4::uuid[])'}`,
+    ids === null ? [groupId, level, ws] : [groupId, level, ws, ids],
   );
   return new Map(rows.map((row) => [keyOf(row.kind, row.entity_id), row]));
 }

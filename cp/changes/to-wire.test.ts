@@ -4,7 +4,7 @@ import { lookupHash } from '#shared/config/secrets.ts';
 import { nodeCrypto as crypto } from '#shared/platform/node/crypto.ts';
 import { REGISTRY } from '#shared/registry.ts';
 import type { EntityDefinition, JsonObject } from '#shared/schema/field.ts';
-import { groupKeys, LEVEL, toWire, type GroupKeys } from './to-wire.ts';
+import { groupKeys, toWire, type GroupKeys } from './to-wire.ts';
 
 const WS = '00000000-0000-4000-8000-000000000001';
 const ID = '10000000-0000-4000-8000-000000000001';
@@ -20,7 +20,7 @@ function keysOf(generation: number): Promise<GroupKeys> {
 
 async function wireAll(kind: string | EntityDefinition, entity: JsonObject, keys = keysOf(1)) {
   const def = typeof kind === 'string' ? must(REGISTRY.entities.get(kind), kind) : kind;
-  const place = { ws: WS, keys: await keys, level: LEVEL, registry: REGISTRY };
+  const place = { ws: WS, keys: await keys, registry: REGISTRY };
   return toWire(def, { id: ID, ...entity }, place, crypto);
 }
 

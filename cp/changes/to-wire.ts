@@ -19,9 +19,6 @@ import { replaceSecrets, type ReplaceSecret } from '#shared/schema/secret-leaves
 import { shapeOf } from '#shared/schema/subschema.ts';
 import { fieldOf, type RecordShape } from '#shared/schema/validate.ts';
 
-/** Schema levels this release writes. A level is a named, fixed down-conversion; so far there is one. */
-export const LEVEL = 1;
-
 /** Placement of plugins in force everywhere in a workspace: one place for all of them. */
 const GLOBAL_PLACEMENT = 'global';
 
@@ -62,8 +59,6 @@ export interface WirePlace {
   /** Workspace id. */
   readonly ws: string;
   readonly keys: GroupKeys;
-  /** A schema level; only `LEVEL` exists. */
-  readonly level: number;
   /** Where the shape of a plugin's configuration is found. */
   readonly registry: Registry;
 }
@@ -81,7 +76,6 @@ export async function toWire(
   crypto: Crypto,
 ): Promise<readonly [ConfigRecord] | readonly [ConfigRecord, ConfigRecord]> {
   assert(isWired(def), `${def.name} is never sent`);
-  assert(place.level === LEVEL, `unknown schema level ${place.level}`);
   const { ws, keys, registry } = place;
   const hash: Hash = (key, value) => lookupHash(key, { kind: def.name, ws, value }, crypto);
   const { body, sealed } = splitSecrets(shapeOf(def, entity, registry), entity, (value) =>

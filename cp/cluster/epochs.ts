@@ -159,7 +159,7 @@ export class Epochs {
   async #look(tx: Db): Promise<void> {
     const { rows } = await tx.query<Position & { readonly group_id: string }>(
       `SELECT DISTINCT ON (group_id) group_id, epoch, revision, hash FROM manifests
-       ORDER BY group_id, epoch DESC, revision DESC LIMIT ${GROUPS_MAX}`,
+       ORDER BY group_id, epoch DESC, revision DESC, level DESC LIMIT ${GROUPS_MAX}`,
     );
     for (const { group_id: groupId, ...position } of rows) this.witness.saw(groupId, position);
   }
@@ -216,19 +216,21 @@ async function claim(
 ): Promise<Doubt | null> {
   if (position.revision === 0) return null;
   // A later epoch has begun since: then it does not matter any more.
-  const { rows } = await tx.query<{ hash: string | null; is_ahead: boolean }>(
+  const { rows } = await tx.query<{ hash: string | null; same: string | null; is_ahead: boolean }>(
     `SELECT min(m.hash) FILTER (WHERE m.epoch = $2 AND m.revision = $3) AS hash,
+       min(m.hash) FILTER (WHERE m.epoch = $2 AND m.revision = $3 AND m.hash = $4) AS same,
        coalesce(bool_and((m.epoch, m.revision) < ($2::bigint, $3::bigint)), true) AS is_ahead
      FROM groups g LEFT JOIN manifests m ON m.group_id = g.id
      WHERE g.id = $1 AND g.epoch <= $2 GROUP BY g.id`,
-    [groupId, position.epoch, position.revision],
+    [groupId, position.epoch, position.revision, position.hash],
   );
   const [row] = rows;
   if (row === undefined) return null;
   const name = `revision ${position.epoch}.${position.revision} of group ${groupId}`;
   const by = node === null ? 'this control plane has seen' : `node ${node} holds`;
   if (row.is_ahead) return { reason: 'node', detail: `${by} ${name}, which is not known` };
-  if (row.hash === null || row.hash === position.hash) return null;
+  // One revision has a manifest, and so a hash, for each schema level.
+  if (row.hash === null || row.same !== null) return null;
   return { reason: 'node', detail: `${by} another ${name}` };
 }
 

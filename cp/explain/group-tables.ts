@@ -15,7 +15,7 @@ import { HealthRegistry } from '#shared/health/registry.ts';
 import { buildTables } from '#shared/tables/build.ts';
 import { phaseHandlers } from '#shared/tables/phase-handlers.ts';
 import type { Tables } from '#shared/tables/tables.ts';
-import { LEVEL } from '../changes/to-wire.ts';
+import { SCHEMA_LEVEL } from '#shared/config/levels.ts';
 import type { Db } from '../store/db.ts';
 
 /** Configurations kept, those asked for last. Each may be as large as a data plane's. */
@@ -81,7 +81,7 @@ export class GroupTables {
       `SELECT g.id, m.hash, m.manifest FROM groups g JOIN manifests m ON m.group_id = g.id
        WHERE g.name = $1 AND m.level = $2 AND ($3::bigint IS NULL OR m.revision = $3::bigint)
        ORDER BY m.epoch DESC, m.revision DESC LIMIT 1`,
-      [group, LEVEL, revision],
+      [group, SCHEMA_LEVEL, revision],
     );
     const [row] = rows;
     if (row === undefined) return null;
@@ -137,8 +137,9 @@ export class GroupTables {
     while (!assembly.isSettled) {
       const ids = assembly.missing(NODE_BATCH);
       const { rows } = await db.query<{ id: string; text: string }>(
-        'SELECT id, text FROM group_nodes WHERE group_id = $1 AND id = ANY($2::text[])',
-        [head.groupId, ids],
+        `SELECT id, text FROM group_nodes
+         WHERE group_id = $1 AND level = $2 AND id = ANY($3::text[])`,
+        [head.groupId, head.manifest.level, ids],
       );
       if (rows.length < ids.length) return null;
       for (const { id, text } of rows) if (!assembly.add(id, text)) return null;

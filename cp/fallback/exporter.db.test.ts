@@ -5,6 +5,7 @@ import { pathToFileURL } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { must } from '#shared/base/assert.ts';
 import { headName, nodeName } from '#shared/config/fallback.ts';
+import { SCHEMA_LEVEL } from '#shared/config/levels.ts';
 import { nodeCrypto } from '#shared/platform/node/crypto.ts';
 import { type ObjectStore, openObjectStore } from '#shared/platform/node/object-store.ts';
 import { nodeRandom } from '#shared/platform/node/random.ts';
@@ -13,7 +14,6 @@ import { REGISTRY } from '#shared/registry.ts';
 import { processInsert } from '#shared/schema/process.ts';
 import { FakeClock } from '../../test/support/fake-clock.ts';
 import { openTestStore, silent, type TestStore } from '../../test/support/pglite.ts';
-import { LEVEL } from '../changes/to-wire.ts';
 import { Publisher } from '../changes/publisher.ts';
 import { FallbackExporter, LOOK_INTERVAL_MS } from './exporter.ts';
 
@@ -96,7 +96,7 @@ async function exporting(store: ObjectStore): Promise<FallbackExporter> {
   return exporter;
 }
 
-const head = headName(DEFAULT, LEVEL);
+const head = headName(DEFAULT, SCHEMA_LEVEL);
 
 describe('copies in the fallback storage', () => {
   it('are written whole, the pointer last, and then only what changed', async () => {

@@ -11,7 +11,6 @@ import { must } from '#shared/base/assert.ts';
 import type { ObjectStore } from '#shared/platform/node/object-store.ts';
 import type { Clock, Crypto, Logger, Random } from '#shared/platform/platform.ts';
 import type { SignedManifest } from '#shared/wire/frames.ts';
-import { LEVEL } from '../changes/to-wire.ts';
 import type { Keyring } from '../keys/keyring.ts';
 import type { Db } from '../store/db.ts';
 
@@ -35,6 +34,7 @@ export interface ExporterOptions {
 
 interface Head extends SignedManifest {
   readonly group_id: string;
+  readonly level: number;
   readonly name: string;
   readonly secret_generation: number;
 }
@@ -42,8 +42,9 @@ interface Head extends SignedManifest {
 /** What is known to be there, of one group. */
 interface Held {
   readonly nodes: Set<string>;
-  /** Signature of the pointer, and generation of the boot record; null: not known. */
-  signature: string | null;
+  /** Of the pointers, by level. */
+  readonly signatures: Map<number, string>;
+  /** Of the boot record; null: not known. */
   generation: number | null;
 }
 
@@ -109,26 +110,27 @@ export class FallbackExporter {
 
   async #heads(): Promise<readonly Head[]> {
     const { rows } = await this.#options.db.query<Head>(
-      `SELECT DISTINCT ON (m.group_id) m.group_id, g.name, g.secret_generation,
+      `SELECT DISTINCT ON (m.group_id, m.level) m.group_id, m.level, g.name, g.secret_generation,
          m.manifest, m.signature, m.key_list, m.key_list_signature
        FROM manifests m JOIN groups g ON g.id = m.group_id
-       WHERE m.level = $1 ORDER BY m.group_id, m.epoch DESC, m.revision DESC`,
-      [LEVEL],
+       ORDER BY m.group_id, m.level, m.epoch DESC, m.revision DESC`,
     );
     return rows;
   }
 
   async #export(head: Head): Promise<void> {
     const { store, logger } = this.#options;
-    const { name, group_id: groupId, secret_generation: generation } = head;
+    const { name, level, group_id: groupId, secret_generation: generation } = head;
     const held = await this.#holding(name);
-    if (held.signature === head.signature && held.generation === generation) return;
+    if (held.signatures.get(level) === head.signature && held.generation === generation) return;
     const count = await this.#writeNodes(name, groupId, held);
     if (held.generation !== generation) {
       await store.put(bootName(name), await this.#bootRecord(groupId, generation));
       held.generation = generation;
     }
-    const newest = (await this.#heads()).find(({ group_id: id }) => id === groupId);
+    const newest = (await this.#heads()).find(
+      (other) => other.group_id === groupId && other.level === level,
+    );
     // Another may have written a newer one meanwhile, which this must not take the place of.
     if (newest?.signature !== head.signature) {
       this.#isWanted = true;
@@ -136,8 +138,8 @@ export class FallbackExporter {
     }
     const { manifest, signature, key_list, key_list_signature } = head;
     const pointer = { manifest, signature, key_list, key_list_signature };
-    await store.put(headName(name, LEVEL), JSON.stringify(pointer));
-    held.signature = signature;
+    await store.put(headName(name, level), JSON.stringify(pointer));
+    held.signatures.set(level, signature);
     await this.#sweep(name, groupId, held);
     logger.log('debug', 'fallback configuration written', { group: name, nodes: count });
   }
@@ -148,7 +150,7 @@ export class FallbackExporter {
     const prefix = nodeName(name, '');
     const names = await this.#options.store.list(prefix);
     const nodes = new Set(names.map((node) => node.slice(prefix.length)));
-    const held: Held = { nodes, signature: null, generation: null };
+    const held: Held = { nodes, signatures: new Map(), generation: null };
     this.#held.set(name, held);
     return held;
   }

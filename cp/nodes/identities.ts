@@ -3,6 +3,7 @@
  * they hold. Everything that must not come apart is one transaction.
  */
 import { must } from '#shared/base/assert.ts';
+import { SCHEMA_LEVEL } from '#shared/config/levels.ts';
 import { kindOfSealed, sealedKind } from '#shared/config/sealed-secrets.ts';
 import type { Logger } from '#shared/platform/platform.ts';
 import type { JsonObject } from '#shared/schema/field.ts';
@@ -173,8 +174,9 @@ async function replaceSecret(tx: Db, groupId: string): Promise<number> {
 async function secretsOf(tx: Db, groupId: string): Promise<Revocation['secrets']> {
   const { rows } = await tx.query<{ kind: string; ws: string; id: string; count: number }>(
     `SELECT kind, ws_id AS ws, entity_id AS id, count(*) OVER ()::int AS count FROM group_records
-     WHERE group_id = $1 AND kind LIKE $2 ORDER BY kind, ws_id, entity_id LIMIT $3`,
-    [groupId, `${sealedKind('')}%`, SECRETS_NAMED_MAX],
+     WHERE group_id = $1 AND level = $4 AND kind LIKE $2
+     ORDER BY kind, ws_id, entity_id LIMIT $3`,
+    [groupId, `${sealedKind('')}%`, SECRETS_NAMED_MAX, SCHEMA_LEVEL],
   );
   const named = rows.map(({ kind, ws, id }) => ({ kind: kindOfSealed(kind) ?? kind, ws, id }));
   return { count: rows[0]?.count ?? 0, named };

@@ -19,6 +19,7 @@ import { groups } from './migrations/0008-groups.ts';
 import { identity } from './migrations/0009-identity.ts';
 import { serverNames } from './migrations/0010-server-names.ts';
 import { epochs } from './migrations/0011-epochs.ts';
+import { levels } from './migrations/0012-levels.ts';
 
 export interface Migration {
   /** 1, 2, 3 … without a gap. */
@@ -42,6 +43,7 @@ export const MIGRATIONS: readonly Migration[] = [
   identity,
   serverNames,
   epochs,
+  levels,
 ];
 
 /** Key of the advisory lock that migrations and everything made once at the first start take. */

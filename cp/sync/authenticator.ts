@@ -3,6 +3,7 @@
  * name it dialled); a join token only buys the first enrolment (decision 14). What a node claims
  * about its group counts for nothing: its record says.
  */
+import { must } from '#shared/base/assert.ts';
 import { base64url, fromBase64url, utf8 } from '#shared/base/bytes.ts';
 import { groupSecretInfo } from '#shared/config/secrets.ts';
 import { seal } from '#shared/config/seal.ts';
@@ -11,7 +12,7 @@ import { verifyHello } from '#shared/sync/proof.ts';
 import { rejoinReason, rejoinText } from '#shared/sync/rejoin.ts';
 import type { FrameOf, Position } from '#shared/wire/frames.ts';
 import { PING_INTERVAL_MS, PROTOCOL_VERSION } from '#shared/wire/protocol.ts';
-import { LEVEL } from '../changes/to-wire.ts';
+import { LEVELS, levelFor, type Levels } from '../changes/levels.ts';
 import type { ControlPlanes } from '../cluster/control-planes.ts';
 import type { Keyring } from '../keys/keyring.ts';
 import { clean, cleanPosition } from '../nodes/clean.ts';
@@ -24,6 +25,8 @@ import { labelsText, NODE_COLUMNS, NODE_FROM, type NodeRow } from './node-row.ts
 import type { Admission, Refusal } from './session.ts';
 
 export interface AuthenticatorOptions {
+  /** Default: those of this release. */
+  readonly levels?: Levels;
   readonly db: Db;
   readonly keyring: Keyring;
   readonly enrolment: Pick<Enrolment, 'enrol'>;
@@ -75,7 +78,7 @@ export class Authenticator {
       ? refuse('unauthorized', 'not the nonce of this session')
       : !this.#isHost(frame.host, expected.hostHeader)
         ? refuse('unauthorized', 'not a name of this control plane')
-        : frame.level < LEVEL
+        : this.#levelFor(frame) === null
           ? refuse('incompatible', 'no common schema level')
           : frame.type === 'hello'
             ? await this.#hello(frame, expected)
@@ -89,6 +92,10 @@ export class Authenticator {
       host: frame.host,
     });
     return refusal;
+  }
+
+  #levelFor({ level }: Hello | Enrol): number | null {
+    return levelFor(level, this.#options.levels ?? LEVELS);
   }
 
   /** The signature holds for one control plane only: a node that dialled elsewhere is not ours. */
@@ -238,6 +245,7 @@ export class Authenticator {
   ): Promise<Decision> {
     const { joinPending, frame, position } = at;
     const { keyring, planes } = this.#options;
+    const level = must(this.#levelFor(frame), 'a level, asked for before');
     const welcome: FrameOf<'welcome'> = {
       type: 'welcome',
       protocol: Math.min(frame.protocol, PROTOCOL_VERSION),
@@ -246,7 +254,7 @@ export class Authenticator {
       group: node.group_name,
       group_id: node.group_id,
       join_seq: joinPending,
-      level: LEVEL,
+      level,
       ping_interval_ms: PING_INTERVAL_MS,
       group_secrets: await this.#sealedSecrets(node),
       control_planes: planes?.addresses ?? [],
@@ -255,7 +263,7 @@ export class Authenticator {
       node: node.id,
       group: node.group_name,
       groupId: node.group_id,
-      level: LEVEL,
+      level,
       joinPending,
       about: frame.about,
     };

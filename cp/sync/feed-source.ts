@@ -4,9 +4,8 @@ import { must } from '#shared/base/assert.ts';
 import { manifestFields, type Manifest } from '#shared/config/manifest.ts';
 import { parseRecord } from '#shared/schema/parse.ts';
 import type { FrameOf, Position } from '#shared/wire/frames.ts';
-import { LEVEL } from '../changes/to-wire.ts';
 import type { Db } from '../store/db.ts';
-import { CHAIN_COUNT_MAX, type Published } from './feed.ts';
+import { CHAIN_COUNT_MAX, type FeedKey, type Published } from './feed.ts';
 
 interface ManifestRow {
   readonly epoch: number;
@@ -25,7 +24,7 @@ interface ManifestRow {
  */
 export async function loadPublished(
   db: Db,
-  groupId: string,
+  { groupId, level }: FeedKey,
   after: Position | null,
 ): Promise<Published[]> {
   const { rows } = await db.query<ManifestRow>(
@@ -33,7 +32,7 @@ export async function loadPublished(
      FROM manifests
      WHERE group_id = $1 AND level = $2 AND (epoch, revision) > ($3::bigint, $4::bigint)
      ORDER BY epoch DESC, revision DESC LIMIT $5`,
-    [groupId, LEVEL, after?.epoch ?? 0, after?.revision ?? 0, CHAIN_COUNT_MAX],
+    [groupId, level, after?.epoch ?? 0, after?.revision ?? 0, CHAIN_COUNT_MAX],
   );
   return rows.toReversed().map(toPublished);
 }

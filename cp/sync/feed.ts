@@ -25,16 +25,26 @@ export interface Published {
   readonly base: Position | null;
 }
 
-export interface Feed {
+/** A group's nodes of one schema level are told the same. */
+export interface FeedKey {
   readonly groupId: string;
+  readonly level: number;
+}
+
+export interface Feed extends FeedKey {
   /** Null until something was published. */
   readonly head: Published | null;
   /** Ascending, without gaps, ending with `head`. */
   readonly chain: readonly Published[];
 }
 
-export function emptyFeed(groupId: string): Feed {
-  return { groupId, head: null, chain: [] };
+/** For maps. */
+export function feedName({ groupId, level }: FeedKey): string {
+  return `${groupId}/${level}`;
+}
+
+export function emptyFeed({ groupId, level }: FeedKey): Feed {
+  return { groupId, level, head: null, chain: [] };
 }
 
 /** The feed with later versions added and what exceeds the bounds dropped from the front. */
@@ -49,7 +59,7 @@ export function extendFeed(feed: Feed, added: readonly Published[]): Feed {
     bytes -= all[start]?.delta?.length ?? 0;
     start += 1;
   }
-  return { groupId: feed.groupId, head, chain: all.slice(start) };
+  return { ...feed, head, chain: all.slice(start) };
 }
 
 /** Epoch first, then revision; a missing position is before all others. */

@@ -31,6 +31,8 @@ import {
   emptyFeed,
   extendFeed,
   type Feed,
+  type FeedKey,
+  feedName,
   type FrameBytes,
   isOf,
 } from './feed.ts';
@@ -134,9 +136,8 @@ export class Hub implements SessionHost {
 
   /** A hint that a group has a new revision; an empty id: any of them. */
   published(groupId: string): void {
-    const groups = groupId === '' ? [...this.#feeds.keys()] : [groupId];
-    for (const group of groups) {
-      if (this.#feeds.has(group)) this.#background(this.#refresh(group));
+    for (const feed of this.#feeds.values()) {
+      if (groupId === '' || feed.groupId === groupId) this.#background(this.#refresh(feed));
     }
   }
 
@@ -144,14 +145,14 @@ export class Hub implements SessionHost {
     return this.#options.authenticator.admit(frame, expected);
   }
 
-  async feed(groupId: string): Promise<Feed> {
-    const known = this.#feeds.get(groupId);
-    const isKnown = known !== undefined && known.head !== null && this.isCurrent(groupId);
-    return isKnown ? known : this.#refresh(groupId);
+  async feed(key: FeedKey): Promise<Feed> {
+    const known = this.#feeds.get(feedName(key));
+    const isKnown = known !== undefined && known.head !== null && this.isCurrent(key);
+    return isKnown ? known : this.#refresh(key);
   }
 
-  isCurrent(groupId: string): boolean {
-    const askedMs = this.#readAt.get(groupId) ?? Number.NEGATIVE_INFINITY;
+  isCurrent(key: FeedKey): boolean {
+    const askedMs = this.#readAt.get(feedName(key)) ?? Number.NEGATIVE_INFINITY;
     const limitMs = msOf(this.#options.pollMs) * CURRENT_POLLS + CURRENT_SLACK_MS;
     return this.clock.monotonic() - askedMs <= limitMs;
   }
@@ -173,8 +174,8 @@ export class Hub implements SessionHost {
     if (ending !== null) return session.dispatch({ type: 'end', reason: ending });
     if (position.revision > 0) this.#background(this.#recognize(member, position));
     // A revision that came while it was being admitted was not told to it.
-    const feed = this.#feeds.get(groupId);
-    if (feed === undefined) this.#background(this.#refresh(groupId));
+    const feed = this.#feeds.get(feedName(member));
+    if (feed === undefined) this.#background(this.#refresh(member));
     else session.head(feed);
     this.logger.log('info', 'data plane connected', { node: member.node, group: member.group });
   }
@@ -200,16 +201,17 @@ export class Hub implements SessionHost {
   ): Promise<FreshnessProof> {
     if (member === null) throw new RpcRefusal('the node has not joined');
     const { groupId } = member;
-    const isOld = this.clock.monotonic() - (this.#readAt.get(groupId) ?? 0) > maxAgeMs;
-    const known = this.#feeds.get(groupId);
-    const feed = isOld || known === undefined ? await this.#refresh(groupId) : known;
+    const name = feedName(member);
+    const isOld = this.clock.monotonic() - (this.#readAt.get(name) ?? 0) > maxAgeMs;
+    const known = this.#feeds.get(name);
+    const feed = isOld || known === undefined ? await this.#refresh(member) : known;
     const { keyring } = this.#options;
     const statement = freshnessText({
       cluster: keyring.clusterId,
       group_id: groupId,
       ...(feed.head?.position ?? NOWHERE),
       nonce,
-      age_ms: Math.ceil(this.clock.monotonic() - (this.#readAt.get(groupId) ?? 0)),
+      age_ms: Math.ceil(this.clock.monotonic() - (this.#readAt.get(name) ?? 0)),
     });
     return {
       statement: statement.text,
@@ -295,11 +297,13 @@ export class Hub implements SessionHost {
   }
 
   #dropIdleFeeds(): void {
-    const used = new Set([...this.#sessions].map((session) => session.member?.groupId));
-    for (const group of this.#feeds.keys()) {
-      if (used.has(group)) continue;
-      this.#feeds.delete(group);
-      this.#readAt.delete(group);
+    const used = new Set(
+      [...this.#sessions].map(({ member }) => (member === null ? null : feedName(member))),
+    );
+    for (const name of this.#feeds.keys()) {
+      if (used.has(name)) continue;
+      this.#feeds.delete(name);
+      this.#readAt.delete(name);
     }
   }
 
@@ -342,45 +346,48 @@ export class Hub implements SessionHost {
   }
 
   /** One query at a time per group; hints that arrive during one share the next. */
-  #refresh(groupId: string): Promise<Feed> {
-    const queued = this.#queued.get(groupId);
+  #refresh(key: FeedKey): Promise<Feed> {
+    const name = feedName(key);
+    const queued = this.#queued.get(name);
     if (queued !== undefined) return queued;
-    const loading = this.#loading.get(groupId);
-    if (loading === undefined) return this.#load(groupId);
+    const loading = this.#loading.get(name);
+    if (loading === undefined) return this.#load(key);
     const next = loading
       .catch(() => null)
       .then(() => {
-        this.#queued.delete(groupId);
-        return this.#load(groupId);
+        this.#queued.delete(name);
+        return this.#load(key);
       });
-    this.#queued.set(groupId, next);
+    this.#queued.set(name, next);
     return next;
   }
 
-  #load(groupId: string): Promise<Feed> {
-    const work = this.#loadFeed(groupId).finally(() => this.#loading.delete(groupId));
-    this.#loading.set(groupId, work);
+  #load(key: FeedKey): Promise<Feed> {
+    const name = feedName(key);
+    const work = this.#loadFeed(key).finally(() => this.#loading.delete(name));
+    this.#loading.set(name, work);
     return work;
   }
 
-  async #loadFeed(groupId: string): Promise<Feed> {
-    const feed = this.#feeds.get(groupId) ?? emptyFeed(groupId);
+  async #loadFeed(key: FeedKey): Promise<Feed> {
+    const name = feedName(key);
+    const feed = this.#feeds.get(name) ?? emptyFeed(key);
     const askedAt = this.clock.monotonic();
-    const added = await loadPublished(this.#options.db, groupId, feed.head?.position ?? null);
-    this.#readAt.set(groupId, askedAt);
+    const added = await loadPublished(this.#options.db, key, feed.head?.position ?? null);
+    this.#readAt.set(name, askedAt);
     const next = extendFeed(feed, added);
-    this.#feeds.set(groupId, next);
+    this.#feeds.set(name, next);
     if (next === feed) return next;
-    if (next.head !== null) this.#options.epochs?.witness.saw(groupId, next.head.position);
+    if (next.head !== null) this.#options.epochs?.witness.saw(key.groupId, next.head.position);
     for (const session of this.#byNode.values()) {
-      if (session.member?.groupId === groupId) session.head(next);
+      if (session.member !== null && feedName(session.member) === name) session.head(next);
     }
     return next;
   }
 
   /** Most nodes hold the head, or what came shortly before: nothing is asked for those. */
   async #recognize(member: Member, position: Position): Promise<void> {
-    const feed = await this.feed(member.groupId);
+    const feed = await this.feed(member);
     const isAhead = comparePositions(position, feed.head?.position) > 0;
     if (!isAhead && !isOf(feed, position)) await this.#compare(member, position);
   }
@@ -401,7 +408,7 @@ export class Hub implements SessionHost {
   }
 
   async #checkAhead(member: Member, position: Position): Promise<void> {
-    const feed = await this.#refresh(member.groupId);
+    const feed = await this.#refresh(member);
     if (comparePositions(position, feed.head?.position) <= 0) return;
     const { epoch, revision } = position;
     this.logger.log('error', 'data plane is ahead of the database', {

@@ -99,8 +99,8 @@ function pullHost(hub: Hub, socket: Collector): SessionHost {
     logger: hub.logger,
     shardSlots: hub.shardSlots,
     admit: (frame, expected) => hub.admit(frame, expected),
-    feed: (groupId) => hub.feed(groupId),
-    isCurrent: (groupId) => hub.isCurrent(groupId),
+    feed: (key) => hub.feed(key),
+    isCurrent: (key) => hub.isCurrent(key),
     shards: async (groupId, ids) => {
       if (!socket.isFull) return hub.shards(groupId, ids);
       return hub.shards(groupId, []);

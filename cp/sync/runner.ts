@@ -15,7 +15,7 @@ import {
   type ResultOf,
   type UpMethods,
 } from '#shared/wire/rpc-methods.ts';
-import type { Feed, FrameBytes } from './feed.ts';
+import { emptyFeed, type Feed, type FeedKey, type FrameBytes } from './feed.ts';
 import {
   NEW_SESSION,
   step,
@@ -45,9 +45,9 @@ export interface SessionHost {
     expected: { readonly nonce: string; readonly hostHeader: string; readonly ip: string },
   ): Promise<Admission>;
   /** As of lately: asked for again when it is older. */
-  feed(groupId: string): Promise<Feed>;
+  feed(key: FeedKey): Promise<Feed>;
   /** Whether what is known of the group was compared with the database lately. */
-  isCurrent(groupId: string): boolean;
+  isCurrent(key: FeedKey): boolean;
   /** How many `shards` frames may be on their way at once, over all sessions. */
   readonly shardSlots: Slots;
   shards(groupId: string, ids: readonly string[]): Promise<FrameBytes>;
@@ -149,18 +149,18 @@ export class Session {
 
   /** After a pause of the process, or of the database, what is known may be old: it is asked for first. */
   #pinged(frame: FrameOf<'ping'>): void {
-    const groupId = this.#member?.groupId ?? null;
+    const member = this.#member;
     const answer = (): void => {
-      const isUnsure = groupId !== null && !this.#host.isCurrent(groupId);
+      const isUnsure = member !== null && !this.#host.isCurrent(member);
       this.dispatch({ type: 'frame', nowMs: this.#now(), frame, isUnsure });
     };
-    if (groupId === null || this.#isAsking || this.#host.isCurrent(groupId)) return answer();
+    if (member === null || this.#isAsking || this.#host.isCurrent(member)) return answer();
     this.#isAsking = true;
     let cancel: () => void = () => {};
     const late = new Promise<void>((resolve) => {
       cancel = this.#host.clock.setTimer(ASK_MS_MAX, resolve);
     });
-    const asked = this.#host.feed(groupId).then(
+    const asked = this.#host.feed(member).then(
       () => {},
       () => {},
     );
@@ -244,8 +244,9 @@ export class Session {
 
   async #authenticate(frame: FrameOf<'hello'> | FrameOf<'enrol'>, nonce: string): Promise<void> {
     const admission = await this.#host.admit(frame, { nonce, ...this.#peer });
-    const groupId = admission.ok ? admission.member.groupId : '';
-    const feed = admission.ok ? await this.#host.feed(groupId) : { groupId, head: null, chain: [] };
+    const feed = admission.ok
+      ? await this.#host.feed(admission.member)
+      : emptyFeed({ groupId: '', level: 0 });
     this.dispatch({ type: 'admitted', nowMs: this.#now(), admission, feed });
   }
 

@@ -51,7 +51,7 @@ function published(revision: number, delta = `delta ${revision}`, generation = 1
 
 function feedUpTo(revision: number): Feed {
   const all = Array.from({ length: revision }, (_, index) => published(index + 1));
-  return extendFeed(emptyFeed(GROUP), all);
+  return extendFeed(emptyFeed({ groupId: GROUP, level: 1 }), all);
 }
 
 const hello: FrameOf<'hello'> = {
@@ -273,7 +273,7 @@ describe('updates', () => {
 
   it('sends nothing to a group without a publication, and the first one when it comes', () => {
     const it_ = new Driver();
-    expect(sent(it_.live(emptyFeed(GROUP)))).toEqual(['welcome']);
+    expect(sent(it_.live(emptyFeed({ groupId: GROUP, level: 1 })))).toEqual(['welcome']);
     expect(sent(it_.head(feedUpTo(1)))).toEqual(['manifest 1']);
   });
 

@@ -10,6 +10,7 @@ import { parseRecord } from '../schema/parse.ts';
 import type { FrameOf, Position, SignedManifest } from '../wire/frames.ts';
 import { canonicalJson } from './canonical.ts';
 import { epochsOf, publicKeyOf, verifyKeyList, type KeyList } from './key-list.ts';
+import { SCHEMA_LEVEL } from './levels.ts';
 import { DOMAIN, parseJson, signText, verifyText } from './signed-text.ts';
 
 /** Longest text of a manifest, in UTF-16 units: about 20,000 workspaces. */
@@ -210,6 +211,9 @@ function refuseManifest(
   const isOver = key.not_after !== null && manifest.created_at > key.not_after;
   if (isOver || manifest.created_at < key.not_before) {
     return refuse('bad_signature', 'made when its key was not in force');
+  }
+  if (manifest.level > SCHEMA_LEVEL) {
+    return refuse('unknown_feature', `schema level ${manifest.level}`);
   }
   const unknown = manifest.features.filter((feature) => !KNOWN_FEATURES.has(feature));
   if (unknown.length === 0) return null;

@@ -6,6 +6,7 @@ import { base64url, fromBase64url } from '../base/bytes.ts';
 import { verifyKeyList, type KeyList } from '../config/key-list.ts';
 import { positionOf, type ReplicaState } from '../config/replica.ts';
 import { open } from '../config/seal.ts';
+import { SCHEMA_LEVEL } from '../config/levels.ts';
 import { groupSecretInfo, type GroupSecret } from '../config/secrets.ts';
 import type { Crypto, Logger } from '../platform/platform.ts';
 import type { About, FrameOf, Position } from '../wire/frames.ts';
@@ -20,9 +21,6 @@ import type {
 import { parseJoinToken, type JoinToken } from './join-token.ts';
 import { signEnrol, signHello } from './proof.ts';
 import { verifyRejoin } from './rejoin.ts';
-
-/** Highest schema level that this release reads. */
-export const SCHEMA_LEVEL = 1;
 
 const SECRET_BYTES = 32;
 /** Generations of the group's secret that a node keeps. */

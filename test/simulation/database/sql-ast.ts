@@ -182,6 +182,8 @@ export type Definition =
       readonly table: string;
       readonly add: readonly ColumnDefinition[];
       readonly keys: readonly UniqueKey[];
+      /** Names of keys that are dropped. */
+      readonly dropped: readonly string[];
       readonly optional: readonly string[];
     }
   | { readonly t: 'create_index'; readonly table: string; readonly key: UniqueKey | null }

@@ -366,7 +366,7 @@ function optionalColumn(column: ColumnDefinition): ColumnDefinition {
 }
 
 function alter(
-  { add, keys, optional }: Extract<Definition, { t: 'alter_table' }>,
+  { add, keys, dropped, optional }: Extract<Definition, { t: 'alter_table' }>,
   table: Table,
   running: Running,
 ): void {
@@ -374,7 +374,8 @@ function alter(
   const columns = [...table.columns, ...fresh].map((column) =>
     optional.includes(column.name) ? optionalColumn(column) : column,
   );
-  setTable(running.tx.server, { ...table, columns, keys: [...table.keys, ...keys] });
+  const kept = table.keys.filter(({ name }) => !dropped.includes(name));
+  setTable(running.tx.server, { ...table, columns, keys: [...kept, ...keys] });
   if (fresh.length === 0) return;
   for (const row of running.tx.rows(table.name)) {
     const values = fresh.map((column) => [column.name, defaultOf(column, running)] as const);

@@ -321,6 +321,7 @@ class StatementParser extends ExpressionParser {
     const add: ColumnDefinition[] = [];
     const keys: UniqueKey[] = [];
     const optional: string[] = [];
+    const dropped: string[] = [];
     this.list(() => {
       if (this.word('add')) {
         if (this.#constraint(table, keys)) return;
@@ -329,13 +330,14 @@ class StatementParser extends ExpressionParser {
         add.push(this.#column(table, keys));
         return;
       }
+      if (this.word('drop', 'constraint')) return void dropped.push(this.name());
       this.expectWord('alter');
       this.word('column');
       const name = this.name();
       if (this.word('drop', 'not', 'null')) optional.push(name);
       else this.fail('drop not null');
     });
-    return { t: 'alter_table', table, add, keys, optional };
+    return { t: 'alter_table', table, add, keys, dropped, optional };
   }
 
   /** Of a table. Foreign keys and checks are read over: the model does not keep them. */
