@@ -28,7 +28,7 @@ afterAll(async () => {
 });
 beforeEach(async () => {
   await db.store.db.query('DELETE FROM epochs');
-  await rm(join(dataDir, 'cp'), { recursive: true, force: true });
+  await rm(join(dataDir, 'cp'), { recursive: true, force: true, maxRetries: 5 });
 });
 
 /** A control plane that starts. */

@@ -25,6 +25,8 @@ export type MovedPolicy = 'stop' | 'take-over';
 
 /** Low bits of an epoch's number are chance; what is above them, the second when it began. */
 const CHANCE_BITS = 20;
+/** Databases of one cluster, one after the other, are believed to agree on the time to a day. */
+const CLOCKS_DIFFER_S_MAX = 24 * 3600;
 /** Groups looked at. */
 const GROUPS_MAX = 10_000;
 /** Epochs that nodes can bring about in an hour: a hostile one gets no further. */
@@ -84,7 +86,7 @@ export class Epochs {
       await tx.query('SELECT pg_advisory_xact_lock($1::bigint)', [START_LOCK]);
       const examined = await examine(tx);
       const doubt = (await this.#doubt(tx, examined)) ?? (await this.#lost(tx));
-      if (doubt !== null) return beginEpoch(tx, doubt, examined);
+      if (doubt !== null) return beginEpoch(tx, doubt, examined, this.#newestSeen());
       if (examined.fate.type !== 'same' || examined.fate.isRestarted) await markDatabase(tx);
       else await tx.query(MARK_FIRST);
       await this.#look(tx);
@@ -176,6 +178,11 @@ export class Epochs {
     };
   }
 
+  /** Epoch of the newest that was seen here, whatever became of it. */
+  #newestSeen(): number {
+    return Math.max(0, ...[...this.witness.all().values()].map(({ epoch }) => epoch));
+  }
+
   async #lost(tx: Db): Promise<Doubt | null> {
     for (const [groupId, seen] of this.witness.all()) {
       const doubt = await claim(tx, groupId, seen, null);
@@ -245,17 +252,20 @@ export async function beginEpoch(
   above = 0,
 ): Promise<Epoch | null> {
   const { first, end } = epochsOf(keyListOf(must(await readCluster(tx), 'a cluster')));
-  const drawn = await tx.query<{ epoch: number }>(
-    `SELECT greatest(
-       (floor(extract(epoch FROM clock_timestamp()))::bigint << ${CHANCE_BITS})
-         + floor(random() * (1 << ${CHANCE_BITS}))::bigint,
-       $1::bigint + floor(random() * (1 << ${CHANCE_BITS}))::bigint,
-       (SELECT max(epoch) + 1 FROM groups WHERE epoch + 1 < $2::bigint)) AS epoch`,
-    [first, end],
+  const drawn = await tx.query<{ epoch: number; latest: number }>(
+    `SELECT floor(random() * (1 << ${CHANCE_BITS}))::bigint + greatest(
+         floor(extract(epoch FROM clock_timestamp()))::bigint << ${CHANCE_BITS}, $1::bigint,
+         CASE WHEN $3::bigint < least(latest, $2::bigint - (1 << ${CHANCE_BITS}))
+           THEN $3::bigint + 1 END,
+         (SELECT max(epoch) + 1 FROM groups
+          WHERE epoch < $2::bigint - (1 << ${CHANCE_BITS}))) AS epoch, latest
+     FROM (SELECT floor(extract(epoch FROM now()) + ${CLOCKS_DIFFER_S_MAX})::bigint
+       << ${CHANCE_BITS} AS latest) AS clock`,
+    [first, end, above],
   );
-  const { epoch } = must(drawn.rows[0], 'a number');
-  // Drawn numbers grow with time. One that is beyond now was never drawn, or by a clock that was wrong.
-  if (above >= epoch) return null;
+  const { epoch, latest } = must(drawn.rows[0], 'a number');
+  // Numbers grow with time, and clocks may differ; one that is so far ahead was never drawn.
+  if (above > latest) return null;
   await markDatabase(tx);
   // Nothing counts as published any more: the new epoch begins with a manifest of its own.
   await tx.query("UPDATE groups SET epoch = $1, published = '{}', published_as = NULL", [epoch]);

@@ -4,10 +4,11 @@
  * when one of these is not caught.
  */
 import type { Change } from '../chaos/mutants.ts';
+import { CLUSTER_MUTANTS } from './cluster.ts';
 
 export interface Mutant {
   readonly changes: readonly Change[];
-  readonly project: 'unit' | 'embedded' | 'servers';
+  readonly project: 'unit' | 'embedded' | 'servers' | 'whole';
   /** The test file that fails. */
   readonly test: string;
 }
@@ -21,6 +22,7 @@ function one(file: string, find: string, replace: string): readonly Change[] {
 }
 
 export const MUTANTS: Readonly<Record<string, Mutant>> = {
+  ...CLUSTER_MUTANTS,
   'a selector leaves what follows a route where it was': {
     ...SELECTION,
     changes: one(
