@@ -156,6 +156,16 @@ describe('a database that is looked at', () => {
     expect(await reasons(await opened())).toEqual(['lost']);
   });
 
+  it('begins another one in each copy of it', async () => {
+    const drawn = new Set<number>();
+    const { rows } = await db.store.db.query<{ epoch: number }>('SELECT epoch FROM groups');
+    for (let copy = 0; copy < 4; copy += 1) {
+      await db.store.db.query('UPDATE groups SET epoch = $1', [must(rows[0], 'a group').epoch]);
+      drawn.add((await (await opened()).begin('test')).epoch);
+    }
+    expect(drawn.size).toBe(4);
+  });
+
   it('believes nothing seen of another cluster, or damaged', async () => {
     const epochs = await opened();
     const seen = await publish(epochs);

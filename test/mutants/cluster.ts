@@ -68,7 +68,7 @@ export const CLUSTER_MUTANTS = {
     ],
   },
   'epochs are counted, not drawn': {
-    ...HISTORIES,
+    ...EPOCHS,
     changes: [
       {
         file: 'cp/cluster/epochs.ts',
