@@ -15,6 +15,7 @@ const unit = {
       'test/chaos/**/*.test.ts',
       'test/compat/**/*.test.ts',
       'test/interop/**/*.test.ts',
+      'test/simulation/**/*.test.ts',
       'test/mutants/**/*.test.ts',
     ],
     exclude: ['pg', 'neon', 'dns', 'db', 'workers', 'slow'].map((need) => `**/*.${need}.test.ts`),

@@ -235,7 +235,12 @@ const careless: readonly Mutant[] = [
     name: 'revision-reused',
     what: 'a database that went back in time counts on in the same epoch',
     edits: {
-      'cp/store/identity.ts': [['SET epoch = epoch + 1, published', 'SET published']],
+      'cp/cluster/epochs.ts': [
+        [
+          `"UPDATE groups SET epoch = $1, published = '{}', published_as = NULL", [epoch]`,
+          `"UPDATE groups SET published = '{}', published_as = NULL"`,
+        ],
+      ],
     },
   },
   {
@@ -276,14 +281,19 @@ const careless: readonly Mutant[] = [
     name: 'old-session-kept',
     what: 'a session goes on although a newer one of the same node has taken over',
     edits: {
-      'cp/sync/hub.ts': [["older?.dispatch({ type: 'end', reason: 'superseded' });", '']],
+      'cp/sync/takeovers.ts': [["older.dispatch({ type: 'end', reason: 'superseded' });", '']],
     },
   },
   {
     name: 'revoked-kept',
     what: 'the session of a revoked node goes on',
     edits: {
-      'cp/sync/hub.ts': [["?.dispatch({ type: 'end', reason: 'revoked' });", ';']],
+      'cp/sync/hub.ts': [
+        [
+          "this.#byNode.get(node)?.dispatch({ type: 'end', reason: ending });",
+          'void [node, ending];',
+        ],
+      ],
     },
   },
   {
