@@ -46,6 +46,8 @@ export interface Figures {
 export interface ControlPlaneFigures {
   readonly connected: boolean;
   readonly lastError: string | null;
+  /** Whether what is served would survive a restart. */
+  readonly persisted: boolean;
   /** Since when news may be missing; null: none are. */
   readonly staleSinceMs: number | null;
   /** When it was last proven that what is served is the newest; null: never that we know. */
@@ -59,6 +61,7 @@ export interface ControlPlaneFigures {
 export const NO_CONTROL_PLANE: ControlPlaneFigures = {
   connected: false,
   lastError: null,
+  persisted: true,
   staleSinceMs: null,
   provenAtMs: null,
   policy: 'serve',
@@ -141,6 +144,7 @@ function statusOf(figures: Figures): JsonObject {
     ready: readinessOf(figures).status === 200,
     configuration_hash: config?.hash ?? null,
     configuration: config === null ? null : { epoch: config.epoch, revision: config.revision },
+    configuration_persisted: controlPlane.persisted,
     control_plane: {
       connected: controlPlane.connected,
       last_error: controlPlane.lastError,
@@ -210,7 +214,8 @@ export function metricsText(figures: Figures): string {
     figures.crashed.length,
   );
   gauge('headgate_control_plane_connected', '1 with a live session.', connected);
-  const { isStale, provenAtMs } = figures.controlPlane;
+  const { isStale, persisted, provenAtMs } = figures.controlPlane;
+  gauge('headgate_config_persisted', '0: would not survive a restart.', persisted ? 1 : 0);
   gauge('headgate_config_stale', '1 when older than the group allows.', isStale ? 1 : 0);
   const provenAt = provenAtMs === null ? 0 : provenAtMs / 1000;
   gauge('headgate_config_proven_timestamp_seconds', 'Last proof that it is the newest.', provenAt);

@@ -106,11 +106,12 @@ function viewOf(
   freshness: FreshnessKeeper,
   wallMs: number,
 ): ControlPlaneFigures {
-  const { tag, lastError, staleSinceMs } = client.status();
+  const { tag, lastError, persisted, staleSinceMs } = client.status();
   const { ageMs, ...policy } = freshness.view();
   return {
     connected: tag === 'syncing' || tag === 'live',
     lastError,
+    persisted,
     staleSinceMs,
     provenAtMs: ageMs === null || !Number.isFinite(ageMs) ? null : Math.round(wallMs - ageMs),
     ...policy,

@@ -40,10 +40,10 @@ beforeEach(() => {
   log = [];
 });
 
-function boot(release = '1.0.0'): Promise<Breaker> {
+function boot(release = '1.0.0', by = clock): Promise<Breaker> {
   return Breaker.open({
     place: disk,
-    clock,
+    clock: by,
     release,
     logger: { log: (_level, message) => log.push(message) },
     onProven: ({ revision }) => proven.push(revision),
@@ -52,7 +52,8 @@ function boot(release = '1.0.0'): Promise<Breaker> {
 
 /** Serves it and is gone before it could prove itself. */
 async function crashOn(revision: number): Promise<void> {
-  const breaker = await boot();
+  // Its timers end with it.
+  const breaker = await boot('1.0.0', new FakeClock());
   await breaker.guard(at(revision), async () => WELL);
 }
 
@@ -126,6 +127,16 @@ describe('a configuration on trial', () => {
     expect(await breaker.guard(at(1), async () => WELL)).toBe(WELL);
     await clock.advance(HEALTHY_MS);
     expect(breaker.crashed).toEqual([at(2)]);
+  });
+
+  it('stays refused when an older one proves itself', async () => {
+    await crashOn(3);
+    await crashOn(3);
+    const breaker = await boot();
+    await breaker.guard(at(2), async () => WELL);
+    await clock.advance(HEALTHY_MS);
+    expect(proven).toEqual([2]);
+    expect(breaker.crashed).toEqual([at(3)]);
   });
 
   it('is not to blame when the process is told to end', async () => {

@@ -7,7 +7,7 @@ import type { ConnectionEvents, Connector } from '../platform/platform.ts';
 import { CLOSE } from '../wire/close-codes.ts';
 import { SILENCE_MAX_MS } from '../wire/protocol.ts';
 import { RETRY_MS_MAX, SLOW_RETRY_MS_MAX, SLOW_RETRY_MS_MIN } from './backoff.ts';
-import { SAVE_WAIT_MS_MAX } from './client.ts';
+import { SAVE_RETRY_MS, SAVE_WAIT_MS_MAX } from './client.ts';
 import { ADDRESS, URL_OF_ADDRESS, World } from './client.suite.ts';
 
 const records = (count: number, version = 1) =>
@@ -266,6 +266,26 @@ describe('a data plane with news', () => {
     expect(world.logs.some(({ message }) => message === 'the configuration cannot be saved')).toBe(
       true,
     );
+  });
+
+  it('saves it as soon as it can, and says so', async () => {
+    const world = await World.create(28);
+    await world.live();
+    world.disk.isFull = true;
+    await world.cp.publish(records(1));
+    await world.converge();
+    await world.clock.advance(3 * SAVE_RETRY_MS);
+    expect(world.heard('ack')).toMatchObject([{ persisted: false }]);
+    expect(world.client.status().persisted).toBe(false);
+
+    world.disk.isFull = false;
+    await world.clock.advance(SAVE_RETRY_MS);
+    expect(world.heard('ack')).toMatchObject([{ persisted: false }, { persisted: true }]);
+    expect(world.client.status().persisted).toBe(true);
+    expect(world.disk.config).not.toBeNull();
+    // Once.
+    await world.clock.advance(10 * SAVE_RETRY_MS);
+    expect(world.heard('ack')).toHaveLength(2);
   });
 
   it('does not wait for a disk that hangs', async () => {

@@ -38,6 +38,9 @@ export type { BuildOutcome } from './state.ts';
 /** Longest that an acknowledgement waits for the disk. */
 export const SAVE_WAIT_MS_MAX = 5_000;
 
+/** What could not be saved is tried again after so long, until it can be or something newer is served. */
+export const SAVE_RETRY_MS = 15_000;
+
 /** Unsent bytes beyond which no further report of health is made, and nothing asked. */
 const BUFFERED_BYTES_MAX = 256 * 1024;
 
@@ -78,6 +81,8 @@ export interface SyncStatus {
   readonly revision: number;
   readonly hash: string;
   readonly lastError: string | null;
+  /** Whether what is served would survive a restart. */
+  readonly persisted: boolean;
   /** Epoch ms since when news may be missing; null while in touch and current. */
   readonly staleSinceMs: number | null;
   /** Address of the control plane that we are connected or connecting to. */
@@ -100,6 +105,7 @@ export class SyncClient {
   #work: Promise<void> = Promise.resolve();
   #building: Promise<void> = Promise.resolve();
   #refused = '';
+  #cancelSave: () => void = () => {};
   readonly #rpc: Rpc<DownMethods, UpMethods>;
   readonly #saver = new Saver<ReplicaState>((state) => this.#saveNow(state));
 
@@ -162,6 +168,7 @@ export class SyncClient {
   /** Hangs up and waits for what is under way. */
   async stop(): Promise<void> {
     this.#dispatch({ type: 'stop' });
+    this.#cancelSave();
     await this.#work;
     await this.#building;
     await this.#saver.idle();
@@ -175,7 +182,8 @@ export class SyncClient {
   status(): SyncStatus {
     const { tag, position, controlPlane } = viewOf(this.#state);
     const { lastError, staleSinceMs } = this.#state;
-    return { tag, ...position, lastError, staleSinceMs, controlPlane };
+    const persisted = this.#state.lastAck?.persisted ?? true;
+    return { tag, ...position, lastError, persisted, staleSinceMs, controlPlane };
   }
 
   /** Names the session in which health is reported, each another; null: nobody takes any. */
@@ -396,6 +404,19 @@ export class SyncClient {
     this.#refused = outcome.ok ? '' : positionOf(state).hash;
     const persisted = outcome.ok && (await this.#saveInTime(state));
     this.#dispatch({ type: 'built', state, outcome, persisted });
+    if (outcome.ok && !persisted) this.#saveLater(state);
+  }
+
+  #saveLater(state: ReplicaState): void {
+    this.#cancelSave();
+    this.#cancelSave = this.#options.clock.setTimer(SAVE_RETRY_MS, () => {
+      if (this.#state.served === state) void this.#saveAgain(state);
+    });
+  }
+
+  async #saveAgain(state: ReplicaState): Promise<void> {
+    if (await this.#saver.save(state)) this.#dispatch({ type: 'persisted', state });
+    else if (this.#state.served === state) this.#saveLater(state);
   }
 
   async #tryBuild(

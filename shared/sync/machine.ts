@@ -25,7 +25,17 @@ import {
   RETRY_MS_MAX,
   slowRetryDelayMs,
 } from './backoff.ts';
-import { buildAgain, built, enqueue, hear, learn, shorten, verified, verifyNext } from './news.ts';
+import {
+  buildAgain,
+  built,
+  enqueue,
+  hear,
+  learn,
+  saved,
+  shorten,
+  verified,
+  verifyNext,
+} from './news.ts';
 import { isRejoin } from './rejoin.ts';
 import type { RpcFrame } from './rpc.ts';
 import {
@@ -100,6 +110,8 @@ export function step(state: SyncState, event: SyncEvent, moment: Moment): Step {
       return [learn({ ...state, tip: event.state, served: event.state }, event.state), []];
     case 'built':
       return built(state, event);
+    case 'persisted':
+      return saved(state, event.state);
     case 'trouble': {
       const next = { ...state, lastError: event.error };
       return [next, state.link.tag === 'live' ? [send(statusOf(next))] : []];

@@ -154,6 +154,14 @@ function swapped(
   return [next, state.link.tag === 'live' ? [send(ack)] : []];
 }
 
+/** Says again that it is served: it would survive a restart now. */
+export function saved(state: SyncState, replica: ReplicaState): Step {
+  const { lastAck } = state;
+  if (state.served !== replica || lastAck === null || lastAck.persisted) return [state, []];
+  const ack = { ...lastAck, persisted: true };
+  return [{ ...state, lastAck: ack }, state.link.tag === 'live' ? [send(ack)] : []];
+}
+
 function broken(
   state: SyncState,
   replica: ReplicaState,

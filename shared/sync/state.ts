@@ -71,6 +71,8 @@ export type SyncEvent =
       readonly outcome: BuildOutcome;
       readonly persisted: boolean;
     }
+  /** What could not be saved when it was served is saved now. */
+  | { readonly type: 'persisted'; readonly state: ReplicaState }
   /** Something that the control plane should hear of, besides. */
   | { readonly type: 'trouble'; readonly error: string }
   /** An effect could not be carried out: our own trouble. */

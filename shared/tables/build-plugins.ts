@@ -7,6 +7,7 @@ import { type Changes, foreignId } from './changes.ts';
 import type { InstanceState, PluginInstance } from './plugin-plan.ts';
 import { PluginScopes } from './plugin-scopes.ts';
 import type { QuarantineEdit } from './quarantine.ts';
+import { isReferenceOrNone } from './route-shape.ts';
 import { ScopedMap } from './scoped-map.ts';
 
 interface Held {
@@ -44,6 +45,7 @@ export type PluginsResult =
 
 /** Runs after all others: by then every plugin that could tell the consumer has run. */
 const UNKNOWN_PRIORITY = -1e9;
+const SCOPES = ['route', 'service', 'consumer'] as const;
 const NO_HANDLER: PluginHandler<unknown> = {};
 const HTTP_PROTOCOLS: ReadonlySet<string> = new Set([
   'http',
@@ -175,7 +177,7 @@ function makeInstance(record: ConfigRecord, deps: BuildEnv): PluginInstance {
     service: foreignId(record, 'service'),
     consumer: foreignId(record, 'consumer'),
   };
-  const fault = faultOf(definition, handler, deps) ?? record.fault ?? null;
+  const fault = faultOf(definition, handler, deps) ?? scopeFault(record) ?? record.fault ?? null;
   // What an unknown plugin would have done is not known, so it is taken to protect. One that no data
   // plane has was stored at the operator's own risk: its scope closes whatever it does (decision 28).
   const isInert = definition?.protects === false && definition.runtimes.length > 0;
@@ -219,6 +221,12 @@ function faultOf(
     return `${definition.name} is not available on this data plane`;
   }
   return !deps.hasPepper && needsPepper(definition) ? NO_SECRET : null;
+}
+
+/** What does not say where it applies must not apply elsewhere, or everywhere. */
+function scopeFault({ body }: ConfigRecord): string | null {
+  const wrong = SCOPES.filter((field) => !isReferenceOrNone(body[field]));
+  return wrong.length === 0 ? null : `no reference to an entity: ${wrong.join(', ')}`;
 }
 
 function prepare(handler: PluginHandler<unknown> | undefined, record: ConfigRecord): unknown {

@@ -68,5 +68,5 @@ function byKind(records: Iterable<ConfigRecord>): Map<string, ConfigRecord[]> {
 export function foreignId(record: ConfigRecord, field: string): string | null {
   const value = record.body[field];
   if (typeof value !== 'object' || value === null || !('id' in value)) return null;
-  return typeof value.id === 'string' ? value.id : null;
+  return typeof value.id === 'string' && value.id !== '' ? value.id : null;
 }

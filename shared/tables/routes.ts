@@ -7,6 +7,7 @@ import type { BuildEnv } from './build-env.ts';
 import { updateRouter } from './build-router.ts';
 import { type Changes, foreignId } from './changes.ts';
 import type { EntityKey, QuarantineEdit } from './quarantine.ts';
+import { readRoute } from './route-shape.ts';
 import { RouteSet } from './route-set.ts';
 import type { ServicesPart, ServiceSource } from './services.ts';
 import { ScopedMap } from './scoped-map.ts';
@@ -49,17 +50,19 @@ export class RouteSource implements RouteEntry {
   readonly isGrpc: boolean;
   readonly isGrpcsOnly: boolean;
   readonly pathHandling: 'v0' | 'v1';
+  /** False: it is not well-formed, and nothing literal tells its requests from others'. */
+  readonly isCovered: boolean;
   /** This runtime cannot serve it; or, found once it is put into a router, it does not compile. */
   fault: string | null;
 
   /** @param ws  the record's, the same object for all of a workspace: requests look it up */
   constructor(record: ConfigRecord, ws: string, env: BuildEnv) {
     this.ws = ws;
-    // The control plane validated it and signed it; a wrong shape does not compile.
-    this.route = record.body as unknown as Route;
+    const { route, fault, isCovered } = readRoute(record);
+    this.route = route;
+    this.isCovered = isCovered;
     this.serviceId = foreignId(record, 'service');
-    const listed: unknown = record.body['protocols'];
-    const protocols: readonly unknown[] = Array.isArray(listed) ? listed : [];
+    const protocols: readonly unknown[] = route.protocols;
     this.isStream = protocols.some((protocol) => STREAM_PROTOCOLS.has(protocol));
     this.isHttp = protocols.includes('http') || protocols.includes('https');
     this.isHttpsOnly = protocols.includes('https') && !protocols.includes('http');
@@ -67,7 +70,7 @@ export class RouteSource implements RouteEntry {
     this.isGrpcsOnly = protocols.includes('grpcs') && !protocols.includes('grpc');
     const isTraditional = env.routerFlavor === 'traditional';
     this.pathHandling = isTraditional ? (this.route.path_handling ?? 'v0') : 'v0';
-    this.fault = faultOf(this, env);
+    this.fault = fault ?? faultOf(this, env);
   }
 }
 
@@ -124,6 +127,10 @@ export function* applyRoutes(
     }
     if (!wasServed) added.push(source);
     quarantine.set(keyOf(source), source.fault ?? mismatchOf(source, service));
+  }
+  const open = added.find(({ isCovered }) => !isCovered);
+  if (open !== undefined) {
+    return { ok: false, id: open.route.id, reason: open.fault ?? 'nothing to match by' };
   }
   const routing = yield* updateRouter(before.router, removed, added);
   if (!routing.ok) return routing;

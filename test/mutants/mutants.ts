@@ -17,6 +17,11 @@ const SELECTION = { project: 'embedded', test: 'cp/changes/selection.db.test.ts'
 const GROUPS = { project: 'embedded', test: 'cp/sync/groups.db.test.ts' } as const;
 const COST = { project: 'servers', test: 'cp/changes/cost.slow.test.ts' } as const;
 
+const BREAKER = { project: 'unit', test: 'shared/sync/breaker.test.ts' } as const;
+const FRESHNESS = { project: 'unit', test: 'shared/sync/freshness.test.ts' } as const;
+const LAST_GOOD = { project: 'unit', test: 'shared/tables/last-good.test.ts' } as const;
+const POISON = { project: 'unit', test: 'shared/tables/malformed.test.ts' } as const;
+
 function one(file: string, find: string, replace: string): readonly Change[] {
   return [{ file, find, replace }];
 }
@@ -114,6 +119,132 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
       'cp/nodes/group-choice.ts',
       'if (lacking.length === 0) return',
       'if (lacking.length >= 0) return',
+    ),
+  },
+  'a trial is not written down': {
+    ...BREAKER,
+    changes: one('shared/sync/breaker.ts', 'await this.#begin(asked);', ''),
+  },
+  'a configuration is condemned by its first crash': {
+    ...BREAKER,
+    changes: one(
+      'shared/sync/breaker.ts',
+      'export const TRIALS_MAX = 2;',
+      'export const TRIALS_MAX = 1;',
+    ),
+  },
+  'a trial outlives an orderly end': {
+    ...BREAKER,
+    changes: one(
+      'shared/sync/breaker.ts',
+      'if (this.#record.trials.length > 0) await',
+      'if (false) await',
+    ),
+  },
+  'an older configuration that serves well forgives a newer one that crashed': {
+    ...BREAKER,
+    changes: one(
+      'shared/sync/breaker.ts',
+      'filter((known) => isNewer(known, served))',
+      'filter(() => false)',
+    ),
+  },
+  'a disk that hangs holds configurations up': {
+    ...BREAKER,
+    changes: one(
+      'shared/sync/breaker.ts',
+      'await Promise.race([written, late]);',
+      'await written;',
+    ),
+  },
+  'freshness is measured by the wall clock': {
+    ...FRESHNESS,
+    changes: one(
+      'shared/sync/freshness-keeper.ts',
+      'return this.#provenAtMs === null ? null : clock.monotonic() - this.#provenAtMs;',
+      'return client.served === null ? null : this.#ageByWall(client.served);',
+    ),
+  },
+  'a proof of freshness may be about any nonce': {
+    ...FRESHNESS,
+    changes: one('shared/sync/freshness.ts', ' && about === nonce', ''),
+  },
+  'a proof of freshness is taken unsigned': {
+    ...FRESHNESS,
+    changes: one('shared/sync/freshness.ts', 'if (!isSigned) return null;', ''),
+  },
+  'any proof of freshness counts for what is served': {
+    ...FRESHNESS,
+    changes: one(
+      'shared/sync/freshness-keeper.ts',
+      'if (claim.hash !== hash && claim.hash !== client.refused) return;',
+      'void hash;',
+    ),
+  },
+  'a wall clock that was set back makes a restarted node fresh': {
+    ...FRESHNESS,
+    changes: one(
+      'shared/sync/freshness-keeper.ts',
+      'return ageMs < -CLOCK_SLACK_MS ? Number.POSITIVE_INFINITY : Math.max(0, ageMs);',
+      'return Math.max(0, ageMs);',
+    ),
+  },
+  'what a control plane proves is as new as its answer': {
+    ...FRESHNESS,
+    changes: one('shared/sync/freshness-keeper.ts', 'sentMs - said.age_ms', 'sentMs'),
+  },
+  'a protecting plugin that cannot be built is left out': {
+    ...LAST_GOOD,
+    changes: one(
+      'shared/tables/build-plugins.ts',
+      "const broken: InstanceState = isInert ? 'inert' : 'closed';",
+      "const broken: InstanceState = 'inert';",
+    ),
+  },
+  'a protecting plugin has no last good form': {
+    ...LAST_GOOD,
+    changes: one(
+      'shared/tables/build-plugins.ts',
+      'return isSameScope ? before : null;',
+      'return null;',
+    ),
+  },
+  'the last good form of a plugin goes wherever the plugin goes': {
+    ...LAST_GOOD,
+    changes: one(
+      'shared/tables/build-plugins.ts',
+      'return isSameScope ? before : null;',
+      'return before;',
+    ),
+  },
+  'a build that fails throws': {
+    project: 'unit',
+    test: 'shared/tables/failpoints.test.ts',
+    changes: one(
+      'shared/tables/build.ts',
+      'return { ok: false, entity: null, detail: messageOf(error) };',
+      'throw error;',
+    ),
+  },
+  'a plugin that does not say where it applies applies everywhere': {
+    ...POISON,
+    changes: one('shared/tables/build-plugins.ts', ' ?? scopeFault(record)', ''),
+  },
+  'a route that is not well-formed is served as far as it can be read': {
+    ...POISON,
+    changes: one(
+      'shared/tables/routes.ts',
+      'this.fault = fault ?? faultOf(this, env);',
+      'void fault;\n    this.fault = faultOf(this, env);',
+    ),
+  },
+  'what could not be saved is not tried again': {
+    project: 'unit',
+    test: 'shared/sync/client.test.ts',
+    changes: one(
+      'shared/sync/client.ts',
+      'if (outcome.ok && !persisted) this.#saveLater(state);',
+      '',
     ),
   },
 };

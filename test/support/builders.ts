@@ -155,9 +155,15 @@ export class TestConfig {
     };
   }
 
-  build(previous: Tables | null = null, deps: Partial<BuildDeps> = {}): BuildResult {
+  /** @param change  what is built instead of the configuration's own tree */
+  build(
+    previous: Tables | null = null,
+    deps: Partial<BuildDeps> = {},
+    change: (tree: ConfigTree) => ConfigTree = (tree) => tree,
+  ): BuildResult {
+    const replica = this.replica();
     return buildTables(
-      this.replica(),
+      { ...replica, tree: change(replica.tree) },
       {
         handlers: this.#handlers,
         definitions: this.#definitions,
