@@ -177,6 +177,7 @@ function contextOf(
       revoke: async () => null,
       unlock: async () => false,
       rotateSecret: async () => null,
+      renewKey: async () => false,
     },
     joinTokens: {
       mint: async () => null,

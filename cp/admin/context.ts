@@ -36,7 +36,7 @@ export interface AdminContext {
   readonly registry: Registry;
   readonly nodes: NodeAdministration;
   readonly bootKeys: Pick<BootKeys, 'of'>;
-  readonly identities: Pick<NodeIdentities, 'revoke' | 'unlock' | 'rotateSecret'>;
+  readonly identities: Pick<NodeIdentities, 'revoke' | 'unlock' | 'rotateSecret' | 'renewKey'>;
   readonly joinTokens: Pick<JoinTokens, 'mint' | 'list' | 'get' | 'revoke'>;
   readonly tokens: AdminTokens;
   readonly audit: Audit;

@@ -13,6 +13,8 @@ import type { Db } from '../store/db.ts';
 export const REVOKED_CHANNEL = 'headgate_revoked';
 /** The same of one that was locked. */
 export const LOCKED_CHANNEL = 'headgate_locked';
+/** On which they learn that a node is to make another key; payload: its id. */
+export const RENEW_CHANNEL = 'headgate_renew_key';
 
 /** Secrets named one by one when a node is revoked; the others are counted. */
 export const SECRETS_NAMED_MAX = 1_000;
@@ -133,6 +135,22 @@ export class NodeIdentities {
     );
     if (count === 0) return false;
     logger.log('info', 'node unlocked', { node: nodeId });
+    return true;
+  }
+
+  /**
+   * Has a node make another key: at once if it is connected, else when it comes back.
+   *
+   * @returns false when there is no such node
+   */
+  async renewKey(nodeId: string): Promise<boolean> {
+    const { db } = this.#options;
+    const { count } = await db.query(
+      `UPDATE nodes SET key_made_at = '-infinity' WHERE id = $1 AND revoked_at IS NULL`,
+      [nodeId],
+    );
+    if (count === 0) return false;
+    await db.notify(RENEW_CHANNEL, nodeId);
     return true;
   }
 

@@ -8,9 +8,11 @@ import { base64url, fromBase64url, utf8 } from '#shared/base/bytes.ts';
 import { groupSecretInfo } from '#shared/config/secrets.ts';
 import { seal } from '#shared/config/seal.ts';
 import type { Clock, Crypto, Logger, Random } from '#shared/platform/platform.ts';
-import { verifyHello } from '#shared/sync/proof.ts';
+import { DOMAIN, verifyText } from '#shared/config/signed-text.ts';
+import { rotationText, verifyHello } from '#shared/sync/proof.ts';
 import { rejoinReason, rejoinText } from '#shared/sync/rejoin.ts';
 import type { FrameOf, Position } from '#shared/wire/frames.ts';
+import type { ParamsOf, UpMethods } from '#shared/wire/rpc-methods.ts';
 import { PING_INTERVAL_MS, PROTOCOL_VERSION } from '#shared/wire/protocol.ts';
 import { LEVELS, levelFor, type Levels } from '../changes/levels.ts';
 import type { ControlPlanes } from '../cluster/control-planes.ts';
@@ -113,8 +115,9 @@ export class Authenticator {
     const startedMs = this.#options.clock.monotonic();
     const unknown = refuse('unauthorized', 'unknown node or wrong signature');
     if (!UUID.test(frame.node)) return unknown;
-    const node = await this.#find(frame.node);
-    if (node === null || !(await this.#isSigned(frame, node))) return unknown;
+    const found = await this.#find(frame.node);
+    const node = found === null ? null : await this.#signer(frame, found);
+    if (node === null) return unknown;
     const refusal = refusalOf(node);
     // Only its holder learns that a key was revoked.
     if (refusal !== null) return refusal;
@@ -134,19 +137,19 @@ export class Authenticator {
   }
 
   /** By the key that it has, or the one that it is changing to: then that is its key from now on. */
-  async #isSigned(frame: Hello, node: NodeRow): Promise<boolean> {
+  async #signer(frame: Hello, node: NodeRow): Promise<NodeRow | null> {
     const { crypto, db, logger } = this.#options;
     const key = keyOf(node.public_key);
-    if (key !== null && (await verifyHello(frame, key, crypto))) return true;
+    if (key !== null && (await verifyHello(frame, key, crypto))) return node;
     const next = keyOf(node.next_public_key ?? '');
-    if (next === null || !(await verifyHello(frame, next, crypto))) return false;
+    if (next === null || !(await verifyHello(frame, next, crypto))) return null;
     const { count } = await db.query(
       `UPDATE nodes SET public_key = next_public_key, next_public_key = NULL, key_made_at = now()
        WHERE id = $1 AND next_public_key = $2`,
       [node.id, node.next_public_key],
     );
     if (count > 0) logger.log('info', 'node key replaced', { node: node.id });
-    return true;
+    return { ...node, is_key_old: false };
   }
 
   /** @returns the number handed out; null when the one presented is not in force */
@@ -228,6 +231,31 @@ export class Authenticator {
     return this.#welcome(node, { joinPending, frame, position: NOWHERE });
   }
 
+  /**
+   * Another key for a node that is in session. Both count until the new one is used.
+   *
+   * @returns whether both keys have signed it
+   */
+  async rotateKey(
+    nodeId: string,
+    { public_key: text, by_old, by_new }: ParamsOf<UpMethods['rotate_key']>,
+  ): Promise<boolean> {
+    const { crypto, db } = this.#options;
+    const node = await this.#find(nodeId);
+    const [old, next] = [keyOf(node?.public_key ?? ''), keyOf(text)];
+    if (node === null || old === null || next === null) return false;
+    const signed = rotationText(nodeId, text);
+    const isSigned = async (signature: string, key: Uint8Array) =>
+      verifyText(DOMAIN.rotate, { text: signed, signature }, key, crypto);
+    if (!(await isSigned(by_old, old)) || !(await isSigned(by_new, next))) return false;
+    const { count } = await db.query(
+      `UPDATE nodes SET next_public_key = $2 WHERE id = $1 AND public_key = $3
+         AND revoked_at IS NULL AND NOT EXISTS (SELECT 1 FROM nodes WHERE public_key = $2)`,
+      [nodeId, text, node.public_key],
+    );
+    return count > 0;
+  }
+
   async confirmJoin(nodeId: string, joinSeq: number): Promise<void> {
     await this.#options.db.query(
       `UPDATE nodes SET join_seq = $2, join_pending = NULL WHERE id = $1 AND join_pending = $2`,
@@ -265,6 +293,7 @@ export class Authenticator {
       groupId: node.group_id,
       level,
       joinPending,
+      isKeyOld: node.is_key_old,
       about: frame.about,
     };
     return { ok: true, member, welcome, position };

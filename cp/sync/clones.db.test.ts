@@ -164,6 +164,15 @@ describe('an honest node', () => {
     expect(await rowOf(node.id)).toMatchObject({ alert: null });
   });
 
+  it('may have kept a number although it thinks that it could not', async () => {
+    const node = await RawNode.joined(endpoint);
+    const first = await (await hello(node, node.joinSeq)).next('welcome');
+    // The write was reported as failed; the disk has it all the same.
+    await (await hello(node, node.joinSeq)).next('welcome');
+    await confirmed(node, first.join_seq);
+    expect(await rowOf(node.id)).toMatchObject({ alert: null });
+  });
+
   it('is believed a number that a restored database has never heard of', async () => {
     const node = await RawNode.joined(endpoint);
     const later = await confirmed(node, await confirmed(node, node.joinSeq));

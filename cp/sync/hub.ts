@@ -23,7 +23,7 @@ import {
   type SaidHealth,
 } from '../nodes/registry.ts';
 import type { Db } from '../store/db.ts';
-import type { Ending, NodeIdentities } from '../nodes/identities.ts';
+import { type Ending, type NodeIdentities, RENEW_CHANNEL } from '../nodes/identities.ts';
 import type { Authenticator, Expected } from './authenticator.ts';
 import { Endings } from './endings.ts';
 import {
@@ -115,6 +115,7 @@ export class Hub implements SessionHost {
     this.#every(TICK_MS, () => this.#tick());
     this.#every(pollMs, () => this.#poll());
     this.#stops.push(...(await this.#endings.start()), await this.#takeovers.start());
+    this.#stops.push(await db.listen(RENEW_CHANNEL, (node) => this.#renewKey(node)));
     this.#stops.push(await db.listen(PUBLISHED_CHANNEL, (group) => this.published(group)));
     this.#stops.push(await db.listen(HEALTH_CHANNEL, (text) => this.#heardHealth(text)));
   }
@@ -186,7 +187,14 @@ export class Hub implements SessionHost {
   }
 
   methods(member: () => Member | null): Handlers<UpMethods> {
-    return { freshness: (asked) => this.proveFreshness(asked, member()) };
+    return {
+      freshness: (asked) => this.proveFreshness(asked, member()),
+      rotate_key: async (asked) => {
+        const node = member()?.node ?? '';
+        if (await this.#options.authenticator.rotateKey(node, asked)) return {};
+        throw new RpcRefusal('not signed by both keys');
+      },
+    };
   }
 
   /**
@@ -221,8 +229,10 @@ export class Hub implements SessionHost {
     };
   }
 
-  confirmJoin(node: string, joinSeq: number): Promise<void> {
-    return this.#options.authenticator.confirmJoin(node, joinSeq);
+  async confirmJoin(node: string, joinSeq: number): Promise<void> {
+    await this.#options.authenticator.confirmJoin(node, joinSeq);
+    // Not sooner: a node answers nothing before it has joined.
+    if (this.#byNode.get(node)?.member?.isKeyOld === true) this.#renewKey(node);
   }
 
   report(session: Session, member: Member, report: Report): void {
@@ -324,6 +334,10 @@ export class Hub implements SessionHost {
     const { planes, random } = this.#options;
     const controlPlanes = placesToGo(own, planes?.peers ?? [], random);
     session.dispatch({ type: 'drain', retryAfterMs, controlPlanes });
+  }
+
+  #renewKey(nodeId: string): void {
+    void this.#byNode.get(nodeId)?.ask('renew_key', {});
   }
 
   /** What somebody said of a target, on this control plane or another. */

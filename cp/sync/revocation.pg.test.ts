@@ -128,6 +128,22 @@ if ('missing' in postgres) {
       }
     });
 
+    it('or one that was locked is cut off where no notification arrives, by the look for them', async () => {
+      const { endpoint: a, store } = await plane();
+      const b = (await plane({ deaf: true, pollMs: 2_000 })).endpoint;
+      await store.db.query(`UPDATE groups SET policy = policy || '{"clones":"lock"}'`);
+      const node = await RawNode.joined(a);
+      const copied = node.joinSeq;
+      // The first session confirms the number that the second one presents.
+      (await live(node, b)).close();
+      const peer = await live(node, b);
+      const clone = await RawPeer.connect(a);
+      clone.send(await node.hello(clone, a, { join_seq: copied }));
+      expect((await clone.closed()).reason).toContain('locked');
+      const { code, reason } = await peer.closed();
+      expect([code, reason]).toEqual([CLOSE.unauthorized, 'the node was locked']);
+    });
+
     it('is told the administrator with what it held, and can open nothing published later', async () => {
       const { endpoint: a, store, keyring } = await plane();
       const ws = store.defaultWorkspace();

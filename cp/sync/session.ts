@@ -37,6 +37,8 @@ export interface Member {
   readonly level: number;
   /** The join counter handed out in `welcome`, confirmed by the node's first `status`. */
   readonly joinPending: number;
+  /** Its key is old: it is asked for another one. */
+  readonly isKeyOld?: boolean;
   /** What it says of itself; shown, never decided by. */
   readonly about: About;
 }

@@ -110,7 +110,8 @@ export class SyncClient {
   readonly #saver = new Saver<ReplicaState>((state) => this.#saveNow(state));
 
   constructor(options: SyncClientOptions) {
-    const { controlPlanes, random, crypto, identities, joinToken, logger, methods = {} } = options;
+    const { controlPlanes, random, crypto, identities, joinToken, logger } = options;
+    const methods = { ...options.methods, renew_key: () => this.#renewKey() };
     this.#options = options;
     const features = [...options.about.features, ...Object.keys(methods).map(featureOf)];
     const about = { ...options.about, features };
@@ -379,6 +380,19 @@ export class SyncClient {
         : { type: 'unproven', detail: admitted.detail },
     );
     if (admitted.ok) this.#options.onJoined?.();
+  }
+
+  /** Answers at once: what follows is a call of our own. */
+  #renewKey(): Record<string, never> {
+    this.#enqueue(async () => {
+      const asked = await this.#membership.nextKey();
+      if (asked === null) return;
+      // Not waited for: the answer comes when it comes, and verifying goes on meanwhile.
+      void this.ask('rotate_key', asked).then((outcome) => {
+        if (outcome.ok) this.#enqueue(() => this.#membership.adoptKey());
+      });
+    });
+    return {};
   }
 
   async #rejoin(reason: string): Promise<void> {

@@ -7,10 +7,12 @@ import { verifyKeyList, type KeyList } from '../config/key-list.ts';
 import { positionOf, type ReplicaState } from '../config/replica.ts';
 import { open } from '../config/seal.ts';
 import { SCHEMA_LEVEL } from '../config/levels.ts';
+import { DOMAIN, signText } from '../config/signed-text.ts';
 import { groupSecretInfo, type GroupSecret } from '../config/secrets.ts';
 import type { Crypto, Logger } from '../platform/platform.ts';
 import type { About, FrameOf, Position } from '../wire/frames.ts';
 import { PROTOCOL_VERSION, PROTOCOL_VERSION_MIN } from '../wire/protocol.ts';
+import type { ParamsOf, UpMethods } from '../wire/rpc-methods.ts';
 import type {
   IdentityStore,
   NextKeys,
@@ -19,7 +21,7 @@ import type {
   StoredIdentity,
 } from './identity.ts';
 import { parseJoinToken, type JoinToken } from './join-token.ts';
-import { signEnrol, signHello } from './proof.ts';
+import { rotationText, signEnrol, signHello } from './proof.ts';
 import { verifyRejoin } from './rejoin.ts';
 
 const SECRET_BYTES = 32;
@@ -135,6 +137,38 @@ export class Membership {
     );
     this.#mustEnrol = hasToken;
     return hasToken;
+  }
+
+  /**
+   * Another key, kept beside the present one, and the proof of both; null without an identity, or when
+   * it cannot be kept. Asked again, the same.
+   */
+  async nextKey(): Promise<ParamsOf<UpMethods['rotate_key']> | null> {
+    const { crypto } = this.#options;
+    const { identity } = this;
+    if (identity === null || identity.next?.tag === 'enrol') return null;
+    const next = identity.next ?? { tag: 'rotate', signing: await crypto.generateSigningKey() };
+    const isKept = await this.#keep(() =>
+      this.identity === null ? null : { ...this.identity, next },
+    );
+    if (!isKept) return null;
+    const publicKey = base64url(next.signing.publicKey);
+    const text = rotationText(identity.node, publicKey);
+    return {
+      public_key: publicKey,
+      by_old: await signText(DOMAIN.rotate, text, identity.signing.privateKey, crypto),
+      by_new: await signText(DOMAIN.rotate, text, next.signing.privateKey, crypto),
+    };
+  }
+
+  /** The control plane knows the other key: from now on it is the one. */
+  async adoptKey(): Promise<void> {
+    await this.#keep(() => {
+      const { identity } = this;
+      if (identity?.next?.tag !== 'rotate') return null;
+      const { next, ...rest } = identity;
+      return { ...rest, signing: next.signing };
+    });
   }
 
   /** Takes what a welcome brings, and keeps it. */

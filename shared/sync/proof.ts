@@ -65,6 +65,11 @@ export async function verifyEnrol(
   return text !== null && verifyText(DOMAIN.enrol, { text, signature }, publicKey, crypto);
 }
 
+/** What both keys sign when a node changes from one to the other. */
+export function rotationText(node: string, publicKey: string): string {
+  return `${node}\n${publicKey}`;
+}
+
 function tokenProof(canonicalFrame: string, verifier: Uint8Array, crypto: Crypto): Uint8Array {
   return crypto.hmac(verifier, DOMAIN.enrol + canonicalFrame);
 }

@@ -27,6 +27,8 @@ const METHODS: Readonly<Record<string, string>> = {
   target_health: 'aefc30c1172373b4',
   counters: 'd55f6cdc513cc7bb',
   freshness: '061ac9c32bbe959d',
+  renew_key: '3c8ce668fdb6c548',
+  rotate_key: 'a41acb6c54437419',
 };
 
 const position = { epoch: 1, revision: 2, hash: 'a'.repeat(64) };

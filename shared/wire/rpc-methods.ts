@@ -73,10 +73,29 @@ export const DOWN_METHODS = {
     /** False: the node does not serve such a target. */
     result: defineFields({ known: { type: 'boolean', required: true } }),
   },
+  /** Makes another key to sign with, and asks for it by `rotate_key`. */
+  renew_key: {
+    params: defineFields({}),
+    result: defineFields({}),
+  },
 } as const satisfies Methods;
 
 /** Node → control plane. What is counted or kept is of the node's own group, whatever it says. */
 export const UP_METHODS = {
+  /**
+   * Another key to sign sessions with. Both count until the new one is used; then the old one is none
+   * any more. To be said again with the same key when its answer got lost.
+   */
+  rotate_key: {
+    params: defineFields({
+      /** Ed25519, base64url. */
+      public_key: text,
+      /** Of the present key and of the new one, over `headgate-rotate-v1\n` node `\n` public_key. */
+      by_old: text,
+      by_new: text,
+    }),
+    result: defineFields({}),
+  },
   /** Proof that the group's head is what it is now, see `shared/sync/freshness.ts`. By pull too. */
   freshness: {
     params: defineFields({

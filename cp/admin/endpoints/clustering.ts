@@ -22,6 +22,12 @@ export function clusteringEndpoints(): Endpoint[] {
       methods: { POST: unlock },
     },
     {
+      path: '/clustering/data-planes/:0/rotate-key',
+      area: 'cluster',
+      parameters: ['clustering_data_planes'],
+      methods: { POST: rotateKey },
+    },
+    {
       path: '/clustering/groups/:0/rotate-secret',
       area: 'cluster',
       parameters: ['groups'],
@@ -90,6 +96,12 @@ async function revoke(context: AdminContext, request: AdminRequest): Promise<Adm
 /** Takes back what is held against a node's identity. */
 async function unlock(context: AdminContext, request: AdminRequest): Promise<AdminResponse> {
   if (!(await context.identities.unlock(nodeOf(request)))) throw notFound();
+  return { status: 204, body: null };
+}
+
+/** Asks the node for another key; who it is stays the same. */
+async function rotateKey(context: AdminContext, request: AdminRequest): Promise<AdminResponse> {
+  if (!(await context.identities.renewKey(nodeOf(request)))) throw notFound();
   return { status: 204, body: null };
 }
 

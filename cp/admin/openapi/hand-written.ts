@@ -227,6 +227,15 @@ function clusteringDocs(): Readonly<Record<string, Operations>> {
     '/clustering/status': {
       GET: { tag, summary: 'Show data planes by id, as Kong once did', answer: answers({}) },
     },
+    '/clustering/data-planes/{clustering_data_planes}/rotate-key': {
+      POST: {
+        tag,
+        summary: 'Have a data plane make another key',
+        description: 'At once if it is connected, else when it comes back.',
+        answer: NOTHING,
+        errors: [404],
+      },
+    },
     '/clustering/data-planes/{clustering_data_planes}/unlock': {
       POST: {
         tag,
