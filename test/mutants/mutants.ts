@@ -64,8 +64,8 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     ...SELECTION,
     changes: one(
       'cp/changes/publication.ts',
-      'isAnew: !isSameSecret || !isSameSelector(group),',
-      'isAnew: !isSameSecret,',
+      'const isAnew = !isSameSecret || !isSameSelector(group) || !isInStep;',
+      'const isAnew = !isSameSecret || !isInStep;',
     ),
   },
   'certificates under a wildcard are not needed by plain names': {
@@ -93,7 +93,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     ...GROUPS,
     changes: one(
       'cp/changes/group-state.ts',
-      'g.published <> due.versions OR g.published_as IS DISTINCT FROM ${PUBLISHED_AS}',
+      "g.published <> due.versions OR NOT ${isPublishedAs('$2')}",
       'g.published <> due.versions',
     ),
   },

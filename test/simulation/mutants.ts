@@ -247,7 +247,7 @@ const careless: readonly Mutant[] = [
     name: 'nodes-unstored',
     what: 'the tree nodes of a revision are not stored, so that nobody can fetch them',
     edits: {
-      'cp/changes/publication.ts': [
+      'cp/changes/stored-level.ts': [
         [
           'const added = isFirst ? [...tree.nodes()] : addedNodes;',
           'const added = isFirst ? [...tree.nodes()] : addedNodes.slice(1);',
