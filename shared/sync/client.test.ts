@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { must } from '../base/assert.ts';
 import { base64url } from '../base/bytes.ts';
 import { secretOf } from '../../test/support/join-token.ts';
 import { testRecord } from '../../test/support/scripted-control-plane.ts';
@@ -286,6 +287,42 @@ describe('a data plane with news', () => {
     // Once.
     await world.clock.advance(10 * SAVE_RETRY_MS);
     expect(world.heard('ack')).toHaveLength(2);
+  });
+
+  it('says what it saved while it was out of touch when it is back', async () => {
+    const world = await World.create(29);
+    await world.live();
+    world.disk.isFull = true;
+    await world.cp.publish(records(1));
+    await world.converge();
+    for (const session of world.cp.sessions) session.close(1006);
+    world.network.unlisten(URL_OF_ADDRESS);
+    await world.clock.advance(100);
+    world.disk.isFull = false;
+    await world.clock.advance(SAVE_RETRY_MS);
+    expect(world.heard('ack')).toHaveLength(1);
+    world.network.listen(URL_OF_ADDRESS, (end) => world.cp.accept(end));
+    await world.clock.until(() => world.client.status().tag === 'live');
+    await world.clock.advance(100);
+    expect(world.heard('ack')).toMatchObject([{ persisted: false }, { persisted: true }]);
+  });
+
+  it('serves what was held back, if nothing is served by then', async () => {
+    const world = await World.create(32);
+    await world.cp.publish(records(1));
+    await world.live();
+    await world.converge();
+    const first = must(world.client.served, 'the first');
+    world.client.serveAfterAll(first);
+    await world.clock.advance(100);
+    expect(world.revisions).toEqual([1]);
+
+    world.disk.config = null;
+    await world.restart();
+    world.client.serveAfterAll(first);
+    await world.clock.advance(100);
+    expect(world.revisions).toEqual([1, 1]);
+    expect(world.client.status().revision).toBe(1);
   });
 
   it('does not wait for a disk that hangs', async () => {

@@ -175,6 +175,14 @@ export class SyncClient {
     await this.#saver.idle();
   }
 
+  /**
+   * Builds and serves a configuration that the caller has loaded and held back, as one that came from a
+   * control plane; unless anything is served, or being built, by now.
+   */
+  serveAfterAll(state: ReplicaState): void {
+    this.#dispatch({ type: 'held_back', state });
+  }
+
   /** Tells the control plane of trouble that is not the session's own. */
   tellError(error: string): void {
     this.#dispatch({ type: 'trouble', error });

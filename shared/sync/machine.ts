@@ -26,6 +26,7 @@ import {
   slowRetryDelayMs,
 } from './backoff.ts';
 import {
+  build,
   buildAgain,
   built,
   enqueue,
@@ -112,6 +113,10 @@ export function step(state: SyncState, event: SyncEvent, moment: Moment): Step {
       return built(state, event);
     case 'persisted':
       return saved(state, event.state);
+    case 'held_back':
+      return state.served === null && state.building === null
+        ? build(state, event.state)
+        : [state, []];
     case 'trouble': {
       const next = { ...state, lastError: event.error };
       return [next, state.link.tag === 'live' ? [send(statusOf(next))] : []];
@@ -347,7 +352,14 @@ function joined(
   // By pull, `hello` has said it all, and every further word would be an exchange of its own.
   const isPull = parseAddress(link.address)?.isPull === true;
   const isNews = isFirst && (!isPull || state.lastError !== null);
-  return [last, [...(isFirst ? [log] : []), ...(isNews ? [send(statusOf(next))] : []), ...effects]];
+  const news = isNews ? [send(statusOf(next)), ...ackOf(next, isPull)] : [];
+  return [last, [...(isFirst ? [log] : []), ...news, ...effects]];
+}
+
+/** Whether it is on disk may have changed while nobody was there to hear of it. */
+function ackOf({ lastAck, served }: SyncState, isPull: boolean): SyncEffect[] {
+  const isOfServed = lastAck !== null && lastAck.position.hash === positionOf(served).hash;
+  return isOfServed && !isPull ? [send(lastAck)] : [];
 }
 
 function statusOf({ joinSeq, served, lastError }: SyncState): UpFrame {

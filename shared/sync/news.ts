@@ -98,7 +98,7 @@ function repeatAck(state: SyncState): SyncEffect[] {
 }
 
 /** Builds what was verified; while another is being built, the newest waits. */
-function build(state: SyncState, ready: ReplicaState): Step {
+export function build(state: SyncState, ready: ReplicaState): Step {
   const next = learn({ ...state, tip: ready }, ready);
   if (next.building !== null) return [{ ...next, candidate: ready }, []];
   return [{ ...next, building: ready }, [{ type: 'build', state: ready }]];

@@ -73,6 +73,8 @@ export type SyncEvent =
     }
   /** What could not be saved when it was served is saved now. */
   | { readonly type: 'persisted'; readonly state: ReplicaState }
+  /** Verified, and not served as long as there was hope of another. */
+  | { readonly type: 'held_back'; readonly state: ReplicaState }
   /** Something that the control plane should hear of, besides. */
   | { readonly type: 'trouble'; readonly error: string }
   /** An effect could not be carried out: our own trouble. */

@@ -130,7 +130,7 @@ describe('fetching', () => {
     expect(again).toEqual([]);
     expect(verdict).toMatchObject({ tag: 'ready', state: { tree: { size: 40_000 } } });
     expect(verdict.tag === 'ready' && verdict.state.tree.hash).toBe(third.tree.hash);
-  });
+  }, 60_000);
 
   it('turns to a newer head when one is offered', async () => {
     const first = await cp.publish(records(3000));
