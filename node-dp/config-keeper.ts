@@ -6,12 +6,15 @@
  * of the crash breaker. All configurations are proven from the pins like any other; only for the very one
  * that the record names as good the high-water mark does not count, once the breaker has refused
  * what the mark stands for.
+ *
+ * Where there is none but what it crashed with, that is served after all, after a wait: whoever killed
+ * it twice may have had another reason. Meanwhile a control plane may bring another one.
  */
 import { join } from 'node:path';
 import { hex } from '#shared/base/bytes.ts';
 import { HEADGATE_VERSION } from '#shared/base/product.ts';
 import { loadReplica, positionOf, type ReplicaState, toStored } from '#shared/config/replica.ts';
-import type { ConfigStore, Logger, Platform } from '#shared/platform/platform.ts';
+import type { ConfigStore, Logger, Platform, StoredConfig } from '#shared/platform/platform.ts';
 import { Breaker } from '#shared/sync/breaker.ts';
 import type { BuildOutcome } from '#shared/sync/client.ts';
 import type { NodeIdentity } from '#shared/sync/identity.ts';
@@ -38,6 +41,12 @@ export class ConfigKeeper {
   readonly #breaker: Breaker;
   /** What is served. */
   #served: ReplicaState | null = null;
+  /** Refused by the breaker, and to be served when nothing else has come by then. */
+  #lastResort: ReplicaState | null = null;
+  /** It has waited long enough. */
+  #isDue = false;
+  #cancelResort: () => void = () => {};
+  #serveAfterAll: (state: ReplicaState) => void = () => {};
 
   private constructor(options: KeeperOptions, breaker: Breaker) {
     this.#options = options;
@@ -69,6 +78,11 @@ export class ConfigKeeper {
     return this.#breaker.crashed;
   }
 
+  /** Calls `fn` with a configuration that is to be handed to `take` again, for want of any other. */
+  onLastResort(fn: (state: ReplicaState) => void): void {
+    this.#serveAfterAll = fn;
+  }
+
   /** Serves what the disk holds; null when nothing of it is of use. */
   async restore(identity: NodeIdentity): Promise<ReplicaState | null> {
     const cache = await this.#store.read();
@@ -81,6 +95,7 @@ export class ConfigKeeper {
     }
     let reason = '';
     let hasCrashed = false;
+    let refused: StoredConfig | null = null;
     for (const config of [cache.config, ...cache.older]) {
       const hash = hex(platform.crypto.sha256(config.manifest));
       const isGood = hash === this.#breaker.proven;
@@ -88,6 +103,7 @@ export class ConfigKeeper {
       if (this.#breaker.crashed.some((crashed) => crashed.hash === hash)) {
         hasCrashed = true;
         reason ||= 'no earlier one is kept';
+        refused ??= config;
         continue;
       }
       // The mark stands for what was refused: then, and for that one alone, it does not count.
@@ -104,6 +120,10 @@ export class ConfigKeeper {
       const outcome = await this.take(loaded.state, identity.groupSecrets);
       return outcome.ok ? loaded.state : null;
     }
+    if (refused !== null) {
+      const loaded = await loadReplica(refused, identity, platform.crypto);
+      if (loaded.ok) this.#resortTo(loaded.state);
+    }
     return this.#none(reason);
   }
 
@@ -112,12 +132,39 @@ export class ConfigKeeper {
     state: ReplicaState,
     groupSecrets: NodeIdentity['groupSecrets'],
   ): Promise<BuildOutcome> {
-    const position = positionOf(state);
-    const outcome = await this.#breaker.guard(position, () =>
-      this.#options.serving.take(state, groupSecrets),
+    const outcome = await this.#breaker.guard(
+      positionOf(state),
+      () => this.#options.serving.take(state, groupSecrets),
+      this.#served === null && this.#isDue,
     );
-    if (outcome.ok) this.#served = state;
+    if (outcome.ok) {
+      this.#served = state;
+      this.#cancelResort();
+    } else if (outcome.code === 'crashed' && this.#served === null) this.#resortTo(state);
     return outcome;
+  }
+
+  /** The newest of what is refused; its time runs from when it is refused first. */
+  #resortTo(state: ReplicaState): void {
+    const { epoch, revision, hash } = positionOf(state);
+    if (this.#lastResort !== null && positionOf(this.#lastResort).hash === hash) return;
+    this.#lastResort = state;
+    this.#isDue = false;
+    const waitMs = this.#breaker.resortMs(hash);
+    const message = 'there is nothing to serve but what the node crashed with: waiting for another';
+    this.#options.logger.log('warn', message, { epoch, revision, wait_ms: waitMs });
+    this.#armResort(state);
+  }
+
+  #armResort(state: ReplicaState): void {
+    const { clock } = this.#options.platform;
+    this.#cancelResort();
+    this.#cancelResort = clock.setTimer(this.#breaker.resortMs(positionOf(state).hash), () => {
+      this.#isDue = true;
+      // Another may be on its way just now, and come to nothing.
+      this.#armResort(state);
+      this.#serveAfterAll(state);
+    });
   }
 
   /** Saves what was not brought by a control plane. That it cannot be is said, and no more. */
@@ -139,6 +186,7 @@ export class ConfigKeeper {
 
   /** The process ends as it should. */
   close(): Promise<void> {
+    this.#cancelResort();
     return this.#breaker.end();
   }
 

@@ -1,8 +1,9 @@
 /** A configuration that takes the process with it: two tries, then the last good one, by name. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import { HEALTHY_MS } from '#shared/sync/breaker.ts';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { must } from '#shared/base/assert.ts';
+import { HEALTHY_MS, RESORT_MS_MIN } from '#shared/sync/breaker.ts';
 import { answers, Cluster } from '../test/support/cluster.ts';
 import { type Echo, startEcho } from '../test/support/echo.ts';
 import { eventually } from '../test/support/eventually.ts';
@@ -126,3 +127,68 @@ it('a node that is killed for other reasons keeps its configuration', async () =
   expect((await statusOf(node)).crashed).toEqual([]);
   await node.kill('SIGKILL');
 }, 90_000);
+
+async function serves(node: Program): Promise<string> {
+  await answers(node.url('proxy'), '/a', 200);
+  return 'serves';
+}
+
+/** Ended as soon as it has what it serves on its disk, and long before it could prove itself. */
+async function endOnTrial(name: string, env: Record<string, string> = {}): Promise<void> {
+  const node = await cluster.startNode(env, name);
+  await answers(node.url('proxy'), '/a', 200);
+  const cache = join(cluster.folder, name, 'dp', 'config.json');
+  await eventually('it to be on disk', async () => (await readFile(cache)).length > 0);
+  await node.kill('SIGKILL');
+}
+
+describe('a node that has nothing proven to go back to', () => {
+  it('gets another configuration while it waits to try again what it crashed with', async () => {
+    const name = 'unproven';
+    const poison = `poison-${name}`;
+    await cluster.admin.post('/services/echo/routes', { name: poison, paths: [`/${poison}`] });
+    const env = {
+      NODE_OPTIONS: `--import=${HOOK}`,
+      CRASH_AT: 'later',
+      CRASH_ROUTE: poison,
+      HEADGATE_JOIN_TOKEN: await cluster.admin.joinToken(),
+    };
+    const start = (): Promise<Program | null> => cluster.startNode(env, name).catch(() => null);
+    await (
+      await start()
+    )?.ended;
+    await (
+      await start()
+    )?.ended;
+    await cluster.admin.ok('DELETE', `/routes/${poison}`);
+    let node = await start();
+    // A slow machine may take longer to hear of it than there is time.
+    if (node === null || (await Promise.race([serves(node), node.ended])) !== 'serves') {
+      node = await start();
+    }
+    const url = must(node, 'a node').url('proxy');
+    await answers(url, '/a', 200);
+    expect((await send(url, `/${poison}`)).status).toBe(404);
+    await node?.kill('SIGKILL');
+  }, 90_000);
+
+  it('serves the only configuration it has, although it was killed twice on trial, and nobody is there', async () => {
+    const name = 'only';
+    await endOnTrial(name, { HEADGATE_JOIN_TOKEN: await cluster.admin.joinToken() });
+    await endOnTrial(name);
+    await cluster.killControlPlane();
+    for (const waitMs of [RESORT_MS_MIN, 2 * RESORT_MS_MIN]) {
+      const node = await cluster.startNode({}, name);
+      const startedMs = performance.now();
+      expect((await send(node.url('proxy'), '/a')).status).toBe(503);
+      expect((await statusOf(node)).crashed).toHaveLength(1);
+      await answers(node.url('proxy'), '/a', 200, 30_000);
+      // Another would have had the time to come. The process is up a little before we hear of it.
+      expect(performance.now() - startedMs).toBeGreaterThan(waitMs / 2);
+      expect((await send(node.url('status'), '/status/ready')).status).toBe(200);
+      await node.kill('SIGKILL');
+      // The second time one is there, and has the very same.
+      if (waitMs === RESORT_MS_MIN) await cluster.restartControlPlane();
+    }
+  }, 120_000);
+});

@@ -83,6 +83,7 @@ export async function openSync(options: SyncOptions): Promise<Sync> {
     place: fileText(options.freshnessPath),
     onChange: options.onFreshness,
   });
+  keeper.onLastResort((state) => client.serveAfterAll(state));
   await client.boot(options.cached);
   await freshness.open();
   return {

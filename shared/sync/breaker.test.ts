@@ -210,3 +210,70 @@ it('remembers a bounded number of configurations', async () => {
   expect((await boot()).crashed.length).toBe(16);
   expect(disk.text?.length ?? 0).toBeLessThan(4096);
 });
+
+describe('what is refused, where there is nothing else to serve', () => {
+  async function resort(breaker: Breaker): Promise<BuildOutcome> {
+    return breaker.guard(at(1), async () => WELL, true);
+  }
+
+  it('is tried after all, after a wait that grows with each try, to a minute at most', async () => {
+    await crashOn(1);
+    await crashOn(1);
+    const waits: number[] = [];
+    for (let start = 0; start < 8; start += 1) {
+      const breaker = await boot();
+      waits.push(breaker.resortMs('hash-1'));
+      expect(breaker.crashed).toEqual([at(1)]);
+      expect(await resort(breaker)).toBe(WELL);
+    }
+    expect(waits).toEqual([2, 4, 8, 16, 32, 60, 60, 60].map((seconds) => seconds * 1000));
+  });
+
+  it('is counted before it is built', async () => {
+    await crashOn(1);
+    await crashOn(1);
+    const breaker = await boot();
+    await breaker.guard(
+      at(1),
+      async () => {
+        expect((await boot()).resortMs('hash-1')).toBe(4_000);
+        return WELL;
+      },
+      true,
+    );
+    expect(log).toContain('serving what the node crashed with: there is nothing else');
+  });
+
+  it('is good once it was served for a while, and no longer refused', async () => {
+    await crashOn(1);
+    await crashOn(1);
+    // Of the processes before it nobody is left.
+    clock = new FakeClock();
+    await resort(await boot());
+    await clock.advance(HEALTHY_MS);
+    expect(proven).toEqual([1]);
+    const breaker = await boot();
+    expect(breaker.crashed).toEqual([]);
+    expect(await breaker.guard(at(1), async () => WELL)).toBe(WELL);
+  });
+
+  it('waits no longer for a process that was told to end', async () => {
+    await crashOn(1);
+    await crashOn(1);
+    const breaker = await boot();
+    await resort(breaker);
+    await breaker.end();
+    expect((await boot()).resortMs('hash-1')).toBe(2_000);
+  });
+
+  it('is remembered by a record that an earlier process wrote without a count', async () => {
+    await crashOn(1);
+    await crashOn(1);
+    await boot();
+    disk.text = (disk.text ?? '').replaceAll(',"resorts":0', '').replaceAll('"resorts":0,', '');
+    expect(disk.text).not.toContain('resorts');
+    const breaker = await boot();
+    expect(breaker.crashed).toEqual([at(1)]);
+    expect(breaker.resortMs('hash-1')).toBe(2_000);
+  });
+});

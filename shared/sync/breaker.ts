@@ -6,6 +6,10 @@
  * end may have had any other reason (an operator's `kill -9`, a machine that lost its power), so the
  * configuration gets a second try; after a second one it is refused until a newer one comes. A trial
  * that cannot be written down is none: what cannot be saved is served all the same.
+ *
+ * Where there is nothing else to serve, refusing it for good would be worse than what it is refused for:
+ * then it is a last resort, tried again after a wait in which another one may come, and after a longer
+ * one each time that the process ends with it.
  */
 import { canonicalJson } from '../config/canonical.ts';
 import { parseJson } from '../config/signed-text.ts';
@@ -19,6 +23,9 @@ import type { BuildOutcome } from './state.ts';
 export const HEALTHY_MS = 10_000;
 /** Trials that may end badly before a configuration is refused. */
 export const TRIALS_MAX = 2;
+/** First and longest wait before what is refused is tried for want of anything else. */
+export const RESORT_MS_MIN = 2_000;
+export const RESORT_MS_MAX = 60_000;
 /** Longest that a configuration waits for its trial to be written down. */
 const WRITE_WAIT_MS_MAX = 2_000;
 /** Configurations remembered of each kind; of more, the oldest are forgotten. */
@@ -42,7 +49,12 @@ const recordFields = defineFields({
   crashed: {
     type: 'array',
     required: true,
-    elements: { type: 'record', required: true, fields: position },
+    elements: {
+      type: 'record',
+      required: true,
+      /** `resorts`: trials for want of anything else. */
+      fields: { ...position, resorts: { ...count, default: 0 } },
+    },
   },
 });
 
@@ -95,7 +107,12 @@ export class Breaker {
 
   /** Refused because the process crashed with them, oldest first. */
   get crashed(): readonly Position[] {
-    return this.#record.crashed;
+    return this.#record.crashed.map(({ epoch, revision, hash }) => ({ epoch, revision, hash }));
+  }
+
+  /** Milliseconds that what is refused waits for another one, before it is tried as the last resort. */
+  resortMs(hash: string): number {
+    return Math.min(RESORT_MS_MAX, RESORT_MS_MIN * 2 ** this.#resortsOf(hash));
   }
 
   /** Hash of the last configuration that was served for long enough; empty for none. */
@@ -107,10 +124,16 @@ export class Breaker {
    * Builds and serves a configuration on trial.
    *
    * @param build  called unless the configuration is refused
+   * @param isLastResort  it is not refused: there is nothing else
    */
-  async guard(asked: Position, build: () => Promise<BuildOutcome>): Promise<BuildOutcome> {
+  async guard(
+    asked: Position,
+    build: () => Promise<BuildOutcome>,
+    isLastResort = false,
+  ): Promise<BuildOutcome> {
     const { hash } = asked;
-    if (this.#record.crashed.some((known) => known.hash === hash)) {
+    if (this.#isRefused(hash)) {
+      if (isLastResort) return this.#resort(asked, build);
       const detail = `the node crashed ${TRIALS_MAX} times as it began to serve it`;
       return { ok: false, code: 'crashed', entity: null, detail };
     }
@@ -126,7 +149,30 @@ export class Breaker {
   async end(): Promise<void> {
     this.#cancelTimer();
     if (this.#record.trials.length > 0) await this.#write({ ...this.#record, trials: [] });
+    // What it counts was written before it was served, and it ended well.
+    if (this.#isRefused(this.#current))
+      await this.#write(withResort(this.#record, this.#current, -1));
     await this.#writing;
+  }
+
+  #isRefused(hash: string): boolean {
+    return this.#record.crashed.some((known) => known.hash === hash);
+  }
+
+  #resortsOf(hash: string): number {
+    return this.#record.crashed.find((known) => known.hash === hash)?.resorts ?? 0;
+  }
+
+  /** On trial as well, but what counts it is the list of what is refused. */
+  async #resort(asked: Position, build: () => Promise<BuildOutcome>): Promise<BuildOutcome> {
+    if (asked.hash === this.#current) return build();
+    const { epoch, revision, hash } = asked;
+    const message = 'serving what the node crashed with: there is nothing else';
+    this.#options.logger.log('warn', message, { epoch, revision, hash });
+    await this.#inTime(this.#write(withResort(this.#record, hash, 1)));
+    const outcome = await build();
+    if (outcome.ok) this.#serve(asked);
+    return outcome;
   }
 
   async #begin(asked: Position): Promise<void> {
@@ -171,7 +217,7 @@ export class Breaker {
       const message = 'configuration refused: the node crashed as it began to serve it';
       this.#options.logger.log('error', message, { epoch, revision, hash });
     }
-    const named = bad.map(({ epoch, revision, hash }) => ({ epoch, revision, hash }));
+    const named = bad.map(({ epoch, revision, hash }) => ({ epoch, revision, hash, resorts: 0 }));
     const crashed = [...this.#record.crashed, ...named].slice(-REMEMBERED_MAX);
     await this.#write({
       ...this.#record,
@@ -202,6 +248,14 @@ function parse(stored: string | null, release: string): TrialRecord {
 
 function withoutTrial(record: TrialRecord, hash: string): TrialRecord {
   return { ...record, trials: record.trials.filter((trial) => trial.hash !== hash) };
+}
+
+/** `by`: how many more trials for want of anything else. */
+function withResort(record: TrialRecord, hash: string, by: number): TrialRecord {
+  const crashed = record.crashed.map((known) =>
+    known.hash === hash ? { ...known, resorts: Math.max(0, known.resorts + by) } : known,
+  );
+  return { ...record, crashed };
 }
 
 function isNewer(a: Position, b: Position): boolean {

@@ -17,6 +17,7 @@ const SELECTION = { project: 'embedded', test: 'cp/changes/selection.db.test.ts'
 const GROUPS = { project: 'embedded', test: 'cp/sync/groups.db.test.ts' } as const;
 const COST = { project: 'servers', test: 'cp/changes/cost.slow.test.ts' } as const;
 
+const CRASHES = { project: 'servers', test: 'node-dp/crash.slow.test.ts' } as const;
 const BREAKER = { project: 'unit', test: 'shared/sync/breaker.test.ts' } as const;
 const FRESHNESS = { project: 'unit', test: 'shared/sync/freshness.test.ts' } as const;
 const LAST_GOOD = { project: 'unit', test: 'shared/tables/last-good.test.ts' } as const;
@@ -246,5 +247,30 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
       'if (outcome.ok && !persisted) this.#saveLater(state);',
       '',
     ),
+  },
+  'what the node crashed with is never tried for want of anything else': {
+    ...CRASHES,
+    changes: one('node-dp/config-keeper.ts', 'this.#serveAfterAll(state);', 'void state;'),
+  },
+  'what the node crashed with does not wait for another one': {
+    ...CRASHES,
+    changes: one(
+      'node-dp/config-keeper.ts',
+      'this.#served === null && this.#isDue,',
+      'this.#served === null,',
+    ),
+  },
+  'each try of what the node crashed with comes as soon as the one before': {
+    ...BREAKER,
+    changes: one(
+      'shared/sync/breaker.ts',
+      'this.#write(withResort(this.#record, hash, 1))',
+      'Promise.resolve()',
+    ),
+  },
+  'a node on return does not say whether what it serves is saved': {
+    project: 'unit',
+    test: 'shared/sync/client.test.ts',
+    changes: one('shared/sync/machine.ts', ', ...ackOf(next, isPull)] : [];', '] : [];'),
   },
 };

@@ -8,7 +8,7 @@ import { type Mutant, MUTANTS } from './mutants.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const COPIED =
-  'cp shared test infra node-dp edge-dp package.json vitest.config.ts tsconfig.json tsconfig.base.json'.split(
+  'cp shared test infra node-dp edge-dp headgate.mjs package.json vitest.config.ts tsconfig.json tsconfig.base.json'.split(
     ' ',
   );
 /** Of one test file. */
