@@ -3,7 +3,7 @@
  * the requests under way, and what one change costs. Figures are printed; what is asserted is the best
  * of a few attempts, as the machine may be busy.
  */
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -15,6 +15,7 @@ import { nodeRandom } from '#shared/platform/node/random.ts';
 import { SYNC_PATH } from '#shared/wire/protocol.ts';
 import { TestCluster } from '../test/support/dp-folder.ts';
 import { type EchoUpstream, startEchoUpstream } from '../test/support/echo-upstream.ts';
+import { busyFactor } from '../test/support/busy.ts';
 import { eventually } from '../test/support/eventually.ts';
 import { send } from '../test/support/http-client.ts';
 import {
@@ -28,8 +29,8 @@ import { Program } from '../test/support/program.ts';
 import { ScriptedControlPlane } from '../test/support/scripted-control-plane.ts';
 import { startSteadyLoad } from '../test/support/steady-load.ts';
 import type { Stalls } from '../test/support/stall-hook.ts';
+import { STALL_HOOK, StallReader } from '../test/support/stall-reader.ts';
 
-const HOOK = new URL('../test/support/stall-hook.ts', import.meta.url).href;
 const ATTEMPTS = 3;
 const COLD_START_MS_MAX = 2000;
 const APPLY_STALL_MS_MAX = 100;
@@ -106,7 +107,7 @@ describe('100,000 entities', () => {
       const node = await startNode(folder, {
         HEADGATE_CONTROL_PLANES: sync.address,
         HEADGATE_JOIN_TOKEN: sync.scripted.joinToken,
-        NODE_OPTIONS: `--import=${HOOK}`,
+        NODE_OPTIONS: `--import=${STALL_HOOK}`,
         STALL_FILE: stallFile,
       });
       await eventually('the first configuration', async () => (await ask(node, 1)).status === 200);
@@ -166,16 +167,6 @@ describe('100,000 entities', () => {
     },
   );
 });
-
-/** How much longer than its own CPU time a piece of work takes just now, for want of a core. */
-function busyFactor(): number {
-  const since = process.cpuUsage();
-  const startedMs = performance.now();
-  let sum = 0;
-  while (performance.now() - startedMs < 300) sum += Math.sqrt(sum + 1);
-  const { user, system } = process.cpuUsage(since);
-  return Math.max(1, (performance.now() - startedMs) / ((user + system) / 1000));
-}
 
 function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
@@ -281,31 +272,5 @@ class ControlPlane {
   close(): void {
     for (const socket of this.#server.clients) socket.terminate();
     this.#server.close();
-  }
-}
-
-class StallReader {
-  readonly #node: Program;
-  readonly #path: string;
-  #turn = 0;
-
-  constructor(node: Program, path: string) {
-    this.#node = node;
-    this.#path = path;
-  }
-
-  /** Since the last time. */
-  async read(): Promise<Stalls> {
-    this.#turn += 1;
-    let stalls: Stalls | null = null;
-    process.kill(this.#node.pid, 'SIGUSR2');
-    await eventually('the figures', async () => {
-      const text = await readFile(this.#path, 'utf8').catch(() => '{}');
-      const found = JSON.parse(text) as Stalls;
-      if (found.turn === this.#turn) stalls = found;
-      return stalls !== null;
-    });
-    if (stalls === null) throw new Error('no figures');
-    return stalls;
   }
 }

@@ -4,6 +4,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import type { AdminClient } from '../support/admin-client.ts';
+import { busyFactor } from '../support/busy.ts';
 import { send } from '../support/http-client.ts';
 import { Fleet, clusterAddress, type Member } from './fleet.ts';
 import { quantile, Swarm } from './swarm.ts';
@@ -68,10 +69,10 @@ export async function runSwarm(options: SwarmRunOptions): Promise<SwarmFigures> 
     });
     const enrolled = await swarm.all(version, ENROL_MS_MAX);
     let rssMb = await peakMb(controlPlane);
-    const starvedBefore = starvation();
+    const starvedBefore = busyFactor();
     const changed = await change(controlPlane, admin, swarm, options.changes);
     rssMb = Math.max(rssMb, await peakMb(controlPlane));
-    const starvedBetween = starvation();
+    const starvedBetween = busyFactor();
     const restart = await killAndRestart(controlPlane, fleet, swarm);
     rssMb = Math.max(rssMb, await peakMb(controlPlane));
     return {
@@ -82,7 +83,7 @@ export async function runSwarm(options: SwarmRunOptions): Promise<SwarmFigures> 
       rssMb,
       swarmMb: (await swarm.reached(0)).rssBytes / 1e6,
       configBytes: bytes,
-      starvation: Math.max(starvedBefore, starvedBetween, starvation()),
+      starvation: Math.max(starvedBefore, starvedBetween, busyFactor()),
     };
   } finally {
     swarm?.close();
@@ -202,18 +203,4 @@ async function cpuMs(member: Member): Promise<number> {
   // After the name, which may hold anything: the state is field 3, the times are 14 and 15.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
-}
-
-const SPIN_MS = 100;
-
-/** Time that work takes, divided by the processor time that it takes: others have the rest. */
-function starvation(): number {
-  const startedMs = performance.now();
-  const before = process.cpuUsage();
-  let usedMs = 0;
-  while (usedMs < SPIN_MS) {
-    const { user, system } = process.cpuUsage(before);
-    usedMs = (user + system) / 1_000;
-  }
-  return Math.max(1, (performance.now() - startedMs) / usedMs);
 }
