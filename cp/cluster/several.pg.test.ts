@@ -164,10 +164,16 @@ if ('missing' in postgres) {
 
       const second = await startPlane();
       await second.endpoint.publisher.flush();
-      expect(await head(second.test)).toMatchObject({
+      const both = {
         revision: revision + 1,
         control_planes: [again.endpoint.address, second.endpoint.address].toSorted(),
-      });
+      };
+      expect(await head(second.test)).toMatchObject(both);
+
+      // While one restarts, the other goes on naming it.
+      await stopPlane(again);
+      await second.endpoint.publisher.flush();
+      expect(await head(second.test)).toMatchObject(both);
     });
 
     it('are known to a node that starts with one address, once it has a configuration', async () => {

@@ -57,7 +57,12 @@ export const CLUSTER_MUTANTS = {
     changes: [
       {
         file: 'cp/changes/publication.ts',
-        find: 'if (group.is_same_database === false) return true;',
+        find: "if (isDoubtful(group, heads, seen)) return { type: 'doubtful' };",
+        replace: 'void isDoubtful;',
+      },
+      {
+        file: 'cp/changes/publisher.ts',
+        find: 'if (this.#failures > 0) await this.#epochs.settle();',
         replace: '',
       },
       {
