@@ -70,7 +70,8 @@ export class SyncEndpoint {
     const { store, keyring, epochs } = test;
     const ports = { clock: nodeClock, random: nodeRandom, crypto: nodeCrypto, logger };
     const { port = 0, hosts = [], beatMs, pollMs = 60_000, ...more } = options;
-    const server = createServer((request, response) => void listener(request, response));
+    // Nodes that knew this port are there before the endpoint is.
+    const server = createServer((_request, response) => void response.writeHead(503).end());
     await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
     const common = { store, keyring, epochs, pollMs, ...ports };
     const registry = new NodeRegistry({ db: options.db ?? store.db, ...ports });
@@ -87,6 +88,8 @@ export class SyncEndpoint {
     const nodes = { registry, identities, tokens, audit, trusted: new BlockList() };
     const sync = await attachSync({ ...common, ...nodes, publisher, planes, hosts, ...more });
     const listener = getRequestListener((request) => sync.pull(request, '127.0.0.1'));
+    server.removeAllListeners('request');
+    server.on('request', (request, response) => void listener(request, response));
     server.on('upgrade', (request, socket, head) => sync.upgrade(request, socket, head));
     return new SyncEndpoint({ registry, identities, tokens, publisher, sync, logs }, server);
   }
