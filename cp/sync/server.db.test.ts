@@ -7,7 +7,7 @@ import { CLOSE } from '#shared/wire/close-codes.ts';
 import { PULL_PATH, SYNC_PATH, UP_FRAME_LENGTH_MAX } from '#shared/wire/protocol.ts';
 import { eventually } from '../../test/support/eventually.ts';
 import { openTestStore, type TestStore } from '../../test/support/pglite.ts';
-import { RawNode, RawPeer, SyncEndpoint } from '../../test/support/sync-endpoint.ts';
+import { ABOUT, RawNode, RawPeer, SyncEndpoint } from '../../test/support/sync-endpoint.ts';
 
 let db: TestStore;
 let endpoint: SyncEndpoint;
@@ -134,6 +134,22 @@ describe('enrolment', () => {
       expect(await closeCode(peer)).toBe(CLOSE.unauthorized);
     }
     expect(await nodeCount()).toBe(0);
+  });
+
+  it('says why it refuses in any script, and frees the place of who was refused', async () => {
+    await db.store.db.query(`UPDATE groups SET labels = '{"zone":"a"}' WHERE name = 'default'`);
+    try {
+      const about = { ...ABOUT, labels: { zone: '€'.repeat(20), land: '€'.repeat(20) } };
+      const peer = await RawPeer.connect(endpoint);
+      const token = await endpoint.token(1, { group: null });
+      peer.send(await (await RawNode.make()).enrol(peer, endpoint, token, { about }));
+      const { code, reason } = await peer.closed();
+      expect(code).toBe(CLOSE.unauthorized);
+      expect(reason).toContain('no group is for a node with the labels');
+      await eventually('its place is free', () => endpoint.sync.sessionCount === 0);
+    } finally {
+      await db.store.db.query(`UPDATE groups SET labels = '{}'`);
+    }
   });
 
   it('keeps no token in clear', async () => {

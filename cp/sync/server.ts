@@ -50,8 +50,8 @@ const DRAIN_MAX_MS = 2_000;
 const CLOSE_MAX_MS = 2_000;
 /** Apart, because the package's types do not know it yet. */
 const ENDING = { closeTimeout: CLOSE_MAX_MS };
-/** Longest close reason that fits a close frame. */
-const REASON_LENGTH_MAX = 120;
+/** Longest close reason that fits a close frame. RFC 6455, 5.5: 125 bytes with the code. */
+const REASON_BYTES_MAX = 123;
 
 export interface SyncOptions {
   readonly store: Store;
@@ -251,12 +251,20 @@ function socketOf(ws: WebSocket): Socket {
       return ws.bufferedAmount;
     },
     close(code, reason) {
-      ws.close(code, reason.slice(0, REASON_LENGTH_MAX));
+      ws.close(code, reasonOf(reason));
       // What waits to be sent would still go out before the farewell.
       if (code === CLOSE.revoked && ws.bufferedAmount > 0) ws.terminate();
     },
   };
 }
+
+/** As much of it as fits: some of it may be what the node said, in any script. */
+function reasonOf(text: string): Buffer {
+  const { written } = new TextEncoder().encodeInto(text, REASON);
+  return Buffer.from(REASON.subarray(0, written));
+}
+
+const REASON = new Uint8Array(REASON_BYTES_MAX);
 
 function textOf(data: RawData): string {
   if (Array.isArray(data)) return Buffer.concat(data).toString('utf8');
