@@ -20,6 +20,7 @@ import { identity } from './migrations/0009-identity.ts';
 import { serverNames } from './migrations/0010-server-names.ts';
 import { epochs } from './migrations/0011-epochs.ts';
 import { levels } from './migrations/0012-levels.ts';
+import { handedJoins } from './migrations/0013-handed-joins.ts';
 
 export interface Migration {
   /** 1, 2, 3 … without a gap. */
@@ -44,6 +45,7 @@ export const MIGRATIONS: readonly Migration[] = [
   serverNames,
   epochs,
   levels,
+  handedJoins,
 ];
 
 /** Key of the advisory lock that migrations and everything made once at the first start take. */

@@ -22,7 +22,7 @@ import type { NodeIdentities } from '../nodes/identities.ts';
 import { suspect } from '../nodes/suspicions.ts';
 import type { Db } from '../store/db.ts';
 import type { Enrolment } from './enrolment.ts';
-import { ADMIT_JOIN, clonePolicyOf, IS_IN_FORCE, laterJoin } from './join-counter.ts';
+import { ADMIT_JOIN, clonePolicyOf, CONFIRM_JOIN, IS_IN_FORCE, joinStep } from './join-counter.ts';
 import { labelsText, NODE_COLUMNS, NODE_FROM, type NodeRow } from './node-row.ts';
 import type { Admission, Refusal } from './session.ts';
 
@@ -168,7 +168,7 @@ export class Authenticator {
       [
         node.id,
         presented,
-        laterJoin(presented, random),
+        joinStep(random),
         clean(about.hostname),
         clean(about.version),
         about.runtime,
@@ -257,10 +257,7 @@ export class Authenticator {
   }
 
   async confirmJoin(nodeId: string, joinSeq: number): Promise<void> {
-    await this.#options.db.query(
-      `UPDATE nodes SET join_seq = $2, join_pending = NULL WHERE id = $1 AND join_pending = $2`,
-      [nodeId, joinSeq],
-    );
+    await this.#options.db.query(CONFIRM_JOIN, [nodeId, joinSeq]);
   }
 
   async #welcome(

@@ -13,6 +13,7 @@ import { SeededRandom } from '../../test/support/seeded-random.ts';
 import { RawNode, RawPeer, SyncEndpoint } from '../../test/support/sync-endpoint.ts';
 import { NodeDisk, SyncNode } from '../../test/support/sync-node.ts';
 import { FLAPPING_COUNT } from '../nodes/suspicions.ts';
+import { HANDED_MAX } from './join-counter.ts';
 
 const ROUNDS = Number(process.env['HEADGATE_TEST_CRASH_ROUNDS'] ?? 100);
 
@@ -173,6 +174,16 @@ describe('an honest node', () => {
     expect(await rowOf(node.id)).toMatchObject({ alert: null });
   });
 
+  it('is not suspected when an earlier hello of its own gets a number after the one that it kept', async () => {
+    const node = await RawNode.joined(endpoint);
+    const kept = (await (await hello(node, node.joinSeq)).next('welcome')).join_seq;
+    for (let late = 0; late < HANDED_MAX - 1; late += 1) {
+      await (await hello(node, node.joinSeq)).next('welcome');
+    }
+    await confirmed(node, kept);
+    expect(await rowOf(node.id)).not.toMatchObject({ alert: { reason: 'clone' } });
+  });
+
   it('is believed a number that a restored database has never heard of', async () => {
     const node = await RawNode.joined(endpoint);
     const later = await confirmed(node, await confirmed(node, node.joinSeq));
@@ -261,6 +272,41 @@ describe('a copied state', () => {
     }
     const alert = await eventually('the alert', async () => (await rowOf(node.id))['alert']);
     expect(alert).toMatchObject({ reason: 'flapping' });
+  });
+
+  it('D-10: that never confirms a number is found out too: it is given others than the honest node', async () => {
+    await lock();
+    const node = await RawNode.joined(endpoint);
+    let kept = node.joinSeq;
+    let stolen = kept;
+    const outcomes: boolean[] = [];
+    for (let round = 0; round < 2; round += 1) {
+      const thief = await hello(node, stolen);
+      const next = await thief.next('welcome').catch(() => null);
+      outcomes.push(next !== null);
+      stolen = next?.join_seq ?? stolen;
+      if (next === null) break;
+      // It cuts off the honest node, which comes back, and confirms what it is given.
+      kept = await confirmed(node, kept);
+    }
+    expect(outcomes).toEqual([true, false]);
+    expect(await rowOf(node.id)).toMatchObject({ locked: true, alert: { reason: 'clone' } });
+  });
+
+  it('D-14: of the node’s keys, with its join token, does not get in by enrolling once more', async () => {
+    const node = await RawNode.make();
+    const token = await endpoint.token(3);
+    const peer = await RawPeer.connect(endpoint);
+    peer.send(await node.enrol(peer, endpoint, token));
+    node.take(await peer.next('welcome'));
+    await confirm(node, peer, node.joinSeq);
+    const thief = await RawPeer.connect(endpoint);
+    thief.send(await node.enrol(thief, endpoint, token));
+    expect(await thief.closed()).toMatchObject({
+      code: CLOSE.unauthorized,
+      reason: 'the join token is not accepted',
+    });
+    expect(await rowOf(node.id)).toMatchObject({ alert: { reason: 'clone' } });
   });
 
   it('D-14: of the disk alone, used later, gets nothing newer and may serve what it has', async () => {

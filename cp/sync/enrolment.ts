@@ -9,9 +9,10 @@ import type { FrameOf } from '#shared/wire/frames.ts';
 import { clean } from '../nodes/clean.ts';
 import { chooseGroup } from '../nodes/group-choice.ts';
 import { type JoinTokens, unfitness, useJoinToken } from '../nodes/join-tokens.ts';
+import { suspect } from '../nodes/suspicions.ts';
 import { type Actor, insertAudit } from '../store/audited-request.ts';
 import type { Db } from '../store/db.ts';
-import { laterJoin } from './join-counter.ts';
+import { ENROL_AGAIN, joinStep } from './join-counter.ts';
 import { labelsText, NODE_COLUMNS, NODE_FROM, type NodeRow } from './node-row.ts';
 
 /** Where refused enrolments are written down; bounded per minute, as all of strangers. */
@@ -85,6 +86,8 @@ export class Enrolment {
       if (before.is_locked) return refused('the node is locked');
       return { ok: true, node: before };
     }
+    const known = await this.#knownAs(frame, ip);
+    if (known !== null) return refused(known);
     const unfit = unfitness(token, { hostname: frame.about.hostname, ip });
     if (unfit !== null) return refused(unfit);
     const choice = await chooseGroup(this.#options.db, token.groupId, frame.about.labels ?? {});
@@ -96,14 +99,29 @@ export class Enrolment {
   async #enrolledBefore(frame: Enrol, groupId: string | null): Promise<NodeRow | null> {
     const { db, random, self } = this.#options;
     const { rows } = await db.query<NodeRow>(
-      `UPDATE nodes n SET join_pending = coalesce(n.join_pending, n.join_seq + $4),
-         connected_to = $5, joined_at = now(), last_seen = now()
+      `UPDATE nodes n SET ${ENROL_AGAIN}, connected_to = $5, joined_at = now(), last_seen = now()
        FROM groups g WHERE g.id = n.group_id
          AND n.public_key = $1 AND n.sealing_key = $2 AND ($3::uuid IS NULL OR n.group_id = $3)
+         AND n.join_seq = 0
        RETURNING ${NODE_COLUMNS}`,
-      [frame.public_key, frame.sealing_key, groupId, laterJoin(0, random), self],
+      [frame.public_key, frame.sealing_key, groupId, joinStep(random), self],
     );
     return rows[0] ?? null;
+  }
+
+  /**
+   * A node that has confirmed its join number has kept its identity, and does not enrol by the same key:
+   * this is its state of before, restored or copied. Why it is refused; null when the key is a new one.
+   */
+  async #knownAs({ public_key: publicKey, about }: Enrol, ip: string): Promise<string | null> {
+    const { db, logger } = this.#options;
+    const { rows } = await db.query<{ id: string }>('SELECT id FROM nodes WHERE public_key = $1', [
+      publicKey,
+    ]);
+    const [row] = rows;
+    if (row === undefined) return null;
+    await suspect(db, logger, 'clone', { node: row.id, ip, hostname: about.hostname }, false);
+    return 'the key is of a node that has joined';
   }
 
   /** One transaction: the use counts if and only if the node is there, and is written down. */
@@ -132,16 +150,17 @@ export class Enrolment {
     const { about } = frame;
     const id = random.uuid();
     await tx.query(
-      `INSERT INTO nodes (id, group_id, public_key, sealing_key, join_seq, join_pending, hostname,
-         version, runtime, labels, features, level, ip, connected_to, join_token, joined_at, last_seen)
-       VALUES ($1, $2, $3, $4, 0, $5, $6, $7, $8, $9::jsonb, $10::text[], $11, $12, $13, $14,
-         now(), now())`,
+      `INSERT INTO nodes (id, group_id, public_key, sealing_key, join_seq, join_pending, join_handed,
+         hostname, version, runtime, labels, features, level, ip, connected_to, join_token, joined_at,
+         last_seen)
+       VALUES ($1, $2, $3, $4, 0, $5, ARRAY[$5::bigint], $6, $7, $8, $9::jsonb, $10::text[], $11, $12,
+         $13, $14, now(), now())`,
       [
         id,
         groupId,
         frame.public_key,
         frame.sealing_key,
-        laterJoin(0, random),
+        joinStep(random),
         clean(about.hostname),
         clean(about.version),
         about.runtime,
