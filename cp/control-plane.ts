@@ -43,7 +43,7 @@ import { blockList, type Role, openListeners, unmapped } from './listeners.ts';
 import { LogLevelControl } from './log-level.ts';
 import { NodeIdentities } from './nodes/identities.ts';
 import { JoinTokens } from './nodes/join-tokens.ts';
-import { HEARTBEAT_INTERVAL_MS, NodeRegistry } from './nodes/registry.ts';
+import { NodeRegistry } from './nodes/registry.ts';
 import { openClusterDatabase } from './store/cluster-role.ts';
 import type { Db } from './store/db.ts';
 import { openStore, type OpenedStore } from './store/open-store.ts';
@@ -98,7 +98,7 @@ async function serve(
   const keys = rotationOf(opened, settings, logger);
   const pace = paceOf(settings);
   const db = await openNarrow(opened, settings, logger);
-  const parts = nodeParts(opened, { audit: access.audit, pace, db, logger });
+  const parts = nodeParts(opened, { audit: access.audit, db, logger });
   const { registry: nodes, identities, tokens: joinTokens } = parts;
   const common = { opened, pace, db, settings, logger };
   const { publisher, sync, planes } = await startSync({ ...common, nodes: parts });
@@ -142,7 +142,7 @@ async function serve(
       throw error;
     },
   );
-  const stopSweeping = startSweeping({ store, audit: access.audit, keys, pace, logger });
+  const stopSweeping = startSweeping({ store, nodes, audit: access.audit, keys, pace, logger });
   const { admin: adminUrls, cluster } = listeners;
   logger.log('info', 'control plane ready', { admin: adminUrls, cluster });
   return {
@@ -181,6 +181,7 @@ function rotationOf(
 
 function startSweeping(at: {
   readonly store: OpenedStore['store'];
+  readonly nodes: NodeRegistry;
   readonly audit: Audit;
   readonly keys: KeyRotation;
   readonly pace: Pace;
@@ -189,7 +190,7 @@ function startSweeping(at: {
   // A rotation that another control plane left unfinished goes on here.
   void at.keys.sweep();
   const timer = setInterval(() => {
-    void sweep(at.store, at.audit, at.logger);
+    void sweep(at);
     void at.keys.sweep();
   }, at.pace.rarely(SWEEP_INTERVAL_MS));
   return () => clearInterval(timer);
@@ -213,13 +214,12 @@ function informationOf(of: {
 /** Who the nodes are, and who may become one. */
 function nodeParts(
   { store, keyring }: OpenedStore,
-  at: { readonly audit: Audit; readonly pace: Pace; readonly db: Db; readonly logger: Logger },
+  at: { readonly audit: Audit; readonly db: Db; readonly logger: Logger },
 ) {
-  const { audit, pace, logger } = at;
+  const { audit, logger } = at;
   const { db } = store;
-  const heartbeatMs = (): number => pace.rarely(HEARTBEAT_INTERVAL_MS);
   return {
-    registry: new NodeRegistry({ db: at.db, ...PORTS, logger, heartbeatMs }),
+    registry: new NodeRegistry({ db: at.db, ...PORTS, logger }),
     identities: new NodeIdentities({ db, logger }),
     tokens: new JoinTokens({ db, keyring, ...PORTS }),
     audit,
@@ -402,10 +402,19 @@ function clusterRole(sync: Sync): Role {
   };
 }
 
-async function sweep(store: OpenedStore['store'], audit: Audit, logger: Logger): Promise<void> {
+async function sweep({
+  store,
+  nodes,
+  audit,
+  logger,
+}: Pick<
+  Parameters<typeof startSweeping>[0],
+  'store' | 'nodes' | 'audit' | 'logger'
+>): Promise<void> {
   try {
     await store.sweepExpired();
     await audit.sweep();
+    await nodes.sweep(store.db);
     await sweepKeptAnswers(store.db);
   } catch (error) {
     // Reads hide expired rows, and old ones of the audit do no harm; the next round tries again.

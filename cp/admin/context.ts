@@ -7,6 +7,7 @@ import type { AdminTokens } from '../access/admin-tokens.ts';
 import type { Audit } from '../access/audit.ts';
 import type { GroupTables } from '../explain/group-tables.ts';
 import type { NodeReport } from '../nodes/node-health.ts';
+import type { NodeQuery } from '../nodes/node-list.ts';
 import type { SaidHealth } from '../nodes/registry.ts';
 import type { ControlPlanes } from '../cluster/control-planes.ts';
 import type { Epochs } from '../cluster/epochs.ts';
@@ -24,7 +25,7 @@ import type { Repeatable } from './idempotency.ts';
 /** What the Admin API wants of the node registry. */
 export interface NodeAdministration {
   /** Rows of `/clustering/data-planes`. */
-  list(): Promise<JsonObject[]>;
+  list(query: NodeQuery): Promise<JsonObject[]>;
   /** What connected data planes say of an Upstream. */
   health(ws: string, upstream: string): Promise<NodeReport[]>;
   /** Tells data planes how a target is; answers how many are connected that can be told. */

@@ -139,21 +139,21 @@ function reported(): void {
       });
     });
 
-    it('counts no more when the node has not been heard of for long', async () => {
+    it('counts no more when the control plane of the node has died', async () => {
       const { said } = await connected(await RawNode.joined(endpoint));
       await said(frame(true, [report('u')]));
-      const health = new NodeHealth(db.store.db);
-      await health.forget('unheard');
+      const other = await SyncEndpoint.start(db);
+      await other.registry.sweep(db.store.db);
       expect(await words('u')).toEqual(['HEALTHY']);
-      const ago = (seconds: number) =>
-        db.store.db.query('UPDATE nodes SET last_seen = now() - make_interval(secs => $1)', [
-          seconds,
-        ]);
-      await ago(120);
+      const { self } = endpoint.registry;
+      await db.store.db.query(
+        `UPDATE control_planes SET seen_at = now() - interval '1 day' WHERE id = $1`,
+        [self],
+      );
       expect(await words('u')).toEqual([]);
-      await ago(3600);
-      await health.forget('unheard');
+      await other.registry.sweep(db.store.db);
       expect(await changes()).toEqual([]);
+      await other.close();
     });
 
     it('is not for a node to say of what its group does not serve', async () => {

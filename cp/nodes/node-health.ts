@@ -5,6 +5,7 @@
 import type { UpstreamReport, FrameOf } from '#shared/wire/frames.ts';
 import type { Db } from '../store/db.ts';
 import { clean } from './clean.ts';
+import { isAlive } from './liveness.ts';
 
 /** Upstreams kept per node, and that may wait to be written per node; of further ones, nothing is. */
 export const NODE_UPSTREAMS_MAX = 10_000;
@@ -16,10 +17,6 @@ export const NAME_LENGTH_MAX = 512;
 const BATCH = 500;
 /** Nodes that one answer tells of. */
 export const NODES_MAX = 1000;
-/** A node counts as there if it was heard of this recently: heartbeats are written every 30 s. */
-const SEEN_SECONDS_MAX = 90;
-/** What a node said is forgotten when it was not heard of for so long. */
-const FORGOTTEN_AFTER_SECONDS = 600;
 
 /** What one node says of an Upstream. */
 export interface NodeReport {
@@ -79,16 +76,8 @@ export class NodeHealth {
     }
   }
 
-  /** Of nodes that are not connected to any control plane any more, and those nobody hears of. */
-  async forget(nodes: readonly string[] | 'unheard'): Promise<void> {
-    if (nodes === 'unheard') {
-      await this.#db.query(
-        `DELETE FROM node_health h USING nodes n WHERE n.id = h.node_id
-           AND (n.connected_to IS NULL OR n.last_seen < now() - make_interval(secs => $1))`,
-        [FORGOTTEN_AFTER_SECONDS],
-      );
-      return;
-    }
+  /** Of nodes that are not connected to any control plane any more. */
+  async forget(nodes: readonly string[]): Promise<void> {
     if (nodes.length === 0) return;
     for (const node of nodes) this.#pending.delete(node);
     await this.#db.query(
@@ -98,16 +87,24 @@ export class NodeHealth {
     );
   }
 
+  /** The same of all nodes: those of a control plane that died were told of by nobody. */
+  async forgetUnheard(): Promise<void> {
+    await this.#db.query(
+      `DELETE FROM node_health h USING nodes n
+       WHERE n.id = h.node_id AND n.connected_to IS NULL`,
+    );
+  }
+
   /** What all nodes say that are connected, and whose group serves the workspace. By node id. */
   async of(ws: string, upstream: string): Promise<NodeReport[]> {
     const { rows } = await this.#db.query<NodeReport>(
       `SELECT n.id AS node, n.hostname, h.report FROM node_health h
        JOIN nodes n ON n.id = h.node_id JOIN groups g ON g.id = n.group_id
        WHERE h.ws_id = $1 AND h.upstream = $2 AND n.revoked_at IS NULL
-         AND n.connected_to IS NOT NULL AND n.last_seen > now() - make_interval(secs => $3)
+         AND ${isAlive('n.connected_to')}
          AND h.ws_id = ANY(g.workspaces)
-       ORDER BY n.id LIMIT $4`,
-      [ws, upstream, SEEN_SECONDS_MAX, NODES_MAX],
+       ORDER BY n.id LIMIT $3`,
+      [ws, upstream, NODES_MAX],
     );
     return rows;
   }

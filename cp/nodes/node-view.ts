@@ -1,12 +1,10 @@
 /** A node as `GET /clustering/data-planes` shows it: Kong's fields, then ours. */
-import type { JsonObject } from '#shared/schema/field.ts';
-import type { Position } from '#shared/wire/frames.ts';
-import type { LiveNode } from './live-node.ts';
+import type { JsonObject, JsonValue } from '#shared/schema/field.ts';
+import { methodsIn } from '#shared/wire/rpc-methods.ts';
+import type { Revision } from './group-stand.ts';
+import { LAGGARDS_MAX } from './group-stand.ts';
+import { syncStatusOf, type LiveNode } from './live-node.ts';
 
-/** Kong's `cluster_data_plane_purge_delay`: how long a node that is gone stays listed. */
-export const PURGE_DELAY_S = 14 * 24 * 3600;
-/** A node of another control plane counts as connected if it was heard of this recently. */
-const REMOTE_SEEN_MAX_S = 60;
 /** Kong's hashes are 32 characters long; all zeros: none yet. */
 const CONFIG_HASH_LENGTH = 32;
 
@@ -18,7 +16,10 @@ export interface NodeRow {
   readonly version: string;
   readonly runtime: string;
   readonly labels: JsonObject;
+  readonly features: readonly string[];
   readonly ip: string | null;
+  /** Schema level of what it is sent. */
+  readonly level: number;
   /** What is held against its identity; null for nothing. */
   readonly alert: JsonObject | null;
   readonly is_locked: boolean;
@@ -27,56 +28,100 @@ export interface NodeRow {
   readonly hash: string;
   readonly persisted: boolean | null;
   readonly last_error: string | null;
-  readonly connected_to: string | null;
+  readonly quarantined: JsonValue;
+  readonly sync_status: string;
+  readonly connected: boolean;
+  /** Of the control plane that it is connected to; null when it is not. */
+  readonly control_plane: string | null;
   /** Epoch seconds. */
   readonly created_at: number;
   readonly last_seen: number | null;
+  readonly desired_epoch: number;
   readonly desired_revision: number;
+  readonly forget_seconds: number;
   /** The database's clock, epoch seconds. */
   readonly now: number;
+  /** Of the summary of the control plane that it is connected to; null when there is none. */
+  readonly lagging: number | null;
+  readonly newest: readonly [epoch: number, revision: number, nodes: number] | null;
+  readonly laggard: (Revision & { readonly node: string }) | null;
+}
+
+/** What is known of a revision. */
+export interface Published {
+  /** Null when it was swept. */
+  readonly hash: string | null;
+  /** For how long there has been a newer one; null when there is none. */
+  readonly behind_seconds: number | null;
+}
+
+export function publishedKey(row: NodeRow, { epoch, revision }: Revision): string {
+  return `${row.group_id} ${row.level} ${epoch} ${revision}`;
+}
+
+/** What it serves, as well as this process can tell. */
+export function actualOf(row: NodeRow, live: LiveNode | null): Revision {
+  if (live !== null) return live.position;
+  const { connected, lagging, newest, laggard } = row;
+  if (!connected || newest === null) return row;
+  if (laggard !== null) return laggard;
+  // Everyone who is not named serves the newest, unless there are too many to be named.
+  if (lagging === null || lagging > LAGGARDS_MAX) return row;
+  return { epoch: newest[0], revision: newest[1] };
 }
 
 /**
  * @param live  what this control plane holds of it; null when it is not connected here
  * @param self  id of this control plane's process
+ * @param published  by `publishedKey`
  */
-export function nodeView(row: NodeRow, live: LiveNode | null, self: string): JsonObject {
-  const stored: Position = { epoch: row.epoch, revision: row.revision, hash: row.hash };
-  const position = live?.position ?? stored;
-  const lastSeen = live === null ? (row.last_seen ?? row.created_at) : seconds(live.lastSeenMs);
-  const isElsewhere = row.connected_to !== null && row.connected_to !== self;
-  const age = Math.max(0, row.now - lastSeen);
-  const lastError = live === null ? row.last_error : live.lastError;
+export function nodeView(
+  row: NodeRow,
+  live: LiveNode | null,
+  self: string,
+  published: ReadonlyMap<string, Published>,
+): JsonObject {
+  const { epoch, revision } = actualOf(row, live);
+  const known = published.get(publishedKey(row, { epoch, revision }));
+  const isStored = row.epoch === epoch && row.revision === revision;
+  const hash = live?.position.hash ?? (isStored ? row.hash : (known?.hash ?? ''));
+  // Whoever is connected here is in memory: a row may be a moment older.
+  const isElsewhere = row.connected && row.control_plane !== self;
+  const isConnected = live !== null || isElsewhere;
+  const storedSeen = row.last_seen ?? row.created_at;
+  const lastSeen = live === null ? storedSeen : Math.floor(live.lastSeenMs / 1000);
+  const age = isConnected ? 0 : Math.max(0, row.now - lastSeen);
   return {
     id: row.id,
     ip: live?.ip ?? row.ip,
     hostname: live?.about.hostname ?? row.hostname,
     version: live?.about.version ?? row.version,
     last_seen: lastSeen,
-    updated_at: live === null ? lastSeen : seconds(live.updatedMs),
-    config_hash: configHash(position),
-    sync_status: position.hash === '' ? 'unknown' : 'normal',
+    updated_at: live === null ? lastSeen : Math.floor(live.updatedMs / 1000),
+    config_hash: hash.slice(0, CONFIG_HASH_LENGTH).padEnd(CONFIG_HASH_LENGTH, '0'),
+    sync_status: live === null ? row.sync_status : syncStatusOf(live),
     labels: live?.about.labels ?? row.labels,
     cert_details: null,
-    rpc_capabilities: [],
-    ttl: Math.max(0, PURGE_DELAY_S - age),
-    connected: live !== null || (isElsewhere && age <= REMOTE_SEEN_MAX_S),
+    rpc_capabilities: methodsIn(live?.about.features ?? row.features),
+    ttl: Math.max(0, row.forget_seconds - age),
+    connected: isConnected,
+    control_plane: live !== null ? self : isElsewhere ? row.control_plane : null,
     group: row.group_name,
     runtime: live?.about.runtime ?? row.runtime,
-    epoch: position.epoch,
+    epoch,
+    desired_epoch: row.desired_epoch,
     desired_revision: row.desired_revision,
-    actual_revision: position.revision,
+    actual_revision: revision,
+    lag: {
+      // Numbers of another epoch are not of the same history.
+      revisions: epoch === row.desired_epoch ? Math.max(0, row.desired_revision - revision) : null,
+      seconds: known?.behind_seconds ?? 0,
+    },
     persisted: live === null ? row.persisted : live.persisted,
-    last_error: lastError,
+    last_error: live === null ? row.last_error : live.lastError,
+    quarantined:
+      live === null ? row.quarantined : live.quarantined.map((entity) => ({ ...entity })),
     locked: row.is_locked,
     alert: row.alert,
   };
-}
-
-function configHash({ hash }: Position): string {
-  return hash.slice(0, CONFIG_HASH_LENGTH).padEnd(CONFIG_HASH_LENGTH, '0');
-}
-
-function seconds(ms: number): number {
-  return Math.floor(ms / 1000);
 }

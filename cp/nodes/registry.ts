@@ -5,7 +5,6 @@
  */
 import type { Clock, Logger, Random } from '#shared/platform/platform.ts';
 import type { JsonObject } from '#shared/schema/field.ts';
-import { msOf, type Period } from '../cluster/pace.ts';
 import type { Db } from '../store/db.ts';
 import {
   DOWN_METHODS,
@@ -16,9 +15,13 @@ import {
 import { parseRecord } from '#shared/schema/parse.ts';
 import type { Report } from '../sync/session.ts';
 import { clean, cleanPosition } from './clean.ts';
-import { applyReport, type LiveNode } from './live-node.ts';
+import { GroupAcks } from './group-acks.ts';
+import type { GroupStand, Revision } from './group-stand.ts';
+import { applyReport, syncStatusOf, type LiveNode } from './live-node.ts';
+import { isAlive } from './liveness.ts';
 import { NodeHealth, type NodeReport } from './node-health.ts';
-import { nodeView, type NodeRow } from './node-view.ts';
+import { listNodes, PAGE_MAX, type NodeQuery } from './node-list.ts';
+import { forgetStrays, sweepNodes } from './node-sweep.ts';
 
 /** Channel on which all control planes learn what they are to tell their nodes of a target. */
 export const HEALTH_CHANNEL = 'headgate_health';
@@ -33,22 +36,18 @@ export function readSaidHealth(text: string): SaidHealth | null {
   return parsed.ok ? parsed.value : null;
 }
 
-/** Nodes listed at once. */
-export const LISTED_MAX = 10_000;
-
-/** Changes of a node's state are written this often, and heartbeats this rarely. */
-const FLUSH_INTERVAL_MS = 2_000;
-export const HEARTBEAT_INTERVAL_MS = 30_000;
+/** Changes are written so long after the first of them; without any, nothing is. */
+export const FLUSH_MS = 500;
 /** Rows in one statement. */
 const FLUSH_BATCH = 1_000;
+/** Of a reason for which an entity was set aside. */
+const REASON_LENGTH_MAX = 500;
 
 export interface RegistryOptions {
   readonly db: Db;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
-  /** How often a node that says nothing new is written all the same; default: every 30 s. */
-  readonly heartbeatMs?: Period;
 }
 
 export class NodeRegistry {
@@ -59,8 +58,9 @@ export class NodeRegistry {
   /** Gone, and not yet written. */
   readonly #gone = new Map<string, LiveNode>();
   readonly #health: NodeHealth;
-  #heartbeatMs = 0;
-  #cancelTimer: () => void = () => {};
+  readonly #acks: GroupAcks;
+  readonly #listeners = new Set<(groupId: string) => void>();
+  #cancelTimer: (() => void) | null = null;
   #flushing: Promise<void> = Promise.resolve();
   #isClosed = false;
 
@@ -68,7 +68,7 @@ export class NodeRegistry {
     this.#options = options;
     this.#self = options.random.uuid();
     this.#health = new NodeHealth(options.db);
-    this.#schedule();
+    this.#acks = new GroupAcks(options.db, this.#self);
   }
 
   /** Id of this control plane's process, as in `nodes.connected_to`. */
@@ -76,20 +76,34 @@ export class NodeRegistry {
     return this.#self;
   }
 
-  /** All nodes that may connect, oldest first, as `/clustering/data-planes` shows them. */
-  async list(): Promise<JsonObject[]> {
-    const { rows } = await this.#options.db.query<NodeRow>(
-      `SELECT n.id, n.group_id, g.name AS group_name, n.hostname, n.version, n.runtime, n.labels,
-         n.ip, n.alert, n.locked_at IS NOT NULL AS is_locked, n.epoch, n.revision, n.hash,
-         n.persisted, n.last_error, n.connected_to,
-         floor(extract(epoch FROM n.created_at))::bigint AS created_at,
-         floor(extract(epoch FROM n.last_seen))::bigint AS last_seen,
-         g.revision AS desired_revision, floor(extract(epoch FROM now()))::bigint AS now
-       FROM nodes n JOIN groups g ON g.id = n.group_id
-       WHERE n.revoked_at IS NULL ORDER BY n.created_at, n.id LIMIT $1`,
-      [LISTED_MAX],
-    );
-    return rows.map((row) => nodeView(row, this.#live.get(row.id) ?? null, this.#self));
+  /** Nodes that may connect, as `/clustering/data-planes` shows them, a page of them. */
+  list(query: Partial<NodeQuery> = {}): Promise<JsonObject[]> {
+    return listNodes(this.#options.db, this, { size: PAGE_MAX, after: null, ...query });
+  }
+
+  /** What is known of a node that is connected here. */
+  live(nodeId: string): LiveNode | null {
+    return this.#live.get(nodeId) ?? null;
+  }
+
+  /** Nodes of a group that are connected here. */
+  nodesOf(groupId: string): Iterable<LiveNode> {
+    return this.#acks.nodesOf(groupId);
+  }
+
+  stand(groupId: string): GroupStand {
+    return this.#acks.stand(groupId, this.#options.clock.monotonic());
+  }
+
+  /** Nodes that went away and whose rows do not say so yet. */
+  get leaving(): readonly string[] {
+    return [...this.#gone.keys()];
+  }
+
+  /** Calls `fn` when nodes of a group came, went, or serve or refuse another revision. */
+  onChange(fn: (groupId: string) => void): () => void {
+    this.#listeners.add(fn);
+    return () => this.#listeners.delete(fn);
   }
 
   /** Its row was written by whoever admitted it; from here on it is in memory. */
@@ -101,13 +115,25 @@ export class NodeRegistry {
       ...node,
       persisted: null,
       lastError: null,
+      quarantined: [],
+      refusal: null,
       lastSeenMs: nowMs,
       updatedMs: nowMs,
       isDirty: true,
     };
+    const older = this.#live.get(node.id);
+    if (older !== undefined) this.#acks.disconnected(older);
     this.#live.set(node.id, live);
     this.#gone.delete(node.id);
+    this.#acks.connected(live);
+    this.#changed(live.groupId);
     return live;
+  }
+
+  /** The newest revision of a group, as far as this process has read. */
+  published(groupId: string, head: Revision): void {
+    this.#acks.published(groupId, head);
+    if (this.#acks.isDirty) this.#wake();
   }
 
   /** What connected nodes say of an Upstream. */
@@ -126,8 +152,9 @@ export class NodeRegistry {
     const { rows } = await db.query<{ count: number }>(
       `SELECT count(*)::int AS count FROM nodes n JOIN groups g ON g.id = n.group_id
        WHERE n.revoked_at IS NULL AND n.connected_to IS NOT NULL AND $1 = ANY(n.features)
-         AND $2::uuid = ANY(g.workspaces)`,
-      [featureOf('target_health'), said.ws],
+         AND $2::uuid = ANY(g.workspaces)
+         AND (n.connected_to = $3::uuid OR ${isAlive('n.connected_to')})`,
+      [featureOf('target_health'), said.ws, this.#self],
     );
     const count = rows[0]?.count ?? 0;
     if (count > 0) await db.notify(HEALTH_CHANNEL, JSON.stringify(said));
@@ -135,8 +162,24 @@ export class NodeRegistry {
   }
 
   report(node: LiveNode, report: Report): void {
-    if (report.type === 'health') this.#health.take(node.id, report.frame);
-    applyReport(node, report, this.#options.clock.now());
+    if (report.type === 'health') {
+      this.#health.take(node.id, report.frame);
+      this.#wake();
+    }
+    if (applyReport(node, report, this.#options.clock.now())) {
+      this.#acks.changed(node.groupId);
+      this.#changed(node.groupId);
+    }
+    if (node.isDirty) this.#wake();
+  }
+
+  /** Whoever let it in wrote that it is connected here. */
+  async pulled(nodeId: string): Promise<void> {
+    if (this.#live.has(nodeId)) return;
+    await this.#options.db.query(
+      'UPDATE nodes SET connected_to = NULL WHERE id = $1 AND connected_to = $2',
+      [nodeId, this.#self],
+    );
   }
 
   /** For a node that is not connected: it pulled, and says what it made of it. */
@@ -144,15 +187,17 @@ export class NodeRegistry {
     if (report.type !== 'applied' && report.type !== 'refused') return;
     const isApplied = report.type === 'applied';
     const { epoch, revision, hash } = cleanPosition(report.position);
+    const refusal = isApplied ? null : report;
+    const status = syncStatusOf({ position: report.position, refusal });
     const error = isApplied ? null : clean(`revision ${revision}: ${report.code} ${report.detail}`);
     await this.#options.db.query(
-      `UPDATE nodes SET last_seen = now(), last_error = $2,
+      `UPDATE nodes SET last_seen = now(), last_error = $2, sync_status = $8,
          epoch = CASE WHEN $3 THEN $4::bigint ELSE epoch END,
          revision = CASE WHEN $3 THEN $5::bigint ELSE revision END,
          hash = CASE WHEN $3 THEN $6 ELSE hash END,
          persisted = CASE WHEN $3 THEN $7 ELSE persisted END
        WHERE id = $1`,
-      [nodeId, error, isApplied, epoch, revision, hash, isApplied && report.persisted],
+      [nodeId, error, isApplied, epoch, revision, hash, isApplied && report.persisted, status],
     );
   }
 
@@ -161,6 +206,8 @@ export class NodeRegistry {
     if (this.#live.get(node.id) !== node) return;
     this.#live.delete(node.id);
     this.#gone.set(node.id, node);
+    this.#acks.disconnected(node);
+    this.#changed(node.groupId);
   }
 
   /** Nodes connected to this process. */
@@ -174,62 +221,95 @@ export class NodeRegistry {
     await this.#flushing;
   }
 
-  async close(): Promise<void> {
-    this.#isClosed = true;
-    this.#cancelTimer();
-    for (const node of this.#live.values()) this.#gone.set(node.id, node);
-    this.#live.clear();
-    await this.flush();
+  /**
+   * Now and then: what control planes leave behind that died, and nodes that nobody has seen for long.
+   *
+   * @param db  may delete nodes, which whoever talks to them may not
+   */
+  async sweep(db: Db): Promise<void> {
+    await sweepNodes(db, this.#self);
+    await forgetStrays(db, this.#self, {
+      count: this.#live.size,
+      has: (id) => this.#live.has(id) || this.#gone.has(id),
+    });
+    await this.#health.forgetUnheard();
   }
 
-  #schedule(): void {
-    if (this.#isClosed) return;
-    this.#cancelTimer = this.#options.clock.setTimer(FLUSH_INTERVAL_MS, () => {
-      void this.flush().finally(() => this.#schedule());
+  async close(): Promise<void> {
+    for (const node of this.#live.values()) this.disconnected(node);
+    this.#isClosed = true;
+    this.#cancelTimer?.();
+    await this.flush();
+    await this.#acks.forget().catch((error: unknown) => this.#failed(error));
+  }
+
+  #changed(groupId: string): void {
+    this.#wake();
+    for (const listener of this.#listeners) listener(groupId);
+  }
+
+  /** Nothing is written when nothing changes, so that a database may sleep. */
+  #wake(): void {
+    if (this.#isClosed || this.#cancelTimer !== null) return;
+    this.#cancelTimer = this.#options.clock.setTimer(FLUSH_MS, () => {
+      this.#cancelTimer = null;
+      void this.flush();
     });
   }
 
   async #write(): Promise<void> {
     const nowMs = this.#options.clock.monotonic();
-    const heartbeatMs = msOf(this.#options.heartbeatMs ?? HEARTBEAT_INTERVAL_MS);
-    const isHeartbeat = nowMs - this.#heartbeatMs >= heartbeatMs;
-    if (isHeartbeat) this.#heartbeatMs = nowMs;
-    const changed = [...this.#live.values()].filter((node) => isHeartbeat || node.isDirty);
+    const changed = [...this.#live.values()].filter((node) => node.isDirty);
     const gone = [...this.#gone.values()];
     for (const node of changed) node.isDirty = false;
     this.#gone.clear();
     try {
       await this.#writeRows(changed, this.#self);
-      await this.#writeRows(gone, null);
+      const left = new Set(await this.#writeRows(gone, null));
+      for (const node of gone) if (left.has(node.id)) this.#acks.left(node, nowMs);
+      await this.#acks.write(nowMs);
       await this.#health.forget(gone.map(({ id }) => id));
       await this.#health.flush();
-      if (isHeartbeat) await this.#health.forget('unheard');
     } catch (error) {
       for (const node of changed) node.isDirty = true;
       for (const node of gone) if (!this.#live.has(node.id)) this.#gone.set(node.id, node);
-      this.#options.logger.log('warn', 'node states not written', {
-        error: error instanceof Error ? error.message : String(error),
-      });
+      this.#failed(error);
+      this.#wake();
     }
   }
 
-  /** A row that another process has taken over since is left alone when its node is gone here. */
-  async #writeRows(nodes: readonly LiveNode[], connectedTo: string | null): Promise<void> {
+  #failed(error: unknown): void {
+    this.#options.logger.log('warn', 'node states not written', {
+      error: error instanceof Error ? error.message : String(error),
+    });
+  }
+
+  /**
+   * A row that another process has taken over since is left alone when its node is gone here.
+   *
+   * @returns whose rows were written
+   */
+  async #writeRows(nodes: readonly LiveNode[], connectedTo: string | null): Promise<string[]> {
+    const written: string[] = [];
     for (let start = 0; start < nodes.length; start += FLUSH_BATCH) {
       const batch = nodes
         .slice(start, start + FLUSH_BATCH)
         .map((node) => toRow(node, this.#options.clock.now()));
-      await this.#options.db.query(
+      const { rows } = await this.#options.db.query<{ id: string }>(
         `UPDATE nodes n SET epoch = r.epoch, revision = r.revision, hash = r.hash,
-           sync_status = CASE WHEN r.hash = '' THEN 'unknown' ELSE 'normal' END,
-           persisted = r.persisted, last_error = r.last_error, connected_to = $2,
+           sync_status = r.sync_status, persisted = r.persisted, last_error = r.last_error,
+           quarantined = r.quarantined, connected_to = $2,
            last_seen = greatest(n.last_seen, now() - make_interval(secs => r.age))
          FROM jsonb_to_recordset($1::jsonb) AS r(id uuid, epoch bigint, revision bigint,
-           hash text, persisted boolean, last_error text, age double precision)
-         WHERE n.id = r.id AND ($2::uuid IS NOT NULL OR n.connected_to = $3::uuid)`,
+           hash text, sync_status text, persisted boolean, last_error text, quarantined jsonb,
+           age double precision)
+         WHERE n.id = r.id AND ($2::uuid IS NOT NULL OR n.connected_to = $3::uuid)
+         RETURNING n.id`,
         [JSON.stringify(batch), connectedTo, this.#self],
       );
+      for (const { id } of rows) written.push(id);
     }
+    return written;
   }
 }
 
@@ -241,8 +321,14 @@ function toRow(node: LiveNode, nowMs: number): JsonObject {
     epoch,
     revision,
     hash,
+    sync_status: syncStatusOf(node),
     persisted: node.persisted,
     last_error: node.lastError === null ? null : clean(node.lastError),
+    quarantined: node.quarantined.map(({ kind, id, reason }) => ({
+      kind: clean(kind),
+      id: clean(id),
+      reason: clean(reason).slice(0, REASON_LENGTH_MAX),
+    })),
     age: Math.max(0, nowMs - node.lastSeenMs) / 1000,
   };
 }

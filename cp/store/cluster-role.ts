@@ -18,6 +18,10 @@ const GRANTS: Readonly<Record<string, readonly string[]>> = {
   // The nodes' own rows. Revocations, groups and ids are not for whoever talks to nodes to change.
   nodes: ['SELECT', 'INSERT', 'UPDATE (*)'],
   node_health: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'],
+  // What they serve, count and answer, together.
+  group_acks: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'],
+  node_call_answers: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'],
+  shared_counters: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'],
   join_tokens: ['SELECT', 'UPDATE (uses)'],
   // What they did is written down, and not theirs to read.
   audit: ['INSERT'],

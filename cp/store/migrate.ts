@@ -21,6 +21,7 @@ import { serverNames } from './migrations/0010-server-names.ts';
 import { epochs } from './migrations/0011-epochs.ts';
 import { levels } from './migrations/0012-levels.ts';
 import { handedJoins } from './migrations/0013-handed-joins.ts';
+import { acks } from './migrations/0014-acks.ts';
 
 export interface Migration {
   /** 1, 2, 3 … without a gap. */
@@ -46,6 +47,7 @@ export const MIGRATIONS: readonly Migration[] = [
   epochs,
   levels,
   handedJoins,
+  acks,
 ];
 
 /** Key of the advisory lock that migrations and everything made once at the first start take. */

@@ -254,6 +254,11 @@ export class Hub implements SessionHost {
     });
   }
 
+  /** It was let in for an exchange, and stays with nobody. */
+  pulled(member: Member): void {
+    this.#background(this.#options.registry.pulled(member.node));
+  }
+
   /** From an exchange without a connection: written at once, nothing is kept in memory. */
   reportPulled(member: Member, report: Report): void {
     this.#background(this.#options.registry.reportPulled(member.node, report));
@@ -392,7 +397,10 @@ export class Hub implements SessionHost {
     const next = extendFeed(feed, added);
     this.#feeds.set(name, next);
     if (next === feed) return next;
-    if (next.head !== null) this.#options.epochs?.witness.saw(key.groupId, next.head.position);
+    if (next.head !== null) {
+      this.#options.epochs?.witness.saw(key.groupId, next.head.position);
+      this.#options.registry.published(key.groupId, next.head.position);
+    }
     for (const session of this.#byNode.values()) {
       if (session.member !== null && feedName(session.member) === name) session.head(next);
     }

@@ -108,6 +108,7 @@ function pullHost(hub: Hub, socket: Collector): SessionHost {
     joined: (session, member) => {
       const ending = hub.endingOf(member.node);
       if (ending !== null) session.dispatch({ type: 'end', reason: ending });
+      hub.pulled(member);
     },
     // An exchange is over before most answers would be there; this one is waited for.
     methods: (member) => ({ freshness: (asked) => hub.proveFreshness(asked, member()) }),

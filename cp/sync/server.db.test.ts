@@ -445,7 +445,7 @@ describe('the list of nodes', () => {
     const [after] = await endpoint.registry.list();
     expect(after).toMatchObject({
       connected: false,
-      sync_status: 'normal',
+      sync_status: 'unknown',
       actual_revision: revision,
     });
     expect(after?.['last_error']).toBe(`revision ${revision}: build_failed (routes x) why`);

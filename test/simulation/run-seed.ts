@@ -184,12 +184,21 @@ function checkEnd(world: World): void {
   if (sessions !== connected) oracle.fail('I8', `${sessions} sessions of ${connected} data planes`);
 }
 
-/** What is shown of a node is what it serves. */
+/** What is shown of a node is what it serves: where it is connected, and in the summary of its group there. */
 function checkRow(world: World, machine: Machine, hash: string): void {
   const row = nodeRow(world, machine);
   if (row === null) return world.oracle.fail('I9', `${machine.name} is in no row`);
-  if (row['hash'] !== hash || (row['connected_to'] ?? null) === null) {
-    world.oracle.fail('I9', `${machine.name} is shown as serving ${String(row['hash'])}`);
+  const self = row['connected_to'];
+  const registry = world.liveControlPlanes.find((cp) => cp.running.registry.self === self)?.running
+    .registry;
+  const shown = registry?.live(String(row['id']))?.position.hash ?? 'nothing';
+  if (shown !== hash) world.oracle.fail('I9', `${machine.name} is shown as serving ${shown}`);
+  const summaries = [...rowsOf(world.database.state, 'group_acks').values()];
+  const summary = summaries.find(
+    (each) => each['control_plane'] === self && each['group_id'] === row['group_id'],
+  );
+  if (summary === undefined || Number(summary['lagging']) > 0) {
+    world.oracle.fail('I9', `${machine.name} is not summed up as serving the newest`);
   }
 }
 

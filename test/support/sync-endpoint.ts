@@ -80,7 +80,8 @@ export class SyncEndpoint {
     const publisher = new Publisher({ ...common, registry: REGISTRY, logger: silent });
     const planes =
       beatMs === undefined ? null : planesOf(server, { test, registry, beatMs, logger });
-    await planes?.start();
+    if (planes === null) await takeLease(test, registry);
+    else await planes.start();
     publisher.start();
     await publisher.flush();
     const audit = auditOf(test, logger);
@@ -123,6 +124,15 @@ export class SyncEndpoint {
 
 function portOf(server: Server): number {
   return (server.address() as AddressInfo).port;
+}
+
+/** Others count it as alive, and it does nothing about them. */
+async function takeLease({ store }: TestStore, { self }: NodeRegistry): Promise<void> {
+  await store.db.query(
+    `INSERT INTO control_planes (id, urls, hostname, version, ttl_seconds)
+     VALUES ($1, '{}', 'cp.test', '0.0.0', 3600)`,
+    [self],
+  );
 }
 
 function planesOf(

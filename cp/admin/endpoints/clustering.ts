@@ -2,7 +2,8 @@
 import { isUuid } from '#shared/schema/attributes.ts';
 import type { AdminContext, AdminRequest, AdminResponse, Endpoint } from '../context.ts';
 import type { JsonObject } from '#shared/schema/field.ts';
-import { notFound } from '../errors.ts';
+import { readSwitch } from '../commit.ts';
+import { invalidOption, notFound } from '../errors.ts';
 import { encodeOffset, pageQuery } from '../pagination.ts';
 
 export function clusteringEndpoints(): Endpoint[] {
@@ -44,22 +45,43 @@ export function clusteringEndpoints(): Endpoint[] {
 
 const PATH = '/clustering/data-planes';
 
+/** Rows of `/clustering/status`, which has no pages. */
+const STATUS_MAX = 10_000;
+
 /** In order of id, as all collections. */
 async function dataPlanes(context: AdminContext, request: AdminRequest): Promise<AdminResponse> {
   const { size, after } = pageQuery(request.query, false);
-  const nodes = (await context.nodes.list()).toSorted((a, b) => (idOf(a) < idOf(b) ? -1 : 1));
-  const rest = after === null ? nodes : nodes.filter((node) => idOf(node) > after);
-  const data = rest.slice(0, size);
+  const filter = filterOf(request.query);
+  const rows = await context.nodes.list({ size: size + 1, after, ...filter });
+  const data = rows.slice(0, size);
   const last = data.at(-1);
-  if (rest.length <= size || last === undefined) return { status: 200, body: { data, next: null } };
+  if (rows.length <= size || last === undefined) return { status: 200, body: { data, next: null } };
   const offset = encodeOffset(idOf(last));
-  const next = `${PATH}?${new URLSearchParams({ offset })}`;
+  const kept = [...request.query].filter(([name]) => FILTERS.has(name));
+  const next = `${PATH}?${new URLSearchParams([...kept, ['offset', offset]])}`;
   return { status: 200, body: { data, next, offset } };
 }
 
+const FILTERS: ReadonlySet<string> = new Set(['group', 'connected', 'labels']);
+
+function filterOf(query: URLSearchParams) {
+  const isConnected = query.has('connected') ? readSwitch(query, 'connected') : null;
+  return { group: query.get('group'), isConnected, labels: labelsOf(query.get('labels')) };
+}
+
+/** `key:value,key:value`, as data planes are given theirs. */
+function labelsOf(text: string | null): Record<string, string> {
+  if (text === null) return {};
+  const pairs = text.split(',').map((pair): [string, string] => {
+    const colon = pair.indexOf(':');
+    if (colon < 1 || text.includes('\0')) throw invalidOption('labels', "expected 'key:value,…'");
+    return [pair.slice(0, colon), pair.slice(colon + 1)];
+  });
+  return Object.fromEntries(pairs);
+}
+
 async function dataPlane(context: AdminContext, request: AdminRequest): Promise<AdminResponse> {
-  const id = (request.params[0] ?? '').toLowerCase();
-  const found = (await context.nodes.list()).find((node) => node['id'] === id);
+  const [found] = await context.nodes.list({ size: 1, after: null, id: nodeOf(request) });
   if (found === undefined) throw notFound();
   return { status: 200, body: found };
 }
@@ -70,7 +92,8 @@ function idOf(node: JsonObject): string {
 
 /** Kong's older list, by id. */
 async function status(context: AdminContext): Promise<AdminResponse> {
-  const nodes = (await context.nodes.list()).map((node): [string, JsonObject] => {
+  const all = await context.nodes.list({ size: STATUS_MAX, after: null });
+  const nodes = all.map((node): [string, JsonObject] => {
     const { config_hash = null, hostname = null, ip = null, last_seen = null } = node;
     return [idOf(node), { config_hash, hostname, ip, last_seen }];
   });
