@@ -28,13 +28,19 @@ const DEPS = {
 };
 const SERVICES = must(REGISTRY.entities.get('services'), 'services');
 
-async function insert({ store }: OpenedStore, name: string): Promise<void> {
+/** @param before  awaited with everything written, and the version not yet taken */
+async function insert(
+  { store }: OpenedStore,
+  name: string,
+  before: () => Promise<void> = async () => {},
+): Promise<void> {
   const made = processInsert(SERVICES, { name, host: 'upstream.test' }, REGISTRY, DEPS);
   if (!made.ok) throw new Error(JSON.stringify(made.violations));
   const { entity } = made;
-  await store.write(store.defaultWorkspace(), ACTOR, (tx) =>
-    tx.insert(SERVICES, store.defaultWorkspace(), entity),
-  );
+  await store.write(store.defaultWorkspace(), ACTOR, async (tx) => {
+    await tx.insert(SERVICES, store.defaultWorkspace(), entity);
+    await before();
+  });
 }
 
 if ('missing' in postgres) {
@@ -118,6 +124,43 @@ if ('missing' in postgres) {
         expect(tree.hash).toBe(JSON.parse(manifest).root);
       }
       expect(tree.size).toBe(total);
+    });
+
+    it('misses nothing of two that overlap, when the one that began later commits first', async () => {
+      const url = await postgres.createDatabase();
+      const kek = Buffer.alloc(32, 7).toString('base64');
+      const planes = [await open(url, kek), await open(url, kek)] as const;
+      const [{ publisher, store }, other] = planes;
+      await publisher.flush();
+      const names = async (): Promise<string> => {
+        await publisher.flush();
+        const { rows } = await store.db.query<{ name: string }>(
+          `SELECT text::jsonb -> 'body' ->> 'name' AS name FROM group_records
+           WHERE kind = 'services' ORDER BY name`,
+        );
+        return rows.map(({ name }) => name).join();
+      };
+
+      let commit: () => void = () => {};
+      const gate = new Promise<void>((resolve) => (commit = resolve));
+      let wrote: () => void = () => {};
+      const written = new Promise<void>((resolve) => (wrote = resolve));
+      const early = insert(planes[0], 'a-began-first', () => {
+        wrote();
+        return gate;
+      });
+      await written;
+      await insert(other, 'b-committed-first');
+      // What is published now is all there is: a version of the first one does not exist yet.
+      expect(await names()).toBe('b-committed-first');
+      commit();
+      await early;
+
+      expect(await names()).toBe('a-began-first,b-committed-first');
+      const { rows } = await store.db.query<{ name: string }>(
+        `SELECT doc ->> 'name' AS name FROM changes WHERE kind = 'services' ORDER BY version`,
+      );
+      expect(rows.map(({ name }) => name)).toEqual(['b-committed-first', 'a-began-first']);
     });
   });
 }
