@@ -1,9 +1,9 @@
 /** From a signed manifest to a complete, verified state, fetching the tree nodes that are not held. */
 import { Assembly } from '#shared/config/assembly.ts';
-import { compareRevisions } from '#shared/config/manifest.ts';
 import {
+  admit,
+  levelOf,
   makeState,
-  positionOf,
   verifyHead,
   type Head,
   type Pinned,
@@ -47,8 +47,9 @@ export async function fetchState(fetching: Fetching): Promise<Fetched> {
   const verified = await verifyHead(fetching.head, pinned, crypto);
   if (!verified.ok) return verified;
   const { head } = verified;
-  const isOld = compareRevisions(head.position, positionOf(held)) <= 0;
-  if (isOld || head.position.hash === refused) return { ok: true, state: null };
+  const at = { ...head.position, level: head.manifest.level };
+  if (admit(at, levelOf(held)) !== 'newer' || head.position.hash === refused)
+    return { ok: true, state: null };
   return assemble(head, held, fetching);
 }
 
@@ -96,7 +97,7 @@ export function isSamePin(state: ReplicaState, boot: BootRecord): boolean {
 /** Whether a state may take the place of what is held. */
 export function isNewer(state: ReplicaState, held: ReplicaState | null, boot: BootRecord): boolean {
   if (held === null || !isSamePin(held, boot)) return true;
-  return compareRevisions(positionOf(state), positionOf(held)) > 0;
+  return admit(levelOf(state), levelOf(held)) === 'newer';
 }
 
 function mismatch(detail: string): Refusal {

@@ -113,7 +113,10 @@ describe('a delta', () => {
 });
 
 describe('admit', () => {
-  const at = (epoch: number, revision: number, hash = 'h') => ({ epoch, revision, hash });
+  const at = (epoch: number, revision: number, hash = 'h', level = 1) => ({
+    ...{ epoch, revision, hash },
+    level,
+  });
 
   it.each([
     [at(1, 2), at(1, 1), 'newer'],
@@ -121,6 +124,9 @@ describe('admit', () => {
     [at(1, 1), at(0, 0, ''), 'newer'],
     [at(1, 1), at(1, 1), 'same'],
     [at(1, 1), at(1, 1, 'other'), 'not_newer'],
+    [at(1, 1, 'h', 2), at(1, 1, 'other', 1), 'newer'],
+    [at(1, 1, 'h', 1), at(1, 1, 'other', 2), 'newer'],
+    [at(1, 1, 'h', 2), at(1, 2, 'other', 1), 'not_newer'],
     [at(1, 1), at(1, 2), 'not_newer'],
     [at(1, 9), at(2, 1), 'not_newer'],
   ])('of %j after %j is %s', (head, held, expected) => {

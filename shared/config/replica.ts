@@ -36,6 +36,11 @@ export interface Head {
 
 export type Loaded = { readonly ok: true; readonly state: ReplicaState } | Refusal;
 
+/** A revision has a manifest, and so a hash, for each schema level that it is published at. */
+export interface AtLevel extends Position {
+  readonly level: number;
+}
+
 /** Where a node without configuration stands. */
 export const NOWHERE: Position = { epoch: 0, revision: 0, hash: '' };
 
@@ -55,10 +60,12 @@ export async function verifyHead(
  * @returns `newer`; `same` for the very one that is held; a refusal for anything older, and for other
  *   content under the same number
  */
-export function admit(head: Position, held: Position): 'newer' | 'same' | Refusal {
+export function admit(head: AtLevel, held: AtLevel): 'newer' | 'same' | Refusal {
   const order = compareRevisions(head, held);
   if (order > 0) return 'newer';
   if (order === 0 && head.hash === held.hash) return 'same';
+  // The same revision as another release has it: this node, or its control plane, is now of that one.
+  if (order === 0 && head.level !== held.level) return 'newer';
   const detail =
     order < 0
       ? `${head.epoch}.${head.revision} is older than ${held.epoch}.${held.revision}`
@@ -95,6 +102,11 @@ export function positionOf(state: ReplicaState | null): Position {
   if (state === null) return NOWHERE;
   const { epoch, revision, hash } = state.replica;
   return { epoch, revision, hash };
+}
+
+/** As `positionOf`. */
+export function levelOf(state: ReplicaState | null): AtLevel {
+  return { ...positionOf(state), level: state?.manifest.level ?? 0 };
 }
 
 /** Reads what was stored, and believes nothing of it without proof. */
@@ -181,7 +193,8 @@ export async function applyDelta(
   if (!verified.ok) return verified;
   const refusal = refuseBelow(verified.head, pinned);
   if (refusal !== null) return refusal;
-  const verdict = admit(verified.head.position, positionOf(state));
+  const { position, manifest } = verified.head;
+  const verdict = admit({ ...position, level: manifest.level }, levelOf(state));
   if (verdict === 'newer') return advance(state, frame, verified.head, crypto);
   if (verdict === 'same' && state !== null) return { ok: true, state };
   return typeof verdict === 'object' ? verdict : mismatch('nothing is held');

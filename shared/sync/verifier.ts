@@ -4,9 +4,9 @@ import { Assembly, type Spare } from '../config/assembly.ts';
 import {
   admit,
   advance,
+  levelOf,
   makeState,
   NOWHERE,
-  positionOf,
   refuseBelow,
   verifyHead,
   type Head,
@@ -73,7 +73,8 @@ export class Verifier {
     const { position } = head;
     const refusal = refuseBelow(head, pinned);
     if (refusal !== null) return { tag: 'refused', position, refusal };
-    const verdict = admit(position, positionOf(held[0] ?? null));
+    const { level } = head.manifest;
+    const verdict = admit({ ...position, level }, levelOf(held[0] ?? null));
     if (verdict === 'newer') return null;
     if (verdict === 'same') return { tag: 'same' };
     // On the way from what is served to what is being built: old news, but no wrong news.
