@@ -166,6 +166,32 @@ export function describeEntities(context: SuiteContext): void {
     ]);
   });
 
+  it('keeps what the next release wrote into a row, whatever this one changes in it', async () => {
+    const ws = await context.workspace();
+    const { store } = context;
+    const made = [
+      await context.made(ws, service, { name: 'a', host: 'h', path: '/old' }),
+      await context.made(ws, service, { name: 'b', host: 'h' }),
+      await context.made(ws, service, { name: 'c', host: 'h' }),
+    ];
+    await store.db.query(
+      `UPDATE services SET doc = doc || '{"next": {"deep": [1]}}'::jsonb WHERE ws_id = $1`,
+      [ws],
+    );
+    const [one, ...many] = made.map((entity) => ({ ...entity, path: null, retries: 7 }));
+    await store.write(ws, ACTOR, async (tx) => {
+      await tx.update(service, ws, must(one, 'one'));
+      await tx.updateMany(service, ws, many);
+    });
+    const { rows } = await store.db.query<{ doc: Record<string, JsonValue> }>(
+      'SELECT doc FROM services WHERE ws_id = $1',
+      [ws],
+    );
+    const kept = { next: { deep: [1] }, path: null, retries: 7 };
+    expect(rows.map(({ doc }) => doc)).toEqual(made.map(() => expect.objectContaining(kept)));
+    expect(await store.get(service, ws, must(one, 'one').id)).toEqual(one);
+  });
+
   it('keeps secrets inside a configuration as ciphertext, and restores them in their places', async () => {
     const ws = await context.workspace();
     const redis = { host: 'r', password: 'inner-secret', username: null };

@@ -150,25 +150,42 @@ function statementsOf(shape: Shape): Pick<TablePlan, Statements> {
   const record = `r(id uuid, ${columns.map((name) => `${quoted(name)} ${typeOf(shape, name)}`).join(', ')})`;
   const rows = `json_to_recordset($2::json) AS ${record}`;
   const read = ['doc', ...shape.secrets.map(({ cipher }) => cipher)].map(quoted);
+  const strangers = strangersIn(shape);
+  const setting = (valueOf: (name: string, index: number) => string): string =>
+    names
+      .map((name, index) => {
+        const value = valueOf(name, index);
+        return `${name} = ${name === '"doc"' ? `${strangers} || ${value}::jsonb` : value}`;
+      })
+      .join(', ');
   return {
     columns,
     insert:
       `INSERT INTO ${table} (ws_id, id, ${names.join(', ')}) ` +
       `VALUES ($1, $2, ${places.join(', ')})`,
     update:
-      `UPDATE ${table} SET ${names.map((name, index) => `${name} = ${places[index]}`).join(', ')} ` +
+      `UPDATE ${table} AS t SET ${setting((_name, index) => places[index] ?? '')} ` +
       'WHERE ws_id = $1 AND id = $2',
     insertMany:
       `INSERT INTO ${table} (ws_id, id, ${names.join(', ')}) ` +
       `SELECT $1::uuid, r.id, ${names.map((name) => `r.${name}`).join(', ')} FROM ${rows} ` +
       'ON CONFLICT DO NOTHING RETURNING id',
     updateMany:
-      `UPDATE ${table} AS t SET ${names.map((name) => `${name} = r.${name}`).join(', ')} ` +
+      `UPDATE ${table} AS t SET ${setting((name) => `r.${name}`)} ` +
       `FROM ${rows} WHERE t.ws_id = $1::uuid AND t.id = r.id`,
     select:
       `SELECT id, ${read.join(', ')} FROM ${table} WHERE ws_id = $1` +
       (shape.hasExpiry ? ' AND (expires_at IS NULL OR expires_at > now())' : ''),
   };
+}
+
+/**
+ * What a row's `doc` has that this release does not know of: the next one wrote it, and is to find it
+ * again when this one has changed something else.
+ */
+function strangersIn({ definition, hasExpiry }: Shape): string {
+  const known = [...Object.keys(definition.fields), ...(hasExpiry ? ['expires_at'] : [])];
+  return `(t."doc" - ARRAY[${known.map((name) => `'${name}'`).join(', ')}])`;
 }
 
 /** The column's type in Postgres. */

@@ -242,6 +242,9 @@ function add(a: unknown, b: unknown, sign: 1 | -1): unknown {
     const { [b]: _gone, ...rest } = a as Record<string, unknown>; // jsonb - text
     return rest;
   }
+  if (isRecord(a) && Array.isArray(b)) {
+    return Object.fromEntries(Object.entries(a).filter(([name]) => !b.includes(name)));
+  }
   return Number(a) + sign * Number(b);
 }
 
