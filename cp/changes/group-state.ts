@@ -57,9 +57,9 @@ const publishedAs = (
   'keys', (SELECT key_list_signature FROM cluster))`;
 /** With the revision in it: an older release, which does not know of this, may have published since. */
 const isPublishedAs = (levels: string) => `coalesce((
-  SELECT bool_and(CASE e.key
+  SELECT bool_and(coalesce(CASE e.key
     WHEN 'levels' THEN g.published_as -> e.key @> e.value
-    ELSE g.published_as -> e.key = e.value END)
+    ELSE g.published_as -> e.key = e.value END, false))
   FROM jsonb_each(${publishedAs('g.revision', levels)}) AS e), false)`;
 
 const SUBSCRIBED = `CASE WHEN g.serves_all

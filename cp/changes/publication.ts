@@ -28,7 +28,13 @@ import { SYSTEM_WORKSPACE } from '../store/migrations/0001-init.ts';
 import type { Reader } from '../store/store.ts';
 import { type GroupRow, lockGroup, readVersions, savePublished } from './group-state.ts';
 import { lower, LEVELS, type Levels } from './levels.ts';
-import { dropWorkspace, readWorkspace, type SliceChange, type SliceContext } from './slice.ts';
+import {
+  dropWorkspace,
+  heldWorkspaces,
+  readWorkspace,
+  type SliceChange,
+  type SliceContext,
+} from './slice.ts';
 import {
   deltaText,
   readHeads,
@@ -110,7 +116,7 @@ export async function publish(
   const isNewEpoch = before !== null && before.position.epoch !== group.epoch;
   // Every record with a secret in it is another one under another secret of the group.
   const isSameSecret = before?.secretGeneration === group.secret_generation;
-  const isUnchanged = group.is_same && isSameSecret && isSame(group.published, versions);
+  const isUnchanged = group.is_same && isSameSecret && isReached(group.published, versions);
   if (before !== null && !isNewEpoch && isUnchanged) return { type: 'unchanged' };
   // A control plane of the release before publishes at its own level only: what it saw, this one did not.
   const isInStep = before?.position.revision === group.revision;
@@ -233,9 +239,16 @@ function isOfSame(a: object, b: object): boolean {
   return one === other;
 }
 
-function isSame(a: Readonly<Record<string, number>>, b: Readonly<Record<string, number>>): boolean {
-  const names = Object.keys(a);
-  return names.length === Object.keys(b).length && names.every((name) => a[name] === b[name]);
+/**
+ * Whether all that is due was published. More may have been: a release that does not know of a kind that
+ * is never sent counts its changes.
+ */
+function isReached(
+  published: Readonly<Record<string, number>>,
+  due: Readonly<Record<string, number>>,
+): boolean {
+  const isThere = ([ws, version]: [string, number]): boolean => (published[ws] ?? -1) >= version;
+  return isOfSame(published, due) && Object.entries(due).every(isThere);
 }
 
 /** An older release may have published since, and selects nothing. */
@@ -280,7 +293,9 @@ async function readSlices(
     const from = at.isAnew ? null : (at.published[ws] ?? null);
     if (from !== version) changes.push(await readWorkspace(context, ws, from, version));
   }
-  for (const ws of Object.keys(at.published)) {
+  // What another control plane dropped at its own level is still there at this one.
+  const before = at.isAnew ? await heldWorkspaces(context) : Object.keys(at.published);
+  for (const ws of before) {
     if (at.versions[ws] === undefined) changes.push(await dropWorkspace(context, ws));
   }
   if (shared !== undefined) {

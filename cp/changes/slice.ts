@@ -94,6 +94,15 @@ export async function dropWorkspace(context: SliceContext, ws: string): Promise<
   return compare(ws, [], known, [...known.values()]);
 }
 
+/** Ids of all of which something is published. */
+export async function heldWorkspaces({ tx, groupId, level }: SliceContext): Promise<string[]> {
+  const { rows } = await tx.query<{ ws_id: string }>(
+    'SELECT DISTINCT ws_id FROM group_records WHERE group_id = $1 AND level = $2 ORDER BY ws_id',
+    [groupId, level],
+  );
+  return rows.map((row) => row.ws_id);
+}
+
 /** As `readWorkspace`, of a group that selects. @param changed  null: everything may have */
 async function readSelected(
   context: SliceContext,

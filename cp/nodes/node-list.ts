@@ -55,6 +55,9 @@ const PAGE = `
     CASE WHEN n.connected THEN n.connected_to END AS control_plane,
     floor(extract(epoch FROM n.created_at))::bigint AS created_at,
     floor(extract(epoch FROM greatest(n.last_seen, c.seen_at)))::bigint AS last_seen,
+    coalesce((SELECT min(m.level) FROM manifests m WHERE m.group_id = n.group_id
+      AND m.epoch = n.desired_epoch AND m.revision = n.desired_revision) <= n.level, true)
+      AS is_served,
     n.desired_epoch, n.desired_revision, n.forget_seconds,
     floor(extract(epoch FROM now()))::bigint AS now,
     a.lagging, a.counts -> 0 AS newest,

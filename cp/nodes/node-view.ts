@@ -38,6 +38,8 @@ export interface NodeRow {
   readonly last_seen: number | null;
   readonly desired_epoch: number;
   readonly desired_revision: number;
+  /** Whether that revision is to be had at a schema level that the node reads. */
+  readonly is_served: boolean;
   readonly forget_seconds: number;
   /** The database's clock, epoch seconds. */
   readonly now: number;
@@ -99,7 +101,7 @@ export function nodeView(
     last_seen: lastSeen,
     updated_at: live === null ? lastSeen : Math.floor(live.updatedMs / 1000),
     config_hash: hash.slice(0, CONFIG_HASH_LENGTH).padEnd(CONFIG_HASH_LENGTH, '0'),
-    sync_status: live === null ? row.sync_status : syncStatusOf(live),
+    sync_status: statusOf(row, live),
     labels: live?.about.labels ?? row.labels,
     cert_details: null,
     rpc_capabilities: methodsIn(live?.about.features ?? row.features),
@@ -124,4 +126,10 @@ export function nodeView(
     locked: row.is_locked,
     alert: row.alert,
   };
+}
+
+/** Kong's words. A node of a release that cannot serve what is meant goes on with what it has. */
+function statusOf(row: NodeRow, live: LiveNode | null): string {
+  if (!row.is_served) return 'kong_version_incompatible';
+  return live === null ? row.sync_status : syncStatusOf(live);
 }

@@ -80,10 +80,10 @@ export class Authenticator {
       ? refuse('unauthorized', 'not the nonce of this session')
       : !this.#isHost(frame.host, expected.hostHeader)
         ? refuse('unauthorized', 'not a name of this control plane')
-        : this.#levelFor(frame) === null
-          ? refuse('incompatible', 'no common schema level')
-          : frame.type === 'hello'
-            ? await this.#hello(frame, expected)
+        : frame.type === 'hello'
+          ? await this.#hello(frame, expected)
+          : this.#levelFor(frame) === null
+            ? NO_LEVEL
             : await this.#enrol(frame, expected);
     if (decision.ok) return decision;
     const { detail, ...refusal } = decision;
@@ -123,6 +123,12 @@ export class Authenticator {
     if (refusal !== null) return refusal;
     if (frame.group !== node.group_name && frame.group !== node.group_id)
       return refuse('unauthorized', 'not of this group');
+    if (this.#levelFor(frame) === null) {
+      const told = [node.id, frame.level, clean(frame.about.version)];
+      // Shown beside the node: somebody has to bring it to a release of now.
+      await this.#options.db.query('UPDATE nodes SET level = $2, version = $3 WHERE id = $1', told);
+      return NO_LEVEL;
+    }
     const joinPending = await this.#join(node, frame, expected.ip);
     if (joinPending === null) return this.#outOfForce(frame, expected, startedMs);
     return this.#welcome(node, { joinPending, frame, position: frame.position });
@@ -155,7 +161,7 @@ export class Authenticator {
   /** @returns the number handed out; null when the one presented is not in force */
   async #join(node: NodeRow, frame: Hello, ip: string): Promise<number | null> {
     const { db, random, self } = this.#options;
-    const { about, level, join_seq: presented } = frame;
+    const { about, join_seq: presented } = frame;
     const { epoch, revision, hash } = cleanPosition(frame.position);
     const { rows } = await db.query<{ join_pending: number }>(
       `UPDATE nodes n SET ${ADMIT_JOIN}, hostname = $4, version = $5, runtime = $6,
@@ -174,7 +180,7 @@ export class Authenticator {
         about.runtime,
         labelsText(about.labels),
         about.features.map(clean),
-        level,
+        this.#levelFor(frame),
         ip,
         epoch,
         revision,
@@ -322,6 +328,7 @@ function refuse(refusal: Refusal, reason: string): Extract<Decision, { ok: false
   return { ok: false, refusal, reason, detail: reason };
 }
 
+const NO_LEVEL = refuse('incompatible', 'no common schema level');
 const LOCKED = refuse('unauthorized', 'the node is locked: an administrator has to unlock it');
 
 function refusalOf(node: NodeRow): Decision | null {

@@ -17,6 +17,7 @@ import {
   SYNC_PATH,
   UP_FRAME_LENGTH_MAX,
 } from '#shared/wire/protocol.ts';
+import type { Levels } from '../changes/levels.ts';
 import type { Publisher } from '../changes/publisher.ts';
 import type { Period } from '../cluster/pace.ts';
 import type { Epochs } from '../cluster/epochs.ts';
@@ -65,6 +66,8 @@ export interface SyncOptions {
   readonly audit: EnrolmentAudit | null;
   /** Terminators whose `X-Forwarded-For` is believed. */
   readonly trusted: BlockList;
+  /** Default: those of this release. */
+  readonly levels?: Levels;
   /** Null where this process does not publish: then the poll finds what others publish. */
   readonly publisher: Publisher | null;
   readonly clock: Clock;

@@ -114,7 +114,9 @@ describe('a delta', () => {
 
 describe('admit', () => {
   const at = (epoch: number, revision: number, hash = 'h', level = 1) => ({
-    ...{ epoch, revision, hash },
+    epoch,
+    revision,
+    hash,
     level,
   });
 

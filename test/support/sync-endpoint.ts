@@ -17,6 +17,7 @@ import { decodeDownFrame } from '#shared/wire/codec.ts';
 import type { DownFrame, FrameOf, UpFrame } from '#shared/wire/frames.ts';
 import { PROTOCOL_VERSION, SYNC_PATH } from '#shared/wire/protocol.ts';
 import { Audit } from '../../cp/access/audit.ts';
+import { LEVELS, type Levels } from '../../cp/changes/levels.ts';
 import { Publisher } from '../../cp/changes/publisher.ts';
 import { ControlPlanes } from '../../cp/cluster/control-planes.ts';
 import { NodeIdentities } from '../../cp/nodes/identities.ts';
@@ -36,6 +37,8 @@ export interface EndpointOptions extends Partial<
   readonly beatMs?: number;
   /** Of another role than the store's. */
   readonly db?: Db;
+  /** Of another release. Default: of this one. */
+  readonly levels?: Levels;
   /** Default: a minute, so that only notifications tell of anything. */
   readonly pollMs?: number;
 }
@@ -69,11 +72,11 @@ export class SyncEndpoint {
     };
     const { store, keyring, epochs } = test;
     const ports = { clock: nodeClock, random: nodeRandom, crypto: nodeCrypto, logger };
-    const { port = 0, hosts = [], beatMs, pollMs = 60_000, ...more } = options;
+    const { port = 0, hosts = [], beatMs, pollMs = 60_000, levels = LEVELS, ...more } = options;
     // Nodes that knew this port are there before the endpoint is.
     const server = createServer((_request, response) => void response.writeHead(503).end());
     await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
-    const common = { store, keyring, epochs, pollMs, ...ports };
+    const common = { store, keyring, epochs, pollMs, levels, ...ports };
     const registry = new NodeRegistry({ db: options.db ?? store.db, ...ports });
     const identities = new NodeIdentities({ db: store.db, logger });
     const tokens = new JoinTokens({ db: store.db, keyring, ...ports });
