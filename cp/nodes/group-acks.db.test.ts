@@ -56,7 +56,14 @@ class Watched {
   }
 
   connect(count: number, revision: number): LiveNode[] {
-    const node = { groupId: group, ip: '::1', about: ABOUT, level: 1, position: at(revision) };
+    const node = {
+      groupId: group,
+      ip: '::1',
+      about: ABOUT,
+      level: 1,
+      certificateExpiry: null,
+      position: at(revision),
+    };
     return Array.from({ length: count }, () =>
       this.registry.connected({ id: randomUUID(), ...node }),
     );

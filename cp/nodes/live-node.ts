@@ -13,6 +13,8 @@ export interface LiveNode {
   readonly ip: string;
   readonly about: About;
   readonly level: number;
+  /** When the certificate that it showed expires, epoch seconds; null when it showed none. */
+  readonly certificateExpiry: number | null;
   position: Position;
   persisted: boolean | null;
   /** Why it does not serve the head, or what it set aside; null when all is well. */

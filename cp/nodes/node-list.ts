@@ -51,7 +51,7 @@ const PAGE = `
   )
   SELECT n.id, n.group_id, n.group_name, n.hostname, n.version, n.runtime, n.labels, n.features,
     n.ip, n.level, n.alert, n.locked_at IS NOT NULL AS is_locked, n.epoch, n.revision, n.hash,
-    n.persisted, n.last_error, n.quarantined, n.sync_status, n.connected,
+    n.persisted, n.last_error, n.quarantined, n.cert_expiry, n.sync_status, n.connected,
     CASE WHEN n.connected THEN n.connected_to END AS control_plane,
     floor(extract(epoch FROM n.created_at))::bigint AS created_at,
     floor(extract(epoch FROM greatest(n.last_seen, c.seen_at)))::bigint AS last_seen,

@@ -29,6 +29,8 @@ export interface NodeRow {
   readonly persisted: boolean | null;
   readonly last_error: string | null;
   readonly quarantined: JsonValue;
+  /** Of the certificate that it showed, epoch seconds; null for none. */
+  readonly cert_expiry: number | null;
   readonly sync_status: string;
   readonly connected: boolean;
   /** Of the control plane that it is connected to; null when it is not. */
@@ -92,6 +94,7 @@ export function nodeView(
   const isConnected = live !== null || isElsewhere;
   const storedSeen = row.last_seen ?? row.created_at;
   const lastSeen = live === null ? storedSeen : Math.floor(live.lastSeenMs / 1000);
+  const expiry = live === null ? row.cert_expiry : live.certificateExpiry;
   const age = isConnected ? 0 : Math.max(0, row.now - lastSeen);
   return {
     id: row.id,
@@ -103,7 +106,7 @@ export function nodeView(
     config_hash: hash.slice(0, CONFIG_HASH_LENGTH).padEnd(CONFIG_HASH_LENGTH, '0'),
     sync_status: statusOf(row, live),
     labels: live?.about.labels ?? row.labels,
-    cert_details: null,
+    cert_details: expiry === null ? null : { expiry_timestamp: expiry },
     rpc_capabilities: methodsIn(live?.about.features ?? row.features),
     ttl: Math.max(0, row.forget_seconds - age),
     connected: isConnected,

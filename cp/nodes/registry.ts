@@ -108,7 +108,10 @@ export class NodeRegistry {
 
   /** Its row was written by whoever admitted it; from here on it is in memory. */
   connected(
-    node: Pick<LiveNode, 'id' | 'groupId' | 'ip' | 'about' | 'level' | 'position'>,
+    node: Pick<
+      LiveNode,
+      'id' | 'groupId' | 'ip' | 'about' | 'level' | 'certificateExpiry' | 'position'
+    >,
   ): LiveNode {
     const nowMs = this.#options.clock.now();
     const live: LiveNode = {
@@ -298,11 +301,11 @@ export class NodeRegistry {
       const { rows } = await this.#options.db.query<{ id: string }>(
         `UPDATE nodes n SET epoch = r.epoch, revision = r.revision, hash = r.hash,
            sync_status = r.sync_status, persisted = r.persisted, last_error = r.last_error,
-           quarantined = r.quarantined, connected_to = $2,
+           quarantined = r.quarantined, cert_expiry = r.cert_expiry, connected_to = $2,
            last_seen = greatest(n.last_seen, now() - make_interval(secs => r.age))
          FROM jsonb_to_recordset($1::jsonb) AS r(id uuid, epoch bigint, revision bigint,
            hash text, sync_status text, persisted boolean, last_error text, quarantined jsonb,
-           age double precision)
+           cert_expiry bigint, age double precision)
          WHERE n.id = r.id AND ($2::uuid IS NOT NULL OR n.connected_to = $3::uuid)
          RETURNING n.id`,
         [JSON.stringify(batch), connectedTo, this.#self],
@@ -329,6 +332,7 @@ function toRow(node: LiveNode, nowMs: number): JsonObject {
       id: clean(id),
       reason: clean(reason).slice(0, REASON_LENGTH_MAX),
     })),
+    cert_expiry: node.certificateExpiry,
     age: Math.max(0, nowMs - node.lastSeenMs) / 1000,
   };
 }

@@ -22,6 +22,7 @@ import { epochs } from './migrations/0011-epochs.ts';
 import { levels } from './migrations/0012-levels.ts';
 import { handedJoins } from './migrations/0013-handed-joins.ts';
 import { acks } from './migrations/0014-acks.ts';
+import { certificates } from './migrations/0015-certificates.ts';
 
 export interface Migration {
   /** 1, 2, 3 … without a gap. */
@@ -48,6 +49,7 @@ export const MIGRATIONS: readonly Migration[] = [
   levels,
   handedJoins,
   acks,
+  certificates,
 ];
 
 /** Key of the advisory lock that migrations and everything made once at the first start take. */

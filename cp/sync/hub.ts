@@ -168,8 +168,11 @@ export class Hub implements SessionHost {
     const older = this.#byNode.get(id);
     this.#byNode.set(id, session);
     const { registry } = this.#options;
-    const { ip } = session;
-    this.#live.set(session, registry.connected({ id, groupId, ip, about, level, position }));
+    const { ip, certificateExpiry } = session;
+    this.#live.set(
+      session,
+      registry.connected({ id, groupId, ip, about, level, certificateExpiry, position }),
+    );
     if (older !== undefined) this.#takeovers.over(older);
     const ending = this.endingOf(id);
     if (ending !== null) return session.dispatch({ type: 'end', reason: ending });

@@ -36,6 +36,14 @@ export interface Socket {
   close(code: number, reason: string): void;
 }
 
+/** Who is at the other end of a socket, before anything is proven. */
+export interface Peer {
+  readonly hostHeader: string;
+  readonly ip: string;
+  /** Of the certificate that it showed, epoch seconds; not given: it showed none. */
+  readonly certificateExpiry?: number | null;
+}
+
 /** What a session needs of the control plane. */
 export interface SessionHost {
   readonly clock: Clock;
@@ -68,7 +76,7 @@ const ASK_MS_MAX = 1_000;
 export class Session {
   readonly #host: SessionHost;
   readonly #socket: Socket;
-  readonly #peer: { readonly hostHeader: string; readonly ip: string };
+  readonly #peer: Peer;
   #state: SessionState = NEW_SESSION;
   #member: Member | null = null;
   /** Events that arrive while one is being handled wait for their turn. */
@@ -81,11 +89,7 @@ export class Session {
   #lastSent: Promise<void> = Promise.resolve();
   readonly #rpc: Rpc<UpMethods, DownMethods>;
 
-  constructor(
-    host: SessionHost,
-    socket: Socket,
-    peer: { readonly hostHeader: string; readonly ip: string },
-  ) {
+  constructor(host: SessionHost, socket: Socket, peer: Peer) {
     this.#host = host;
     this.#socket = socket;
     this.#peer = peer;
@@ -101,6 +105,10 @@ export class Session {
       },
       failed: (method, error) => this.#failed('a method failed', error, { method }),
     });
+  }
+
+  get certificateExpiry(): number | null {
+    return this.#peer.certificateExpiry ?? null;
   }
 
   get ip(): string {

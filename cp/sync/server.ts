@@ -29,6 +29,7 @@ import type { Store } from '../store/store.ts';
 import { forwardedFor } from '../access/forwarded.ts';
 import type { NodeIdentities } from '../nodes/identities.ts';
 import type { JoinTokens } from '../nodes/join-tokens.ts';
+import { certificateExpiry } from '../tls/client-certificates.ts';
 import { Authenticator } from './authenticator.ts';
 import { Enrolment, type EnrolmentAudit } from './enrolment.ts';
 import { Hub } from './hub.ts';
@@ -231,7 +232,11 @@ class Endpoint {
     const address = request.socket.remoteAddress ?? '';
     const forwarded = [request.headers['x-forwarded-for'] ?? []].flat().join(',');
     const ip = forwardedFor(forwarded || null, address, this.#options.trusted) ?? address;
-    const peer = { hostHeader: request.headers.host ?? '', ip };
+    const peer = {
+      hostHeader: request.headers.host ?? '',
+      ip,
+      certificateExpiry: certificateExpiry(request),
+    };
     const session = new Session(this.#hub, socketOf(ws), peer);
     this.#hub.add(session);
     ws.on('message', (data, isBinary) => session.receive(isBinary ? null : textOf(data)));

@@ -1,4 +1,5 @@
 /** Data planes behind forward proxies, client certificates, IPv6, and bad lines. */
+import { X509Certificate } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -132,6 +133,9 @@ describe.skipIf(!isPossible)('a client certificate', () => {
 
     const node = await dataPlane('dp-shared', admin, { ...env, ...shown('mine', pinned) });
     await follows(node, admin);
+    const listed = await admin.ok('GET', '/clustering/data-planes');
+    const expiry = new X509Certificate(pinned.cert).validToDate.getTime() / 1000;
+    expect(listed['data']).toMatchObject([{ cert_details: { expiry_timestamp: expiry } }]);
 
     const stranger = await dataPlane('dp-none', admin, env);
     await eventually('the refusal', () => stranger.output.includes('403'));
