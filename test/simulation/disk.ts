@@ -7,9 +7,16 @@ import { textIdentityStore, type IdentityStore } from '#shared/sync/identity.ts'
 import type { SeededRandom } from '../support/seeded-random.ts';
 import type { SimProcess } from './process.ts';
 
+/** Configurations that can be put back. */
+const OLDER_MAX = 4;
+
 export class Disk {
   identity: string | null = null;
   config: StoredConfig | null = null;
+  /** What lay there before, the oldest first. */
+  readonly older: StoredConfig[] = [];
+  /** Told of every configuration that is written, not of one that was put there. */
+  onConfig: (config: StoredConfig) => void = () => {};
   isFull = false;
   /** Writes that it had no room for. */
   failures = 0;
@@ -43,9 +50,16 @@ export class Disk {
       save: (config) => {
         // As a file would: texts, not objects.
         const texts = { ...config, nodes: new Map(config.nodes) };
-        return this.#write(process, () => (this.config = texts));
+        return this.#write(process, () => this.#stored(texts));
       },
     };
+  }
+
+  #stored(config: StoredConfig): void {
+    if (this.config !== null) this.older.push(this.config);
+    if (this.older.length > OLDER_MAX) this.older.shift();
+    this.config = config;
+    this.onConfig(config);
   }
 
   /** The process died: of each write under way the rename had happened, or not. */

@@ -71,7 +71,9 @@ export async function runMutants(options: Common): Promise<number> {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
       const found = await catchOne(next.name, options);
       caught.set(next.name, found);
-      if (found.seeds === null) print(`${next.name}: not caught`);
+      print(
+        `${next.name}: ${found.seeds === null ? 'not caught' : `caught by seed ${options.first + found.seeds - 1}`}`,
+      );
     }
   };
   await Promise.all(Array.from({ length: workers }, work));

@@ -232,7 +232,7 @@ function partition(world: World, ways: readonly ('up' | 'down')[]): void {
 }
 
 /** A standby takes over that lacks the end. Control planes are restarted, or find out by themselves. */
-function failOver(world: World, lostMs: number): void {
+export function failOver(world: World, lostMs: number): void {
   if (world.failovers >= FAILOVERS_MAX) return;
   world.failovers += 1;
   world.oracle.hasLostTail = true;
@@ -243,7 +243,7 @@ function failOver(world: World, lostMs: number): void {
   world.scheduler.after(1_000, () => world.database.recover());
 }
 
-async function revoke({ world }: Hands): Promise<void> {
+export async function revoke({ world }: Hands): Promise<void> {
   const cp = world.pick(world.liveControlPlanes);
   const machine = world.pick(world.runningMachines.filter(({ cloneOf }) => cloneOf === null));
   const node = machine?.running?.client.identity?.node;

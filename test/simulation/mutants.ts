@@ -258,7 +258,16 @@ const careless: readonly Mutant[] = [
   {
     name: 'no-poll',
     what: 'new revisions are only looked for after a notification',
-    edits: { 'cp/sync/hub.ts': [["    this.published('');\n", '']] },
+    // Pings ask as well when nothing was read for a while.
+    edits: {
+      'cp/sync/hub.ts': [
+        ["    this.published('');\n", ''],
+        [
+          'return this.clock.monotonic() - askedMs <= limitMs;',
+          'return limitMs > askedMs - limitMs;',
+        ],
+      ],
+    },
   },
   {
     name: 'publisher-no-poll',

@@ -29,6 +29,8 @@ export const CANARIES = ['canary-a', 'canary-b', 'canary-c'] as const;
 interface Write {
   readonly ws: string;
   readonly mark: string;
+  /** It put its mark into the canaries. */
+  readonly isMarking: boolean;
   readonly outcome: 'acked' | 'failed' | 'unknown';
   readonly version: number;
 }
@@ -101,6 +103,14 @@ export class Oracle {
     this.#checkWhole(at, state);
   }
 
+  /** A configuration is on its disk from now on. */
+  stored(node: SimNode, position: NumberOf, said: Position | null): void {
+    const least = newest(node.floor, said);
+    if (least === null || order(position, least) >= 0) return;
+    const at = `${node.name} keeps ${position.epoch}.${position.revision}`;
+    this.fail('I9', `${at}, and said to have ${least.epoch}.${least.revision} on disk`);
+  }
+
   /** An acknowledgement means: serving it. */
   acked(node: SimNode, position: Position): void {
     if (node.serving !== null && order(node.serving, position) >= 0) return;
@@ -136,7 +146,11 @@ export class Oracle {
       const now = byMark.get(mark);
       if (this.hasLostTail || now?.outcome !== 'acked') continue;
       const later = this.#writes.find(
-        (write) => write.ws === ws && write.outcome === 'acked' && write.version > now.version,
+        (write) =>
+          write.isMarking &&
+          write.ws === ws &&
+          write.outcome === 'acked' &&
+          write.version > now.version,
       );
       if (later !== undefined) this.fail('I1', `${later.mark} was acknowledged, and is gone`);
     }
@@ -185,7 +199,14 @@ export interface SimNode {
   floor: Position | null;
 }
 
-export function order(a: Position, b: Position): number {
+type NumberOf = Pick<Position, 'epoch' | 'revision'>;
+
+export function newest(a: Position | null, b: Position | null): Position | null {
+  if (a === null || b === null) return a ?? b;
+  return order(a, b) >= 0 ? a : b;
+}
+
+export function order(a: NumberOf, b: NumberOf): number {
   return a.epoch - b.epoch || a.revision - b.revision;
 }
 

@@ -2,8 +2,9 @@
 import type { Base } from './base.ts';
 import { Attacker } from './attacker.ts';
 import { rowsOf, type Row } from './database/sql-tables.ts';
-import { heal, join, someFaults, strike, type Hands } from './faults.ts';
+import { heal, join, someFaults, strike } from './faults.ts';
 import { Violation } from './oracle.ts';
+import { playScenario } from './scenarios.ts';
 import { World, type Machine } from './world.ts';
 import { Writer } from './writer.ts';
 
@@ -70,33 +71,18 @@ async function live(world: World): Promise<void> {
     strike(hands, allowed);
     await scheduler.advance(random.below(2 * paceMs), check);
   }
-  await lastBlow(hands);
+  await playScenario(hands, (ms) => scheduler.advance(ms, check));
   scheduler.trace('healed');
   heal(hands);
   await scheduler.advance(LAST_WRITE_MS, check);
   checkMiddle(world);
+  world.findControlPlanes();
   // Whoever has missed something by now hears of this one.
   for (const ws of base.workspaces) void hands.writer.write(ws);
   await scheduler.advance(HEALED_MS - LAST_WRITE_MS, check);
   settleRevocations(world);
   checkEnd(world);
   world.checkAlways();
-}
-
-/** The last change of all may be the one that nobody hears of. */
-async function lastBlow(hands: Hands): Promise<void> {
-  const { world, writer } = hands;
-  if (world.random.chance(0.5)) return;
-  const { database, scheduler, network } = world;
-  network.heal();
-  database.recover();
-  database.slownessMs = 0;
-  await scheduler.advance(3_000, () => world.checkAlways());
-  database.isDeaf = true;
-  let isFatal = world.random.chance(0.5);
-  void writer.write(null, (name) => isFatal && world.killControlPlane(name, 600_000));
-  await scheduler.advance(500, () => world.checkAlways());
-  isFatal = false;
 }
 
 function every(world: World, ms: number, fn: () => void): void {
@@ -107,15 +93,18 @@ function every(world: World, ms: number, fn: () => void): void {
   world.scheduler.after(ms, again);
 }
 
-/** A revocation may have been lost with a database's tail: what counts is what it says now. */
 /** Long after the last fault: who is connected has what there is, without a hint from a new write. */
 function checkMiddle(world: World): void {
   const { oracle, database } = world;
   settleRevocations(world);
   for (const machine of world.machines) {
     const client = machine.running?.client ?? null;
-    if (client === null || machine.isRevoked) continue;
+    if (client === null) continue;
     const { tag, lastError, hash } = client.status();
+    if (machine.isRevoked) {
+      if (tag === 'live') oracle.fail('I7', `${machine.name} was revoked, and is connected`);
+      continue;
+    }
     // What it refused it is not offered again.
     if (tag !== 'live' || lastError !== null) continue;
     if (hash !== headOf(world, machine)) {
@@ -127,6 +116,7 @@ function checkMiddle(world: World): void {
   world.checkAlways();
 }
 
+/** A revocation may have been lost with a database's tail: what counts is what it says now. */
 function settleRevocations(world: World): void {
   for (const machine of world.machines) {
     const row = nodeRow(world, machine);
@@ -177,11 +167,16 @@ function checkEnd(world: World): void {
   if (isClean && rows.length > originals.length) {
     oracle.fail('D-12', `${originals.length} data planes are ${rows.length} nodes`);
   }
-  const sessions = world.liveControlPlanes.reduce(
-    (sum, cp) => sum + cp.running.hub.sessionCount,
-    0,
-  );
+  let sessions = 0;
+  let greeting = 0;
+  for (const { running } of world.liveControlPlanes) {
+    greeting += running.hub.greetingCount;
+    sessions += running.hub.sessionCount - running.hub.greetingCount;
+  }
   if (sessions !== connected) oracle.fail('I8', `${sessions} sessions of ${connected} data planes`);
+  // Who is sent away comes again now and then.
+  const refused = world.runningMachines.length - connected;
+  if (greeting > refused) oracle.fail('I8', `${greeting} greet, of ${refused} who are refused`);
 }
 
 /** What is shown of a node is what it serves: where it is connected, and in the summary of its group there. */

@@ -1,6 +1,6 @@
 /** One simulated world: control planes, data planes, a database, a network, and what is known of them. */
-import type { Position } from '#shared/wire/frames.ts';
 import type { ReplicaState } from '#shared/config/replica.ts';
+import type { StoredConfig } from '#shared/platform/platform.ts';
 import { SeededRandom } from '../support/seeded-random.ts';
 import type { Base, SimGroup } from './base.ts';
 import { addressOf, SimControlPlane } from './control-plane.ts';
@@ -9,7 +9,7 @@ import { ModelDatabase } from './database/model-database.ts';
 import { EPOCH_MS, sources } from './determinism.ts';
 import type { Disk } from './disk.ts';
 import { Network, type Link } from './network.ts';
-import { Oracle, order, type SimNode } from './oracle.ts';
+import { newest, Oracle, type SimNode } from './oracle.ts';
 import { Scheduler } from './scheduler.ts';
 
 const POLL_MS = 5_000;
@@ -50,6 +50,8 @@ export class World {
   intercept: (link: Link, text: string) => boolean = () => false;
   /** Frames that were on the wire, for whoever wants to play them again. */
   readonly recorded: { readonly group: string; readonly text: string }[] = [];
+  /** Control planes that do not come back by themselves. */
+  readonly #lost = new Set<string>();
   readonly #names: readonly string[];
   #machineCount = 0;
 
@@ -110,7 +112,7 @@ export class World {
 
   startControlPlane(name: string): void {
     const old = this.controlPlanes.get(name);
-    if (old !== undefined && !old.process.isDead) return;
+    if (this.#lost.has(name) || (old !== undefined && !old.process.isDead)) return;
     const cp = new SimControlPlane({
       name,
       network: this.network,
@@ -133,6 +135,18 @@ export class World {
   killControlPlane(name: string, downMs: number): void {
     this.controlPlanes.get(name)?.process.kill();
     this.scheduler.after(downMs, () => this.startControlPlane(name));
+  }
+
+  /** Killed, and not started again before `findControlPlanes`. */
+  loseControlPlane(name: string): void {
+    this.#lost.add(name);
+    this.controlPlanes.get(name)?.process.kill();
+  }
+
+  findControlPlanes(): void {
+    const lost = [...this.#lost];
+    this.#lost.clear();
+    for (const name of lost) this.startControlPlane(name);
   }
 
   stopControlPlane(name: string, downMs: number): void {
@@ -190,6 +204,7 @@ export class World {
       dialled: () => this.#dialled(machine),
     });
     machine.running = dp;
+    machine.disk.onConfig = (config) => this.oracle.stored(machine, numberOf(config), dp.persisted);
     void dp.start();
   }
 
@@ -262,11 +277,10 @@ export class World {
   }
 }
 
-export function isConfiguration(text: string): boolean {
-  return /^\{"type":"(?:manifest|delta|shards)"/.test(text);
+function numberOf({ manifest }: StoredConfig): { epoch: number; revision: number } {
+  return JSON.parse(manifest);
 }
 
-export function newest(a: Position | null, b: Position | null): Position | null {
-  if (a === null || b === null) return a ?? b;
-  return order(a, b) >= 0 ? a : b;
+export function isConfiguration(text: string): boolean {
+  return /^\{"type":"(?:manifest|delta|shards)"/.test(text);
 }

@@ -15,32 +15,49 @@ export class Writer {
     this.#world = world;
   }
 
+  /** A service and nothing else. */
+  add(): Promise<void> {
+    return this.#write(this.#world.pick(this.#world.base.workspaces), { isMarking: false });
+  }
+
   /** Marks all canaries of a workspace, and adds or removes a service or two besides. */
   async write(
     wanted: string | null = null,
-    written: (controlPlane: string) => unknown = () => {},
+    written: (controlPlane: string) => void = () => {},
+  ): Promise<void> {
+    const ws = wanted ?? this.#world.pick(this.#world.base.workspaces);
+    await this.#write(ws, { isMarking: true, written });
+  }
+
+  async #write(
+    ws: string | null,
+    {
+      isMarking,
+      written,
+    }: { readonly isMarking: boolean; readonly written?: (controlPlane: string) => void },
   ): Promise<void> {
     const world = this.#world;
     const cp = world.pick(world.liveControlPlanes);
-    const ws = wanted ?? world.pick(world.base.workspaces);
     if (cp === null || ws === null) return;
     this.#count += 1;
     const mark = `n${this.#count}`;
-    const added = world.random.chance(0.3) ? [newEntity('services', service(mark))] : [];
-    const isRemoving = world.random.chance(0.2);
+    const added =
+      !isMarking || world.random.chance(0.3) ? [newEntity('services', service(mark))] : [];
+    const isRemoving = isMarking && world.random.chance(0.2);
     const { store } = cp.running;
     try {
       const { version } = await store.write(ws, ACTOR, async (tx) => {
-        for (const name of CANARIES) await markOne(tx, ws, name, mark);
+        for (const name of isMarking ? CANARIES : []) await markOne(tx, ws, name, mark);
         for (const entity of added) await tx.insert(definition('services'), ws, entity);
         if (isRemoving) await removeOne(tx, ws);
       });
-      written(cp.process.name);
-      world.oracle.wrote({ ws, mark, outcome: 'acked', version });
+      written?.(cp.process.name);
+      world.oracle.wrote({ ws, mark, isMarking, outcome: 'acked', version });
     } catch (error) {
       const isUnknown = error instanceof StoreError && error.failure.code === 'outcome_unknown';
       if (!(error instanceof StoreError)) world.scheduler.trace(`write failed: ${String(error)}`);
-      world.oracle.wrote({ ws, mark, outcome: isUnknown ? 'unknown' : 'failed', version: 0 });
+      const outcome = isUnknown ? 'unknown' : 'failed';
+      world.oracle.wrote({ ws, mark, isMarking, outcome, version: 0 });
     }
   }
 }
