@@ -57,55 +57,47 @@ function describe({ seed, trace, violation, virtualMs }: Outcome, mutant: string
 
 export interface Caught {
   readonly name: string;
-  /** Seeds that it took; null when it was not caught. */
-  readonly seeds: number | null;
+  /** Null when none did. */
+  readonly seed: number | null;
   readonly violation: string;
 }
 
-/** Each mutant until a seed catches it. @returns how many none did */
-export async function runMutants(options: Common): Promise<number> {
+/** Each mutant until a seed catches it, and two lines for each. @returns by name */
+export async function runMutants(options: Common): Promise<ReadonlyMap<string, Caught>> {
   const { print, workers, seeds } = options;
   const waiting = [...MUTANTS];
   const caught = new Map<string, Caught>();
+  const width = Math.max(...MUTANTS.map(({ name }) => name.length));
   const work = async (): Promise<void> => {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
       const found = await catchOne(next.name, options);
       caught.set(next.name, found);
-      print(
-        `${next.name}: ${found.seeds === null ? 'not caught' : `caught by seed ${options.first + found.seeds - 1}`}`,
-      );
+      const { seed, violation } = found;
+      const result = seed === null ? `NOT CAUGHT in ${seeds}` : `caught by seed ${seed}`;
+      print(`${next.name.padEnd(width)}  ${result.padEnd(20)}  ${next.what}`);
+      print(`${' '.repeat(width)}  ${violation.split('\n')[0] ?? ''}`);
     }
   };
   await Promise.all(Array.from({ length: workers }, work));
-  const width = Math.max(...MUTANTS.map(({ name }) => name.length));
-  for (const { name, what } of MUTANTS) {
-    const found = caught.get(name);
-    const after = found?.seeds ?? null;
-    const result = after === null ? `NOT CAUGHT in ${seeds}` : `caught by seed ${after}`;
-    print(`${name.padEnd(width)}  ${result.padEnd(20)}  ${what}`);
-    print(`${' '.repeat(width)}  ${found?.violation.split('\n')[0] ?? ''}`);
-  }
-  const survivors = [...caught.values()].filter((one) => one.seeds === null).length;
+  const survivors = [...caught.values()].filter(({ seed }) => seed === null).length;
   print(`${MUTANTS.length} mutants, ${survivors} not caught`);
-  return survivors;
+  return caught;
 }
 
 export async function catchOne(
   name: string,
   { seeds, first }: Pick<Common, 'seeds' | 'first'>,
 ): Promise<Caught> {
-  let count = 0;
   let found: Outcome | null = null;
   const task = { first, step: 1, seeds, keepsLines: false, stopsAtFirst: true };
   await runTask(task, name, (outcome) => {
-    count += 1;
     // A simulator that fails has not found anything.
     const isFound = outcome.violation?.startsWith('the simulator failed') === false;
     if (isFound) found ??= outcome;
   });
   const outcome = found as Outcome | null; // set in the callback, which the compiler does not see
-  if (outcome === null) return { name, seeds: null, violation: '' };
-  return { name, seeds: count, violation: outcome.violation ?? '' };
+  if (outcome === null) return { name, seed: null, violation: '' };
+  return { name, seed: outcome.seed, violation: outcome.violation ?? '' };
 }
 
 function runTask(

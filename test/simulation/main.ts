@@ -33,8 +33,8 @@ if (mutant !== null && !MUTANTS.some(({ name }) => name === mutant)) {
 }
 const workers = availableParallelism();
 if (values.mutants) {
-  const survivors = await runMutants({ seeds: count, first, workers, print });
-  process.exitCode = survivors === 0 ? 0 : 1;
+  const caught = await runMutants({ seeds: count, first, workers, print });
+  process.exitCode = [...caught.values()].every(({ seed }) => seed !== null) ? 0 : 1;
 } else {
   const { violations } = await runSeeds({
     seeds: count,

@@ -144,8 +144,11 @@ function checkEnd(world: World): void {
       continue;
     }
     // It joined in what the database lost: it serves what it has, and must join again.
-    if (oracle.hasLostTail && client.identity !== null && nodeRow(world, machine) === null)
+    if (oracle.hasLostTail && client.identity !== null && nodeRow(world, machine) === null) {
+      // Until then its session goes on.
+      if (status.tag === 'live') connected += 1;
       continue;
+    }
     connected += 1;
     const head = headOf(world, machine);
     const at = `${machine.name} (${status.tag}, ${status.epoch}.${status.revision}, ${status.lastError})`;
