@@ -53,9 +53,22 @@ export class Oracle {
     return this.#published.has(hash);
   }
 
-  committed(_state: DbState, writes: Writes): void {
+  committed(state: DbState, writes: Writes): void {
+    for (const row of writes.get('changes')?.values() ?? []) {
+      if (row !== null) this.#checkDue(state, String(row['ws_id']), Number(row['version']));
+    }
     for (const row of writes.get('manifests')?.values() ?? []) {
       if (row !== null) this.#publish(row);
+    }
+  }
+
+  /** A change that counts as published when it is committed will reach nobody. */
+  #checkDue(state: DbState, ws: string, version: number): void {
+    for (const row of rowsOf(state, 'groups').values()) {
+      const published: Readonly<Record<string, number>> = Object(row['published']);
+      if ((published[ws] ?? 0) < version) continue;
+      const group = String(row['name']);
+      this.fail('I2', `version ${version} is committed after ${published[ws]} went to ${group}`);
     }
   }
 

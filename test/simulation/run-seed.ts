@@ -125,7 +125,7 @@ function settleRevocations(world: World): void {
 }
 
 function nodeRow(world: World, machine: Machine): Row | null {
-  const node = machine.running?.client.identity?.node;
+  const node = machine.running?.client.identity?.node ?? machine.formerNode;
   return (
     [...rowsOf(world.database.state, 'nodes').values()].find((row) => row['id'] === node) ?? null
   );

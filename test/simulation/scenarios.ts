@@ -48,10 +48,10 @@ async function unheardWrite({ world, writer }: Hands, go: Go): Promise<void> {
 
 /** Transactions that share nothing but the workspace: they commit in any order. */
 async function racingWriters({ world, writer }: Hands, go: Go): Promise<void> {
-  world.database.slownessMs = 300;
-  for (let index = 0; index < 10; index += 1) {
+  world.database.slownessMs = 60;
+  for (let index = 0; index < 30; index += 1) {
     void writer.add();
-    await go(world.random.below(100));
+    await go(world.random.below(150));
   }
   await go(3_000);
 }
@@ -102,11 +102,33 @@ async function slowDisks({ world, writer }: Hands, go: Go): Promise<void> {
   await go(2_000);
 }
 
+/** Elsewhere, and no word of it gets through; or here, and nothing but this process is left to act on it. */
 async function revokedUnheard(hands: Hands, go: Go): Promise<void> {
-  const { database, random } = hands.world;
-  database.isDeaf = random.chance(0.7);
-  await Promise.race([revoke(hands).catch(() => {}), go(2_000)]);
-  await go(100);
+  const { world } = hands;
+  const { database, random, oracle } = world;
+  if (random.chance(0.5)) {
+    database.isDeaf = true;
+    void revoke(hands).catch(() => {});
+    return go(2_000);
+  }
+  const cp = world.pick(world.liveControlPlanes);
+  const nodes = [...(cp?.sessions ?? [])].flatMap(({ member }) => member?.node ?? []);
+  const node = world.pick(nodes);
+  if (cp === null || node === null) return undefined;
+  let isDone = false;
+  void cp.running.identities.revoke(node).then(
+    () => {
+      isDone = true;
+      database.cutOff(cp.process);
+    },
+    () => {},
+  );
+  await go(2_500);
+  const isKept = [...cp.sessions].some(
+    ({ isClosed, member }) => !isClosed && member?.node === node,
+  );
+  if (isDone && isKept)
+    oracle.fail('I7', `${cp.process.name} revoked ${node}, and keeps its session`);
 }
 
 async function somebodyBetween({ world, writer, attacker }: Hands, go: Go): Promise<void> {

@@ -28,6 +28,8 @@ export interface Machine extends SimNode {
   /** Its identity was copied at some time, so that its join counter may be retired. */
   wasCloned: boolean;
   running: SimDataPlane | null;
+  /** What it was in its last life: a full disk may have kept no more than the keys. */
+  formerNode: string | null;
   isRevoked: boolean;
   skewMs: number;
 }
@@ -179,6 +181,7 @@ export class World {
       serving: null,
       floor: cloneOf?.floor ?? null,
       running: null,
+      formerNode: null,
       isRevoked: cloneOf?.isRevoked ?? false,
       skewMs: this.random.chance(0.2) ? (this.random.next() - 0.5) * 1e10 : 0,
     };
@@ -212,6 +215,7 @@ export class World {
     const dp = machine.running;
     if (dp === null) return;
     machine.floor = newest(machine.floor, dp.persisted);
+    machine.formerNode = dp.client.identity?.node ?? machine.formerNode;
     machine.running = null;
     dp.kill();
   }
