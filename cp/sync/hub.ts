@@ -37,6 +37,7 @@ import {
   isOf,
 } from './feed.ts';
 import { loadPublished } from './feed-source.ts';
+import { Greeters } from './greeters.ts';
 import { NodeCache } from './node-cache.ts';
 import type { Session, SessionHost } from './runner.ts';
 import { TakeoverWatch } from './takeovers.ts';
@@ -84,7 +85,7 @@ export class Hub implements SessionHost {
   readonly #loading = new Map<string, Promise<Feed>>();
   readonly #queued = new Map<string, Promise<Feed>>();
   readonly #sessions = new Set<Session>();
-  readonly #greeting = new Set<Session>();
+  readonly #greeting = new Greeters();
   readonly #byNode = new Map<string, Session>();
   readonly #live = new Map<Session, LiveNode>();
   /** What nodes hold and was compared with what was published. */
@@ -128,6 +129,11 @@ export class Hub implements SessionHost {
   /** Sessions whose peer has not proved anything yet. */
   get greetingCount(): number {
     return this.#greeting.size;
+  }
+
+  /** One of them goes for a peer from `ip`. @returns false when all have a right to be there */
+  makeRoom(ip: string): boolean {
+    return this.#greeting.makeRoom(ip, this.clock.monotonic());
   }
 
   add(session: Session): void {

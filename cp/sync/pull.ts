@@ -4,7 +4,7 @@
  * same machine; it does not take over from a connected one.
  */
 import { fromUtf8 } from '#shared/base/bytes.ts';
-import type { Logger } from '#shared/platform/platform.ts';
+import type { Clock, Logger } from '#shared/platform/platform.ts';
 import { CLOSE } from '#shared/wire/close-codes.ts';
 import { decodeUpFrame } from '#shared/wire/codec.ts';
 import type { FrameOf } from '#shared/wire/frames.ts';
@@ -20,6 +20,10 @@ export const PULL_FRAMES_MAX = 16;
 export const PULL_ANSWER_BYTES_MAX = 8 * 1024 * 1024;
 /** Exchanges under way at once. */
 export const PULLS_MAX = 32;
+/** Requests that are being read at once: who sends slowly keeps nobody from an exchange. */
+export const READS_MAX = 512;
+/** Longest that a request may take to come. */
+export const READ_MS_MAX = 5_000;
 
 export interface PullOptions {
   readonly hub: Hub;
@@ -32,24 +36,31 @@ export function createPull(
   options: PullOptions,
 ): (request: Request, ip: string) => Promise<Response> {
   let underWay = 0;
+  let reading = 0;
+  const overloaded = () => error(503, 'overloaded', { 'retry-after': '2' });
   return async (request, ip) => {
     if (request.method === 'GET') {
       return json(200, JSON.stringify(options.challenge(options.nonces.make())));
     }
     if (request.method !== 'POST') return error(405, 'method not allowed', { allow: 'GET, POST' });
-    if (underWay >= PULLS_MAX) return error(503, 'overloaded', { 'retry-after': '2' });
+    if (underWay >= PULLS_MAX || reading >= READS_MAX) return overloaded();
+    reading += 1;
+    const body = await readBody(request, options.hub.clock).finally(() => (reading -= 1));
+    if (body instanceof Response) return body;
+    if (underWay >= PULLS_MAX) return overloaded();
     underWay += 1;
     try {
-      return await exchange(options, request, ip);
+      return await exchange(options, { request, body, ip });
     } finally {
       underWay -= 1;
     }
   };
 }
 
-async function exchange(options: PullOptions, request: Request, ip: string): Promise<Response> {
-  const body = await readBody(request);
-  if (body === null) return error(413, 'request too long');
+async function exchange(
+  options: PullOptions,
+  { request, body, ip }: { request: Request; body: string; ip: string },
+): Promise<Response> {
   const parsed = parseExchange(body);
   if (parsed === null) return error(400, 'expected {hello, frames}');
   const first = decodeUpFrame(JSON.stringify(parsed.hello));
@@ -126,15 +137,29 @@ function statusOf(code: number): number {
   return 400;
 }
 
-async function readBody(request: Request): Promise<string | null> {
+/** @returns why not, when it is too long or too slow */
+async function readBody(request: Request, clock: Clock): Promise<string | Response> {
+  const reader = request.body?.getReader();
+  let cancel = (): void => {};
+  const late = new Promise<Response>((resolve) => {
+    cancel = clock.setTimer(READ_MS_MAX, () => resolve(error(408, 'request too slow')));
+  });
   const parts: Uint8Array[] = [];
   let length = 0;
-  for await (const part of request.body ?? []) {
-    length += part.length;
-    if (length > UP_FRAME_LENGTH_MAX) return null;
-    parts.push(part);
+  try {
+    while (reader !== undefined) {
+      const read = await Promise.race([reader.read(), late]);
+      if (read instanceof Response) return read;
+      if (read.done) break;
+      length += read.value.length;
+      if (length > UP_FRAME_LENGTH_MAX) return error(413, 'request too long');
+      parts.push(read.value);
+    }
+    return Buffer.concat(parts).toString('utf8');
+  } finally {
+    cancel();
+    void reader?.cancel().catch(() => {});
   }
-  return Buffer.concat(parts).toString('utf8');
 }
 
 function parseExchange(text: string): { hello: unknown; frames: unknown[] } | null {

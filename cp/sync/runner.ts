@@ -115,6 +115,11 @@ export class Session {
     return this.#peer.ip;
   }
 
+  /** Since when the peer could have said who it is; null: it has. */
+  get owesHelloSinceMs(): number | null {
+    return this.#state.tag === 'challenged' ? this.#state.sinceMs : null;
+  }
+
   get member(): Member | null {
     return this.#member;
   }

@@ -1,3 +1,5 @@
+import { BlockList } from 'node:net';
+import { WebSocket } from 'ws';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { open } from '#shared/config/seal.ts';
 import { groupSecretInfo } from '#shared/config/secrets.ts';
@@ -8,6 +10,8 @@ import { PULL_PATH, SYNC_PATH, UP_FRAME_LENGTH_MAX } from '#shared/wire/protocol
 import { eventually } from '../../test/support/eventually.ts';
 import { openTestStore, type TestStore } from '../../test/support/pglite.ts';
 import { ABOUT, RawNode, RawPeer, SyncEndpoint } from '../../test/support/sync-endpoint.ts';
+import { KEPT_PLACES } from './greeters.ts';
+import { PULLS_MAX } from './pull.ts';
 
 let db: TestStore;
 let endpoint: SyncEndpoint;
@@ -303,6 +307,28 @@ describe('a session', () => {
     await late.next('challenge');
   });
 
+  it('makes room among those who only sit there, all from one address, for who comes from another', async () => {
+    await endpoint.close();
+    const trusted = new BlockList();
+    trusted.addAddress('127.0.0.1');
+    const count = KEPT_PLACES + 1;
+    endpoint = await SyncEndpoint.start(db, { handshakesMax: count, trusted });
+    const open = (ip: string) =>
+      new Promise<WebSocket | null>((resolve) => {
+        const headers = { 'x-forwarded-for': ip };
+        const ws = new WebSocket(`${endpoint.address}${SYNC_PATH}`, { headers });
+        ws.once('open', () => resolve(ws));
+        ws.once('error', () => resolve(null));
+      });
+    const idle = await Promise.all(Array.from({ length: count }, () => open('192.0.2.1')));
+    expect(idle).not.toContain(null);
+    expect(await open('192.0.2.1')).toBeNull();
+    const other = await eventually('somebody else comes in', () => open('192.0.2.2'));
+    // One had to go, and the others have not been there for so long that all would have to.
+    expect(endpoint.sync.sessionCount).toBe(count);
+    for (const ws of [...idle, other]) ws?.terminate();
+  });
+
   it('answers other paths with 404, plainly', async () => {
     expect(SYNC_PATH).toBe('/headgate/v1/sync');
     const response = await fetch(`http://${endpoint.host}/services`);
@@ -388,6 +414,28 @@ describe('pull', () => {
     ['a body over the bound', { hello: 'x'.repeat(UP_FRAME_LENGTH_MAX) }, 413],
   ])('refuses %s', async (_name, body, status) => {
     expect((await post(body)).status).toBe(status);
+  });
+
+  it('is there for others while somebody sends as slowly as can be', async () => {
+    const stop: (() => void)[] = [];
+    const slow = Array.from({ length: PULLS_MAX }, () => {
+      const body = new ReadableStream({
+        start: (controller) => {
+          controller.enqueue(new TextEncoder().encode('{'));
+          stop.push(() => controller.close());
+        },
+      });
+      const init = { method: 'POST', body, duplex: 'half' };
+      // `duplex` is needed for a body that is a stream; the DOM's types do not know it.
+      return endpoint.sync.pull(new Request(url(), init as RequestInit));
+    });
+    const node = await RawNode.joined(endpoint);
+    const hello = await node.hello(await challenge(), endpoint);
+    expect((await post({ hello, frames: [] })).status).toBe(200);
+    // One of them is waited for: it is not for ever.
+    expect((await slow[0])?.status).toBe(408);
+    for (const end of stop.slice(1)) end();
+    await Promise.all(slow);
   });
 
   it('refuses other paths and methods', async () => {

@@ -202,12 +202,13 @@ class Endpoint {
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const path = (request.url ?? '').split('?', 1)[0];
     if (path !== SYNC_PATH) return refuse(socket, '404 Not Found', null);
-    if (this.isDraining || this.#isFull()) {
+    const ip = this.#addressOf(request);
+    if (this.isDraining || this.#isFull(ip)) {
       const { random } = this.#options;
       const seconds = RETRY_AFTER_S + Math.round(random.next() * RETRY_AFTER_S);
       return refuse(socket, '503 Service Unavailable', seconds);
     }
-    this.#server.handleUpgrade(request, socket, head, (ws) => this.#open(ws, request));
+    this.#server.handleUpgrade(request, socket, head, (ws) => this.#open(ws, request, ip));
   }
 
   async drain(): Promise<void> {
@@ -222,16 +223,20 @@ class Endpoint {
     cancel();
   }
 
-  #isFull(): boolean {
+  #isFull(ip: string): boolean {
+    if (this.#hub.sessionCount >= SESSIONS_MAX) return true;
     const handshakesMax = this.#options.handshakesMax ?? HANDSHAKES_MAX;
-    return this.#hub.greetingCount >= handshakesMax || this.#hub.sessionCount >= SESSIONS_MAX;
+    return this.#hub.greetingCount >= handshakesMax && !this.#hub.makeRoom(ip);
   }
 
-  #open(ws: WebSocket, request: IncomingMessage): void {
-    this.#sockets.add(ws);
+  #addressOf(request: IncomingMessage): string {
     const address = request.socket.remoteAddress ?? '';
     const forwarded = [request.headers['x-forwarded-for'] ?? []].flat().join(',');
-    const ip = forwardedFor(forwarded || null, address, this.#options.trusted) ?? address;
+    return forwardedFor(forwarded || null, address, this.#options.trusted) ?? address;
+  }
+
+  #open(ws: WebSocket, request: IncomingMessage, ip: string): void {
+    this.#sockets.add(ws);
     const peer = {
       hostHeader: request.headers.host ?? '',
       ip,
