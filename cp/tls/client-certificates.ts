@@ -1,7 +1,8 @@
 /**
  * Certificates that data planes must show at the cluster endpoint (mTLS): a second lock beside the
  * node's own key, never instead of it. `shared`: one of a pinned set; old and new stand in it side by
- * side while they are replaced. `pki`: any that a private CA signed. Files are followed while running.
+ * side while they are replaced. `pki`: any that a private CA signed. Files are followed while running,
+ * and connections end with what they came in by.
  *
  * Source: Kong `cluster_mtls`, `clustering/tls.lua`
  */
@@ -34,6 +35,8 @@ export class ClientCertificates {
   readonly #path: string;
   readonly #logger: Logger;
   readonly #changed = new Set<() => void>();
+  /** Open connections that showed a good certificate, and its SHA-256. */
+  readonly #admitted = new Map<TLSSocket, string>();
   #known: Known;
   #refused = '';
   #poll: NodeJS.Timeout | null = null;
@@ -90,12 +93,13 @@ export class ClientCertificates {
     if (!(socket instanceof TLSSocket)) return 'a client certificate is asked for, over TLS';
     const certificate = socket.getPeerX509Certificate();
     if (certificate === undefined) return 'no client certificate was shown';
+    const { fingerprint256: fingerprint } = certificate;
     if (this.#mode === 'shared') {
-      return this.#known.pinned.has(certificate.fingerprint256)
-        ? null
+      return this.#known.pinned.has(fingerprint)
+        ? this.#admit(socket, fingerprint)
         : 'the client certificate is not one of HEADGATE_CLUSTER_CERT';
     }
-    if (socket.authorized) return null;
+    if (socket.authorized) return this.#admit(socket, fingerprint);
     return `the client certificate is not of HEADGATE_CLUSTER_CA_CERT (${String(socket.authorizationError)})`;
   }
 
@@ -103,6 +107,24 @@ export class ClientCertificates {
     if (this.#poll !== null) clearInterval(this.#poll);
     this.#watcher?.close();
     this.#changed.clear();
+  }
+
+  #admit(socket: TLSSocket, fingerprint: string): null {
+    if (!this.#admitted.has(socket)) {
+      this.#admitted.set(socket, fingerprint);
+      socket.once('close', () => this.#admitted.delete(socket));
+    }
+    return null;
+  }
+
+  /** What an authority signed was looked at when it was shown, so all have to show theirs again. */
+  #endOthers({ pinned: before }: Known): void {
+    const { pinned } = this.#known;
+    const isAuthorityGone = this.#mode === 'pki' && [...before].some((known) => !pinned.has(known));
+    for (const [socket, fingerprint] of this.#admitted) {
+      if (isAuthorityGone || (this.#mode === 'shared' && !pinned.has(fingerprint)))
+        socket.destroy();
+    }
   }
 
   #follow(): void {
@@ -121,9 +143,11 @@ export class ClientCertificates {
       const known = this.#read();
       this.#refused = '';
       if (known.text === this.#known.text) return;
+      const before = this.#known;
       this.#known = known;
-      this.#logger.log('info', 'certificates of data planes replaced', { file: this.#path });
       for (const fn of this.#changed) fn();
+      this.#endOthers(before);
+      this.#logger.log('info', 'certificates of data planes replaced', { file: this.#path });
     } catch (error) {
       const reason = messageOf(error);
       if (reason === this.#refused) return;
