@@ -1,4 +1,5 @@
 /** `/clustering/groups`: groups of data planes as entities. */
+import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { JsonObject } from '#shared/schema/field.ts';
 import { type Answer, openTestAdmin, type TestAdmin } from './admin.suite.ts';
@@ -102,6 +103,13 @@ describe('groups', () => {
   it.each<[string, JsonObject, string, unknown]>([
     ['no name', {}, 'name', 'required field missing'],
     ['a name with a slash', { name: 'a/b' }, 'name', expect.stringContaining('invalid value')],
+    ['a name that leads elsewhere', { name: '..' }, 'name', expect.stringContaining('dots')],
+    [
+      'the id of another as its name',
+      { name: randomUUID() },
+      'name',
+      expect.stringContaining('id'),
+    ],
     [
       'a workspace that there is not',
       { name: 'x', workspaces: ['team-a', 'nobody'] },

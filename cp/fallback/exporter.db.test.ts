@@ -161,4 +161,21 @@ describe('copies in the fallback storage', () => {
     // The boot record is sealed anew, the pointer is the same; no node is written twice.
     expect(written.filter((name) => name.startsWith(nodeName(DEFAULT, '')))).toEqual([]);
   });
+
+  it('of one group that cannot be written keep no other from being there', async () => {
+    await db.store.db.query(
+      `INSERT INTO groups (id, name, workspaces)
+       VALUES ('00000000-0000-4000-8000-000000000001', '..', '{}')`,
+    );
+    // It has been there since before such names were refused.
+    await change('beside');
+    const store = storage();
+    const exporter = await exporting(store);
+    const { rows } = await db.store.db.query(
+      "SELECT 1 FROM manifests WHERE group_id::text ^@ '0000'",
+    );
+    expect(rows).toHaveLength(1);
+    expect(await store.get(head)).not.toBeNull();
+    await exporter.close();
+  });
 });

@@ -21,6 +21,8 @@ const LOOKS_PER_LISTING = 10;
 /** Nodes read from the database at a time, and written at the same time. */
 const BATCH_COUNT = 50;
 const WRITES_IN_FLIGHT_MAX = 6;
+/** Groups that may fail in one look before it is given up. */
+const FAILURES_MAX = 3;
 
 export interface ExporterOptions {
   readonly db: Db;
@@ -90,21 +92,35 @@ export class FallbackExporter {
   async #run(): Promise<void> {
     this.#isWanted = false;
     if (++this.#looks % LOOKS_PER_LISTING === 0) this.#held.clear();
+    const reasons: string[] = [];
     try {
       for (const head of await this.#heads()) {
         if (this.#isClosed) return;
-        await this.#export(head);
+        const reason = await this.#tryExport(head);
+        if (reason !== null) reasons.push(reason);
+        // Then it is not for the group's sake.
+        if (reasons.length >= FAILURES_MAX) break;
       }
-      this.#failure = '';
     } catch (error) {
-      // What is there may be anything now.
-      this.#held.clear();
-      const reason = error instanceof Error ? error.message : String(error);
+      reasons.push(messageOf(error));
+    }
+    const [reason = ''] = reasons;
+    // What is there may be anything now.
+    if (reason !== '') this.#held.clear();
+    if (reason !== '' && reason !== this.#failure) {
       const fields = { reason, retryMs: LOOK_INTERVAL_MS };
-      if (reason !== this.#failure) {
-        this.#options.logger.log('error', 'the fallback storage was not written', fields);
-      }
-      this.#failure = reason;
+      this.#options.logger.log('error', 'the fallback storage was not written', fields);
+    }
+    this.#failure = reason;
+  }
+
+  /** One group that cannot be written keeps no other from it. @returns why not; null when it was */
+  async #tryExport(head: Head): Promise<string | null> {
+    try {
+      await this.#export(head);
+      return null;
+    } catch (error) {
+      return messageOf(error);
     }
   }
 
@@ -213,4 +229,8 @@ async function inFlight<T>(items: readonly T[], work: (item: T) => Promise<void>
   };
   const count = Math.min(WRITES_IN_FLIGHT_MAX, items.length);
   await Promise.all(Array.from({ length: count }, worker));
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

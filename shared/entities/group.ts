@@ -1,6 +1,8 @@
 /** A group: data planes that serve the same configuration, and which configuration that is. */
 import { defineEntity, defineFields, type EntityOf } from '../schema/infer.ts';
+import { isUuid } from '../schema/attributes.ts';
 import { tags, timestampSeconds, utf8Name, uuid } from '../schema/typedefs.ts';
+import { utf8NameError } from '../schema/validators.ts';
 
 /** Workspaces that one group may name. */
 const WORKSPACES_MAX = 1_000;
@@ -53,6 +55,13 @@ export const groupSettingsFields = defineFields({
   },
 });
 
+/** It is a folder's name in the fallback storage, and stands where an id may stand. */
+function nameError(name: string): string | null {
+  if (/^\.\.?$/.test(name)) return `invalid value '${name}': a name is more than dots`;
+  if (isUuid(name)) return `invalid value '${name}': a name is no id`;
+  return utf8NameError(name);
+}
+
 export const group = defineEntity({
   name: 'clustering_groups',
   admin_api_name: 'clustering/groups',
@@ -66,6 +75,7 @@ export const group = defineEntity({
       required: true,
       // Nodes, tokens and manifests know it by its name.
       immutable: true,
+      custom_validator: nameError,
       description: 'Name of the group. It stays what it is.',
     },
     created_at: timestampSeconds,

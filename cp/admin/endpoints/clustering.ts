@@ -137,7 +137,8 @@ async function rotateSecret(context: AdminContext, request: AdminRequest): Promi
 async function bootKey(context: AdminContext, request: AdminRequest): Promise<AdminResponse> {
   const key = await context.bootKeys.of(request.params[0] ?? '');
   if (key === null) throw notFound();
-  return { status: 200, body: key };
+  // A proxy or a browser must not keep a secret.
+  return { status: 200, body: key, headers: { 'Cache-Control': 'no-store' } };
 }
 
 function nodeOf({ params }: AdminRequest): string {

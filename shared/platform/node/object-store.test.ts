@@ -40,6 +40,15 @@ describe.each(places)('%s', (_name, open) => {
     expect(await store.get('group/head')).toBeNull();
   });
 
+  it.each(['../x', '..', 'a/../../x', './x', '/x', 'a//x', 'a\0x'])(
+    'has no object of the name %j, which would be elsewhere',
+    async (name) => {
+      const store = open();
+      const attempts = [store.get(name), store.put(name, 'x'), store.remove(name)];
+      for (const { status } of await Promise.allSettled(attempts)) expect(status).toBe('rejected');
+    },
+  );
+
   it('lists the names that begin alike, however many', async () => {
     const store = open();
     const names = Array.from({ length: 1_100 }, (_, i) => `many/node/${i}`);

@@ -57,7 +57,7 @@ class WebStore implements ObjectStore {
     this.base = base;
   }
 
-  get(name: string): Promise<string | null> {
+  async get(name: string): Promise<string | null> {
     return getText((url, init) => fetch(url, init), urlOf(this.base, name));
   }
 
@@ -83,7 +83,7 @@ class Bucket implements ObjectStore {
     this.#client = client;
   }
 
-  get(name: string): Promise<string | null> {
+  async get(name: string): Promise<string | null> {
     return getText((url, init) => this.#client.fetch(url, init), urlOf(this.#base, name));
   }
 
@@ -130,7 +130,7 @@ class Folder implements ObjectStore {
   }
 
   async get(name: string): Promise<string | null> {
-    const path = join(this.#path, name);
+    const path = this.#pathOf(name);
     try {
       const { size } = await stat(path);
       if (size > OBJECT_BYTES_MAX) throw new Error(`${name} is larger than an object can be`);
@@ -142,23 +142,27 @@ class Folder implements ObjectStore {
   }
 
   async put(name: string, text: string): Promise<void> {
-    const path = join(this.#path, name);
+    const path = this.#pathOf(name);
     await mkdir(dirname(path), { recursive: true });
     await writeFileAtomic(path, text, PRIVATE_FILE_MODE);
   }
 
   async remove(name: string): Promise<void> {
     try {
-      await unlink(join(this.#path, name));
+      await unlink(this.#pathOf(name));
     } catch (error) {
       if (errorCode(error) !== 'ENOENT') throw error;
     }
   }
 
+  #pathOf(name: string): string {
+    return join(this.#path, insideOf(name));
+  }
+
   async list(prefix: string): Promise<string[]> {
     const folder = prefix.slice(0, prefix.lastIndexOf('/') + 1);
     try {
-      const found = await readdir(join(this.#path, folder));
+      const found = await readdir(folder === '' ? this.#path : this.#pathOf(folder.slice(0, -1)));
       return found.map((name) => folder + name).filter((name) => name.startsWith(prefix));
     } catch (error) {
       if (errorCode(error) === 'ENOENT') return [];
@@ -167,8 +171,15 @@ class Folder implements ObjectStore {
   }
 }
 
+/** @throws when it would lead out of the place */
+function insideOf(name: string): string {
+  const isInside = name.split('/').every((part) => part !== '' && !/^\.\.?$/.test(part));
+  if (!isInside || name.includes('\0')) throw new Error(`${name} is no name of an object`);
+  return name;
+}
+
 function urlOf(base: URL, name: string): string {
-  return new URL(name.split('/').map(encodeURIComponent).join('/'), base).href;
+  return new URL(insideOf(name).split('/').map(encodeURIComponent).join('/'), base).href;
 }
 
 function bounded(method: string, body: string | null): RequestInit {
