@@ -137,6 +137,8 @@ function statusOf(code: number): number {
   return 400;
 }
 
+const NOTHING = { done: true, value: undefined } as const;
+
 /** @returns why not, when it is too long or too slow */
 async function readBody(request: Request, clock: Clock): Promise<string | Response> {
   const reader = request.body?.getReader();
@@ -147,8 +149,8 @@ async function readBody(request: Request, clock: Clock): Promise<string | Respon
   const parts: Uint8Array[] = [];
   let length = 0;
   try {
-    while (reader !== undefined) {
-      const read = await Promise.race([reader.read(), late]);
+    for (;;) {
+      const read = await Promise.race([reader?.read() ?? NOTHING, late]);
       if (read instanceof Response) return read;
       if (read.done) break;
       length += read.value.length;

@@ -313,17 +313,17 @@ describe('a session', () => {
     trusted.addAddress('127.0.0.1');
     const count = KEPT_PLACES + 1;
     endpoint = await SyncEndpoint.start(db, { handshakesMax: count, trusted });
-    const open = (ip: string) =>
+    const dialed = (ip: string) =>
       new Promise<WebSocket | null>((resolve) => {
         const headers = { 'x-forwarded-for': ip };
         const ws = new WebSocket(`${endpoint.address}${SYNC_PATH}`, { headers });
         ws.once('open', () => resolve(ws));
         ws.once('error', () => resolve(null));
       });
-    const idle = await Promise.all(Array.from({ length: count }, () => open('192.0.2.1')));
+    const idle = await Promise.all(Array.from({ length: count }, () => dialed('192.0.2.1')));
     expect(idle).not.toContain(null);
-    expect(await open('192.0.2.1')).toBeNull();
-    const other = await eventually('somebody else comes in', () => open('192.0.2.2'));
+    expect(await dialed('192.0.2.1')).toBeNull();
+    const other = await eventually('somebody else comes in', () => dialed('192.0.2.2'));
     // One had to go, and the others have not been there for so long that all would have to.
     expect(endpoint.sync.sessionCount).toBe(count);
     for (const ws of [...idle, other]) ws?.terminate();
