@@ -29,7 +29,7 @@ const CHANCE_BITS = 20;
 const CLOCKS_DIFFER_S_MAX = 24 * 3600;
 /** Groups looked at. */
 const GROUPS_MAX = 10_000;
-/** Epochs that nodes can bring about in an hour: a hostile one gets no further. */
+/** Epochs that nodes can bring about in an hour: a one that keeps what was lost gets no further. */
 export const CLAIMED_EPOCHS_PER_HOUR_MAX = 3;
 
 /** The database is a copy of this cluster's, and nobody said what to do. */
@@ -95,8 +95,13 @@ export class Epochs {
     if (begun !== null) this.#announce(begun);
   }
 
+  /** Whether an epoch would begin if a node proved that it holds this. */
+  async doubts(groupId: string, position: Position): Promise<boolean> {
+    return (await claim(this.#options.db, groupId, position, null)) !== null;
+  }
+
   /**
-   * A node says that it holds this. If the database knows better, or never heard of it, numbers have
+   * A node has proven that it holds this (`sync/claims.ts`). If the database knows better, or never heard of it, numbers have
    * been given twice, or will be.
    */
   async claimed(groupId: string, position: Position, node: string): Promise<void> {

@@ -39,10 +39,11 @@ export async function loadPublished(
 
 function toPublished(row: ManifestRow): Published {
   const position = { epoch: row.epoch, revision: row.revision, hash: row.hash };
-  const { previous, secret_generation: generation } = readManifest(row.manifest);
+  const { previous, records, secret_generation: generation } = readManifest(row.manifest);
   return {
     position,
     secretGeneration: generation ?? 0,
+    records,
     manifest: manifestFrame(row),
     delta: row.delta === null ? null : utf8(row.delta),
     // A delta is only ever stored against the revision before it, in the same epoch.
@@ -52,7 +53,7 @@ function toPublished(row: ManifestRow): Published {
 }
 
 /** What a publisher of ours wrote. */
-function readManifest(text: string): Pick<Manifest, 'previous' | 'secret_generation'> {
+function readManifest(text: string): Pick<Manifest, 'previous' | 'records' | 'secret_generation'> {
   const parsed = parseRecord(manifestFields, JSON.parse(text));
   return must(parsed.ok ? parsed.value : null, 'a manifest of format 1');
 }

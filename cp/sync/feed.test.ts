@@ -15,6 +15,7 @@ function published(revision: number, size = 10, epoch = 1): Published {
   return {
     position: at(revision, epoch),
     secretGeneration: 1,
+    records: 1,
     manifest: new Uint8Array(1),
     delta: new Uint8Array(size),
     base: at(revision - 1, epoch),

@@ -18,6 +18,7 @@ export interface Published {
   readonly position: Position;
   /** Generation of the group's secret that its records were made with; 0 when it does not say. */
   readonly secretGeneration: number;
+  readonly records: number;
   /** The `manifest` frame. */
   readonly manifest: FrameBytes;
   /** The `delta` frame from `base`; null for a first or an oversized version. */

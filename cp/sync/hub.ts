@@ -4,7 +4,7 @@
  */
 import { base64url } from '#shared/base/bytes.ts';
 import { NOWHERE } from '#shared/config/replica.ts';
-import type { Clock, Logger, Random } from '#shared/platform/platform.ts';
+import type { Clock, Crypto, Logger, Random } from '#shared/platform/platform.ts';
 import { freshnessText, type FreshnessProof } from '#shared/sync/freshness.ts';
 import { RpcRefusal, type Handlers } from '#shared/sync/rpc.ts';
 import type { FrameOf, Position } from '#shared/wire/frames.ts';
@@ -25,6 +25,7 @@ import {
 import type { Db } from '../store/db.ts';
 import { type Ending, type NodeIdentities, RENEW_CHANNEL } from '../nodes/identities.ts';
 import type { Authenticator, Expected } from './authenticator.ts';
+import { Claims } from './claims.ts';
 import { Endings } from './endings.ts';
 import {
   comparePositions,
@@ -43,6 +44,7 @@ import type { Session, SessionHost } from './runner.ts';
 import { TakeoverWatch } from './takeovers.ts';
 import type { Admission, Member, Report } from './session.ts';
 import { Slots } from '../slots.ts';
+import { WantBudget } from './want-budget.ts';
 
 const TICK_MS = 1_000;
 /** `shards` frames on their way at once: bounds memory when all nodes come back together. */
@@ -50,8 +52,6 @@ const SHARD_FRAMES_MAX = 32;
 /** What was compared with the database within so many polls, and a second, is current. */
 const CURRENT_POLLS = 1.5;
 const CURRENT_SLACK_MS = 1_000;
-/** Positions of nodes that are remembered as compared. */
-const COMPARED_MAX = 1_000;
 /** A node that is sent elsewhere waits so long at most. */
 const MOVE_RETRY_MS_MAX = 1_000;
 
@@ -60,9 +60,10 @@ export interface HubOptions {
   readonly registry: NodeRegistry;
   readonly authenticator: Authenticator;
   readonly identities: NodeIdentities;
-  readonly keyring: Pick<Keyring, 'clusterId' | 'keyList' | 'sign'>;
+  readonly keyring: Pick<Keyring, 'clusterId' | 'rootPublicKey' | 'keyList' | 'sign'>;
   readonly clock: Clock;
   readonly random: Random;
+  readonly crypto: Crypto;
   readonly logger: Logger;
   /** Null: what nodes hold is not compared with what was published. */
   readonly epochs: Epochs | null;
@@ -88,8 +89,10 @@ export class Hub implements SessionHost {
   readonly #greeting = new Greeters();
   readonly #byNode = new Map<string, Session>();
   readonly #live = new Map<Session, LiveNode>();
-  /** What nodes hold and was compared with what was published. */
-  readonly #compared = new Set<string>();
+  /** What nodes said at first that they hold; they answer nothing before they have joined. */
+  readonly #claimed = new Map<Session, Position>();
+  readonly #claims: Claims;
+  readonly #wants: WantBudget;
   readonly #balancer = new Balancer();
   readonly #stops: (() => unknown)[] = [];
   readonly #endings: Endings;
@@ -101,6 +104,8 @@ export class Hub implements SessionHost {
     this.clock = options.clock;
     this.logger = options.logger;
     this.#nodes = new NodeCache(options.db);
+    this.#claims = new Claims(options);
+    this.#wants = new WantBudget(options.clock);
     const end = (node: string, ending: Ending): void => {
       this.#byNode.get(node)?.dispatch({ type: 'end', reason: ending });
     };
@@ -182,7 +187,7 @@ export class Hub implements SessionHost {
     if (older !== undefined) this.#takeovers.over(older);
     const ending = this.endingOf(id);
     if (ending !== null) return session.dispatch({ type: 'end', reason: ending });
-    if (position.revision > 0) this.#background(this.#recognize(member, position));
+    if (position.revision > 0) this.#claimed.set(session, position);
     // A revision that came while it was being admitted was not told to it.
     const feed = this.#feeds.get(feedName(member));
     if (feed === undefined) this.#background(this.#refresh(member));
@@ -244,7 +249,13 @@ export class Hub implements SessionHost {
     if (this.#byNode.get(node)?.member?.isKeyOld === true) this.#renewKey(node);
   }
 
+  mayWant(member: Member, count: number): boolean {
+    const records = this.#feeds.get(feedName(member))?.head?.records ?? 0;
+    return this.#wants.spend(member.node, count, records);
+  }
+
   report(session: Session, member: Member, report: Report): void {
+    if (report.type === 'status') this.#heardStatus(session, member);
     const live = this.#live.get(session);
     if (live !== undefined) this.#options.registry.report(live, report);
     if (report.type === 'applied') {
@@ -273,7 +284,7 @@ export class Hub implements SessionHost {
     this.#background(this.#options.registry.reportPulled(member.node, report));
   }
 
-  /** Another control plane may have published it; if none did, the database lost it. */
+  /** Another control plane may have published it; if none did, the database lost it, see `Claims`. */
   ahead(member: Member, position: Position): void {
     this.#background(this.#checkAhead(member, position));
   }
@@ -281,6 +292,7 @@ export class Hub implements SessionHost {
   closed(session: Session, member: Member | null): void {
     this.#sessions.delete(session);
     this.#greeting.delete(session);
+    this.#claimed.delete(session);
     const live = this.#live.get(session);
     if (live === undefined || member === null) return;
     this.#live.delete(session);
@@ -416,26 +428,19 @@ export class Hub implements SessionHost {
     return next;
   }
 
-  /** Most nodes hold the head, or what came shortly before: nothing is asked for those. */
-  async #recognize(member: Member, position: Position): Promise<void> {
-    const feed = await this.feed(member);
-    const isAhead = comparePositions(position, feed.head?.position) > 0;
-    if (!isAhead && !isOf(feed, position)) await this.#compare(member, position);
+  /** The first of a session: it has joined. */
+  #heardStatus(session: Session, member: Member): void {
+    const position = this.#claimed.get(session);
+    if (!this.#claimed.delete(session) || position === undefined) return;
+    this.#background(this.#recognize(session, member, position));
   }
 
-  /** Whether it was published: by a number that means something else here, something was lost. */
-  async #compare({ groupId, node }: Member, position: Position): Promise<void> {
-    const name = `${groupId} ${position.epoch}.${position.revision} ${position.hash}`;
-    const { epochs } = this.#options;
-    if (epochs === null || this.#compared.has(name)) return;
-    if (this.#compared.size >= COMPARED_MAX) this.#compared.clear();
-    this.#compared.add(name);
-    try {
-      await epochs.claimed(groupId, position, node);
-    } catch (error) {
-      this.#compared.delete(name);
-      throw error;
-    }
+  /** Most nodes hold the head, or what came shortly before: nothing is asked for those. */
+  async #recognize(session: Session, member: Member, position: Position): Promise<void> {
+    const known = await this.feed(member);
+    const isAhead = comparePositions(position, known.head?.position) > 0;
+    const feed = isAhead ? await this.#refresh(member) : known;
+    if (!isOf(feed, position)) await this.#claims.settle(session, member, position);
   }
 
   async #checkAhead(member: Member, position: Position): Promise<void> {
@@ -449,7 +454,6 @@ export class Hub implements SessionHost {
       headEpoch: feed.head?.position.epoch ?? 0,
       headRevision: feed.head?.position.revision ?? 0,
     });
-    await this.#compare(member, position);
   }
 
   #background(work: Promise<unknown>): void {

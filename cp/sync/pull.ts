@@ -116,6 +116,7 @@ function pullHost(hub: Hub, socket: Collector): SessionHost {
       if (!socket.isFull) return hub.shards(groupId, ids);
       return hub.shards(groupId, []);
     },
+    mayWant: (member, count) => hub.mayWant(member, count),
     joined: (session, member) => {
       const ending = hub.endingOf(member.node);
       if (ending !== null) session.dispatch({ type: 'end', reason: ending });

@@ -59,6 +59,8 @@ export interface SessionHost {
   /** How many `shards` frames may be on their way at once, over all sessions. */
   readonly shardSlots: Slots;
   shards(groupId: string, ids: readonly string[]): Promise<FrameBytes>;
+  /** Whether the node may ask for so many tree nodes more. */
+  mayWant(member: Member, count: number): boolean;
   joined(session: Session, member: Member, position: Position): void;
   confirmJoin(node: string, joinSeq: number): Promise<void>;
   /** What nodes may ask of the control plane, for who `member` answers: null before it has joined. */
@@ -267,6 +269,9 @@ export class Session {
     // The batch before must have left, else a slow reader would pile them up.
     await this.#lastSent;
     if (this.#member === null || this.isClosed) return;
+    if (!this.#host.mayWant(this.#member, ids.length)) {
+      return this.dispatch({ type: 'end', reason: 'greedy' });
+    }
     const release = await this.#host.shardSlots.take();
     try {
       const frame = await this.#host.shards(this.#member.groupId, ids);

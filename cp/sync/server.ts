@@ -109,13 +109,13 @@ export interface OpenHub {
 export async function openHub(
   options: Omit<SyncOptions, 'trusted' | 'handshakesMax'>,
 ): Promise<OpenHub> {
-  const { store, registry, publisher, identities, clock, random, logger, pollMs } = options;
+  const { store, registry, publisher, identities, clock, random, crypto, logger, pollMs } = options;
   const { planes = null, epochs = null } = options;
   const { db = store.db } = options;
   const { self } = registry;
   const enrolment = new Enrolment({ ...options, db, self });
   const authenticator = new Authenticator({ ...options, db, enrolment, planes, self });
-  const ports = { clock, random, logger };
+  const ports = { clock, random, crypto, logger };
   const { keyring } = options;
   const parts = { registry, authenticator, identities, keyring, epochs, planes };
   const hub = new Hub({ db, ...parts, ...ports, pollMs });

@@ -43,6 +43,7 @@ function published(revision: number, delta = `delta ${revision}`, generation = 1
   return {
     position: at(revision),
     secretGeneration: generation,
+    records: 1,
     manifest: bytes(`manifest ${revision}`),
     delta: isFirst ? null : bytes(delta),
     base: isFirst ? null : at(revision - 1),

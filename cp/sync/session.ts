@@ -73,6 +73,8 @@ export type Report =
   | { readonly type: 'health'; readonly frame: FrameOf<'health'> }
   | { readonly type: 'status'; readonly position: Position; readonly lastError: string | null };
 
+type EndReason = 'revoked' | 'locked' | 'superseded' | 'greedy' | 'failed';
+
 export type SessionEvent =
   | { readonly type: 'opened'; readonly nowMs: number; readonly challenge: FrameOf<'challenge'> }
   | {
@@ -102,7 +104,7 @@ export type SessionEvent =
     }
   /** A call of the node's methods, or an answer to one of its calls. */
   | { readonly type: 'rpc'; readonly frame: FrameOf<'call'> | FrameOf<'result'> }
-  | { readonly type: 'end'; readonly reason: 'revoked' | 'locked' | 'superseded' | 'failed' }
+  | { readonly type: 'end'; readonly reason: EndReason }
   | { readonly type: 'closed' };
 
 export type SessionEffect =
@@ -460,9 +462,10 @@ function drained({
   ];
 }
 
-function ended(reason: 'revoked' | 'locked' | 'superseded' | 'failed'): Step {
+function ended(reason: EndReason): Step {
   if (reason === 'locked') return close(CLOSE.unauthorized, 'the node was locked');
   if (reason === 'revoked') return close(CLOSE.revoked, 'the node was revoked');
   if (reason === 'superseded') return close(CLOSE.superseded, 'a newer session took over');
+  if (reason === 'greedy') return close(CLOSE.overloaded, 'too many tree nodes wanted');
   return close(CLOSE.overloaded, 'retry_after_ms=2000');
 }

@@ -25,6 +25,7 @@ import {
   type ResultOf,
   type UpMethods,
 } from '../wire/rpc-methods.ts';
+import { headPart } from './head-part.ts';
 import type { IdentityStore, NodeIdentity } from './identity.ts';
 import { deadlineOf, initialState, step, takesCall, takesHealth, viewOf } from './machine.ts';
 import { Membership } from './membership.ts';
@@ -111,7 +112,11 @@ export class SyncClient {
 
   constructor(options: SyncClientOptions) {
     const { controlPlanes, random, crypto, identities, joinToken, logger } = options;
-    const methods = { ...options.methods, renew_key: () => this.#renewKey() };
+    const methods: Handlers<DownMethods> = {
+      ...options.methods,
+      renew_key: () => this.#renewKey(),
+      head: ({ from }) => headPart(this.#state.served, from),
+    };
     this.#options = options;
     const features = [...options.about.features, ...Object.keys(methods).map(featureOf)];
     const about = { ...options.about, features };

@@ -28,6 +28,7 @@ const METHODS: Readonly<Record<string, string>> = {
   counters: 'd55f6cdc513cc7bb',
   freshness: '061ac9c32bbe959d',
   renew_key: '3c8ce668fdb6c548',
+  head: '367b86238a372baa',
   rotate_key: 'a41acb6c54437419',
 };
 

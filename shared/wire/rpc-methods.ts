@@ -15,6 +15,8 @@ const count = { type: 'integer', required: true, between: [0, Number.MAX_SAFE_IN
 export const COUNTERS_MAX = 256;
 /** Caches named in one call of `cache_purge`. */
 export const CACHES_MAX = 16;
+/** Of a manifest in one answer of `head`: however its text is escaped, the answer is not too long. */
+export const HEAD_PART_LENGTH = 28_000;
 /** Seconds that a change by hand may last: a week. */
 export const RPC_SECONDS_MAX = 7 * 24 * 3600;
 
@@ -77,6 +79,19 @@ export const DOWN_METHODS = {
   renew_key: {
     params: defineFields({}),
     result: defineFields({}),
+  },
+  /** Shows the manifest of what it serves, a part at a time. Refused while it serves nothing. */
+  head: {
+    params: defineFields({
+      /** UTF-16 units of the text that are known already. */
+      from: count,
+    }),
+    result: defineFields({
+      manifest: { type: 'string', required: true, len_min: 0, len_max: HEAD_PART_LENGTH },
+      /** Of the whole text. */
+      length: count,
+      signature: text,
+    }),
   },
 } as const satisfies Methods;
 
