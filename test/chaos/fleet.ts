@@ -47,10 +47,10 @@ export class Member {
     this.#program = await startProgram(this.role, { ...this.#env, ...more });
   }
 
-  async kill(): Promise<void> {
+  async kill(signal: 'SIGKILL' | 'SIGTERM' = 'SIGKILL'): Promise<void> {
     const program = this.program;
     this.#program = null;
-    await program.kill('SIGKILL');
+    await program.kill(signal);
   }
 
   pause(): void {

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { must } from '#shared/base/assert.ts';
 import { loadReplica, type ReplicaState } from '#shared/config/replica.ts';
+import type { ConfigTree } from '#shared/config/tree.ts';
 import { nodeCrypto } from '#shared/platform/node/crypto.ts';
 import { FileConfigStore } from '../../node-dp/config-store.ts';
 import { fileIdentityStore } from '../../node-dp/identity-store.ts';
@@ -34,6 +35,15 @@ export async function viewOf(
   const state = await heldConfig(member);
   if (state === null) return null;
   const { replica, tree } = state;
+  const { epoch, revision, hash } = replica;
+  const atMs = performance.now();
+  const version = state.manifest.workspaces[workspace] ?? 0;
+  const registers = registersOf(tree);
+  return { type: 'view', node: member.name, epoch, revision, hash, version, registers, atMs };
+}
+
+/** All values that stand for each register. */
+export function registersOf(tree: ConfigTree): Record<string, string[]> {
   const registers: Record<string, string[]> = {};
   for (const { body } of tree.records()) {
     const tags = Array.isArray(body['tags']) ? body['tags'].map(String) : [];
@@ -41,10 +51,7 @@ export async function viewOf(
     if (register === null) continue;
     (registers[register] ??= []).push(must(tagged(tags, VALUE_TAG), 'a value'));
   }
-  const { epoch, revision, hash } = replica;
-  const atMs = performance.now();
-  const version = state.manifest.workspaces[workspace] ?? 0;
-  return { type: 'view', node: member.name, epoch, revision, hash, version, registers, atMs };
+  return registers;
 }
 
 function tagged(tags: readonly string[], prefix: string): string | null {

@@ -5,6 +5,7 @@
  */
 import type { Change } from '../chaos/mutants.ts';
 import { CLUSTER_MUTANTS } from './cluster.ts';
+import { LEVEL_MUTANTS } from './levels.ts';
 
 export interface Mutant {
   readonly changes: readonly Change[];
@@ -29,6 +30,7 @@ function one(file: string, find: string, replace: string): readonly Change[] {
 
 export const MUTANTS: Readonly<Record<string, Mutant>> = {
   ...CLUSTER_MUTANTS,
+  ...LEVEL_MUTANTS,
   'a selector leaves what follows a route where it was': {
     ...SELECTION,
     changes: one(
