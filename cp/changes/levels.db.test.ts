@@ -4,6 +4,7 @@
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { must } from '#shared/base/assert.ts';
+import { atOnce } from '#shared/base/slices.ts';
 import { parseRecordText, type ConfigRecord } from '#shared/config/record.ts';
 import { ConfigTree } from '#shared/config/tree.ts';
 import { nodeClock } from '#shared/platform/node/clock.ts';
@@ -158,7 +159,7 @@ async function replay(level: number): Promise<void> {
 }
 
 function lowered(tree: ConfigTree): ConfigTree {
-  const made = lower(tree.records(), down, nodeCrypto);
+  const made = atOnce(lower(tree.records(), down, nodeCrypto));
   if ('unfit' in made) throw new Error('unfit');
   return ConfigTree.empty(nodeCrypto).apply(made.records, []);
 }

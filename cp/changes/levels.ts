@@ -3,6 +3,7 @@
  * shape of a record raises `SCHEMA_LEVEL` and writes the step down here; what a step answers must never
  * change again, because it is part of what was published.
  */
+import type { Sliced } from '#shared/base/slices.ts';
 import { SCHEMA_LEVEL } from '#shared/config/levels.ts';
 import { makeRecord, type ConfigRecord } from '#shared/config/record.ts';
 import type { Crypto } from '#shared/platform/platform.ts';
@@ -40,14 +41,15 @@ export interface Lowered {
 }
 
 /** Records one level down. @returns the first record that must not be lowered, if there is one */
-export function lower(
+export function* lower(
   records: Iterable<ConfigRecord>,
   down: StepDown,
   crypto: Crypto,
-): Lowered | { readonly unfit: ConfigRecord } {
+): Sliced<Lowered | { readonly unfit: ConfigRecord }> {
   const lowered: ConfigRecord[] = [];
   const dropped: ConfigRecord[] = [];
   for (const record of records) {
+    yield;
     const body = down(record.kind, record.body);
     if (body === 'unfit') return { unfit: record };
     if (body === null) dropped.push(record);

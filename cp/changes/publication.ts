@@ -203,13 +203,14 @@ async function publishLower(
   const level = levels.newest - 1;
   const isInStep = heads.get(level)?.position.revision === group.revision;
   const step = isInStep ? changes : null;
-  const lowered = lower(step?.upserts ?? tree.records(), levels.down, crypto);
+  const lowering = lower(step?.upserts ?? tree.records(), levels.down, crypto);
+  const lowered = await inSlices(lowering, nodeBreaks());
   if ('unfit' in lowered) return { tree: null, withheld: lowered.unfit };
   const older = known ?? (await readTree(tx, group.id, level, crypto));
   const gone = [...(step?.removals ?? []), ...lowered.dropped];
   const from = step === null ? ConfigTree.empty(crypto) : older;
   const next = await inSlices(from.applySliced(lowered.records, gone), nodeBreaks());
-  const { upserts, removals } = next.diff(older);
+  const { upserts, removals } = await inSlices(next.diffSliced(older), nodeBreaks());
   await publishAt(at, level, { tree: next, older, upserts, removals });
   return { tree: next, withheld: null };
 }

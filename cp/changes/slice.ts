@@ -2,8 +2,10 @@
  * What changed in a group's slice: entities of its workspaces, in wire shape, against what was
  * published (`group_records`). Everything is read in one transaction (repeatable read).
  */
+import { inSlices, type Sliced } from '#shared/base/slices.ts';
 import type { ConfigRecord, RecordKey } from '#shared/config/record.ts';
 import { sealedKind } from '#shared/config/sealed-secrets.ts';
+import { nodeBreaks } from '#shared/platform/node/breaks.ts';
 import type { Crypto } from '#shared/platform/platform.ts';
 import type { EntityDefinition } from '#shared/schema/field.ts';
 import type { Registry } from '#shared/schema/plugin-definition.ts';
@@ -84,14 +86,14 @@ export async function readWorkspace(
     const entity = isWanted ? await context.reader.get(def, ws, id) : null;
     if (entity !== null) await wire(context, def, ws, entity, { records, gone });
   }
-  return compare(ws, records, known, [...gone.values()]);
+  return inSlices(compare(ws, records, known, gone), nodeBreaks());
 }
 
 /** Everything of a workspace that the group does not subscribe to any more. */
 export async function dropWorkspace(context: SliceContext, ws: string): Promise<SliceChange> {
   await new Selection({ ...context, tags: NOTHING }, ws).clear();
   const known = await readKnown(context, ws, null);
-  return compare(ws, [], known, [...known.values()]);
+  return inSlices(compare(ws, [], known, known), nodeBreaks());
 }
 
 /** Ids of all of which something is published. */
@@ -115,6 +117,7 @@ async function readSelected(
   const gone = new Map(known);
   const records: ConfigRecord[] = [];
   const candidates = new Candidates();
+  const breaks = nodeBreaks();
   for (const { kind, entity_id: id } of changed ?? []) candidates.add(kind, [id]);
   if (ws === SYSTEM_WORKSPACE) candidates.add('ca_certificates', context.authorities);
   if (changed === null) await selection.clear();
@@ -137,12 +140,13 @@ async function readSelected(
       for (const entity of members) {
         if (!isInSlice(context, definition, entity.id)) continue;
         await wire(context, definition, ws, entity, { records, gone });
+        await breaks.due();
       }
       const found = await selection.settle(batch, members, changed === null ? null : before);
       for (const kind of found.kinds) candidates.add(kind, found.of(kind));
     }
   }
-  return compare(ws, records, known, [...gone.values()]);
+  return inSlices(compare(ws, records, known, gone), nodeBreaks());
 }
 
 async function* everyPage(
@@ -206,15 +210,17 @@ async function readAll(context: SliceContext, ws: string): Promise<SliceChange> 
   const known = await readKnown(context, ws, null);
   const gone = new Map(known);
   const records: ConfigRecord[] = [];
+  const breaks = nodeBreaks();
   for (const def of wiredIn(context, ws)) {
     for await (const { entities } of everyPage(context, ws, def)) {
       for (const entity of entities) {
         if (!isInSlice(context, def, entity.id)) continue;
         await wire(context, def, ws, entity, { records, gone });
+        await breaks.due();
       }
     }
   }
-  return compare(ws, records, known, [...gone.values()]);
+  return inSlices(compare(ws, records, known, gone), nodeBreaks());
 }
 
 /** A data plane learns of the workspaces that it serves, and of no other. */
@@ -247,18 +253,32 @@ async function readKnown(
        ${ids === null ? '' : 'AND entity_id = ANY($4::uuid[])'}`,
     ids === null ? [groupId, level, ws] : [groupId, level, ws, ids],
   );
-  return new Map(rows.map((row) => [keyOf(row.kind, row.entity_id), row]));
+  return inSlices(byKey(rows), nodeBreaks());
 }
 
-function compare(
+function* byKey(rows: readonly KnownRow[]): Sliced<Map<string, KnownRow>> {
+  const known = new Map<string, KnownRow>();
+  for (const row of rows) {
+    yield;
+    known.set(keyOf(row.kind, row.entity_id), row);
+  }
+  return known;
+}
+
+function* compare(
   ws: string,
   records: readonly ConfigRecord[],
   known: ReadonlyMap<string, KnownRow>,
-  gone: readonly KnownRow[],
-): SliceChange {
+  gone: ReadonlyMap<string, KnownRow>,
+): Sliced<SliceChange> {
   const upserts: ConfigRecord[] = [];
-  const removals = gone.map((row) => recordKey(ws, row));
+  const removals: RecordKey[] = [];
+  for (const row of gone.values()) {
+    yield;
+    removals.push(recordKey(ws, row));
+  }
   for (const record of records) {
+    yield;
     const before = known.get(keyOf(record.kind, record.id));
     if (before?.hash === record.hash) continue;
     upserts.push(record);

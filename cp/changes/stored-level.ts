@@ -10,6 +10,8 @@ import type { Db } from '../store/db.ts';
 
 /** A longer delta is not kept: its receivers fetch the tree nodes that differ instead. */
 export const DELTA_LENGTH_MAX = 1024 * 1024;
+/** Of one removal: the names of its fields, and two ids. */
+const REMOVAL_LENGTH_MIN = 100;
 
 /** Rows in one statement. Nodes are up to a hundred kilobytes each. */
 const RECORD_BATCH = 500;
@@ -117,8 +119,9 @@ export async function saveNodes(
   const { tree, older } = trees;
   // The very first tree may be the empty one: its root must be there to be fetched all the same.
   const isFirst = older === null;
-  const { addedNodes, droppedNodeIds } = tree.diff(older ?? ConfigTree.empty(crypto));
-  const added = isFirst ? [...tree.nodes()] : addedNodes;
+  const diff = tree.diffSliced(older ?? ConfigTree.empty(crypto));
+  const { addedNodes, droppedNodeIds } = await inSlices(diff, nodeBreaks());
+  const added = isFirst && addedNodes.length === 0 ? [...tree.nodes()] : addedNodes;
   for (const batch of batches(added, NODE_BATCH)) {
     await tx.query(
       `INSERT INTO group_nodes (group_id, level, id, text)
@@ -144,6 +147,10 @@ export function deltaText(
   upserts: readonly ConfigRecord[],
   removals: readonly RecordKey[],
 ): string | null {
+  // What is far too long is not put together to be thrown away: that would hold up the process.
+  let length = removals.length * REMOVAL_LENGTH_MIN;
+  for (const { text } of upserts) length += text.length;
+  if (length > DELTA_LENGTH_MAX) return null;
   const frame: FrameOf<'delta'> = {
     type: 'delta',
     base,

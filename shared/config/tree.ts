@@ -151,16 +151,23 @@ export class ConfigTree {
 
   /** What leads from `older` to this tree. O(what changed): subtrees of equal ids are not entered. */
   diff(older: ConfigTree): TreeDiff {
+    return atOnce(this.diffSliced(older));
+  }
+
+  *diffSliced(older: ConfigTree): Sliced<TreeDiff> {
+    yield* hashBelow(this.root, this.#crypto);
     const found = nothingFound();
-    atOnce(compareNodes(this.root, older.root, found, this.#crypto));
-    // A leaf may have moved one level up or down without change: then it is on both lists.
-    const addedNodes = [...found.added.values()].filter(
-      (node) => !found.dropped.has(nodeId(node, this.#crypto)),
-    );
+    yield* compareNodes(this.root, older.root, found, this.#crypto);
+    const addedNodes: NodeBlob[] = [];
+    for (const [id, node] of found.added) {
+      yield;
+      // A leaf may have moved one level up or down without change: then it is on both lists.
+      if (!found.dropped.has(id)) addedNodes.push(this.#blob(node));
+    }
     return {
       upserts: found.upserts,
       removals: found.removals.map(keyOf),
-      addedNodes: addedNodes.map((node) => this.#blob(node)),
+      addedNodes,
       droppedNodeIds: [...found.dropped].filter((id) => !found.added.has(id)),
     };
   }
@@ -327,14 +334,39 @@ function* compareNodes(
     }
     return;
   }
-  for (const node of newer ? nodesOf(newer) : []) found.added.set(nodeId(node, crypto), node);
-  for (const node of older ? nodesOf(older) : []) found.dropped.add(nodeId(node, crypto));
-  compareEntryLists(newer ? [...entriesOf(newer)] : [], older ? [...entriesOf(older)] : [], found);
+  for (const node of newer ? nodesOf(newer) : []) {
+    yield;
+    found.added.set(nodeId(node, crypto), node);
+  }
+  for (const node of older ? nodesOf(older) : []) {
+    yield;
+    found.dropped.add(nodeId(node, crypto));
+  }
+  yield* compareEntryLists(
+    newer ? [...entriesOf(newer)] : [],
+    older ? [...entriesOf(older)] : [],
+    found,
+  );
 }
 
-function compareEntryLists(newer: readonly Entry[], older: readonly Entry[], found: Found): void {
+/** Makes the ids of what has none yet, children first: each costs its own node only. */
+function* hashBelow(node: TreeNode, crypto: Crypto): Sliced<void> {
+  if (node.id !== null) return;
+  for (const child of node.type === 'inner' ? node.children : []) {
+    if (child !== null) yield* hashBelow(child, crypto);
+  }
+  nodeId(node, crypto);
+  yield;
+}
+
+function* compareEntryLists(
+  newer: readonly Entry[],
+  older: readonly Entry[],
+  found: Found,
+): Sliced<void> {
   let at = 0;
   for (const entry of newer) {
+    yield;
     let other = older[at];
     while (other !== undefined && compareEntries(other, entry) < 0) {
       found.removals.push(other.record);

@@ -14,6 +14,8 @@ export interface LoadTarget {
   readonly host: string;
   /** Of a good answer. */
   readonly status: number;
+  /** From one request to the next. Default: `PERIOD_MS`. */
+  readonly periodMs?: number;
 }
 
 export interface LoadResult {
@@ -38,7 +40,7 @@ export function startSteadyLoad(target: LoadTarget): () => Promise<LoadResult> {
   };
 }
 
-function run({ base, path, host, status: wanted }: LoadTarget): void {
+function run({ base, path, host, status: wanted, periodMs = PERIOD_MS }: LoadTarget): void {
   const latencies: number[] = [];
   const failures: string[] = [];
   const one = async (): Promise<void> => {
@@ -53,7 +55,7 @@ function run({ base, path, host, status: wanted }: LoadTarget): void {
     latencies.push(performance.now() - startedMs);
     if (failure !== null && failures.length < FAILURES_KEPT) failures.push(failure);
   };
-  const timer = setInterval(() => void one(), PERIOD_MS);
+  const timer = setInterval(() => void one(), periodMs);
   parentPort?.once('message', () => {
     clearInterval(timer);
     // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
