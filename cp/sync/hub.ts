@@ -34,12 +34,11 @@ import {
   type Feed,
   type FeedKey,
   feedName,
-  type FrameBytes,
   isOf,
 } from './feed.ts';
 import { loadPublished } from './feed-source.ts';
 import { Greeters } from './greeters.ts';
-import { NodeCache } from './node-cache.ts';
+import { NodeCache, type Shards } from './node-cache.ts';
 import type { Session, SessionHost } from './runner.ts';
 import { TakeoverWatch } from './takeovers.ts';
 import type { Admission, Member, Report } from './session.ts';
@@ -169,7 +168,7 @@ export class Hub implements SessionHost {
     return this.clock.monotonic() - askedMs <= limitMs;
   }
 
-  shards(groupId: string, ids: readonly string[]): Promise<FrameBytes> {
+  shards(groupId: string, ids: readonly string[]): Promise<Shards> {
     return this.#nodes.frame(groupId, ids);
   }
 

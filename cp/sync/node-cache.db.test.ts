@@ -30,7 +30,7 @@ async function put(...texts: string[]): Promise<void> {
 }
 
 async function shards(cache: NodeCache, ...ids: string[]) {
-  const decoded = decodeDownFrame(fromUtf8(await cache.frame(group, ids)));
+  const decoded = decodeDownFrame(fromUtf8((await cache.frame(group, ids)).frame));
   if (!decoded.ok || decoded.frame.type !== 'shards') throw new Error('not a shards frame');
   return decoded.frame;
 }
@@ -44,6 +44,21 @@ describe('the cache of tree nodes', () => {
       { id: idOf(1), text: 'inner' },
     ]);
     expect(frame.missing).toEqual([idOf(9)]);
+  });
+
+  it('makes no frame that its reader would refuse for its size, and always some progress', async () => {
+    const large = 'x'.repeat(3_000_000);
+    await put(large, large, large, 'small');
+    const cache = new NodeCache(db.store.db);
+    let ids: readonly string[] = [0, 1, 2, 3].map(idOf);
+    const seen: number[] = [];
+    while (ids.length > 0) {
+      const { frame, rest } = await cache.frame(group, ids);
+      expect(decodeDownFrame(fromUtf8(frame)).ok).toBe(true);
+      seen.push(ids.length - rest.length);
+      ids = rest;
+    }
+    expect(seen).toEqual([1, 1, 1, 1]);
   });
 
   it('answers a second time from memory: nodes never change', async () => {
@@ -79,6 +94,6 @@ describe('the cache of tree nodes', () => {
     const cache = new NodeCache(db.store.db);
     await shards(cache, idOf(0));
     const other = await cache.frame('00000000-0000-4000-8000-000000000001', [idOf(0)]);
-    expect(fromUtf8(other)).not.toContain('secret');
+    expect(fromUtf8(other.frame)).not.toContain('secret');
   });
 });

@@ -6,10 +6,18 @@ import { concat, utf8 } from '#shared/base/bytes.ts';
 import type { Db } from '../store/db.ts';
 import type { FrameBytes } from './feed.ts';
 
+/** Of a `shards` frame, unless a single node takes more: the reader takes eight megabytes at most. */
+const FRAME_BYTES_MAX = 1024 * 1024;
 const CACHE_BYTES_MAX = 64 * 1024 * 1024;
 
 const HEAD = utf8('{"type":"shards","nodes":[');
 const COMMA = utf8(',');
+
+/** A frame, and what was asked for and found no room in it. */
+export interface Shards {
+  readonly frame: FrameBytes;
+  readonly rest: readonly string[];
+}
 
 export class NodeCache {
   readonly #db: Db;
@@ -30,19 +38,26 @@ export class NodeCache {
     return this.#bytes;
   }
 
-  /** One `shards` frame with what there is of `ids`; the rest stands in its `missing`. */
-  async frame(groupId: string, ids: readonly string[]): Promise<FrameBytes> {
+  /** One `shards` frame with what there is of `ids`; what there is not stands in its `missing`. */
+  async frame(groupId: string, ids: readonly string[]): Promise<Shards> {
     const unknown = ids.filter((id) => !this.#isKnown(groupId, id));
     if (unknown.length > 0) this.#load(groupId, unknown);
     const found = await Promise.all(ids.map(async (id) => this.#get(groupId, id)));
     const parts: Uint8Array[] = [HEAD];
     const missing: string[] = [];
+    const rest: string[] = [];
+    let bytes = 0;
     found.forEach((fragment, index) => {
-      if (fragment === null) missing.push(ids[index] ?? '');
-      else parts.push(...(parts.length > 1 ? [COMMA, fragment] : [fragment]));
+      const id = ids[index] ?? '';
+      if (fragment === null) missing.push(id);
+      else if (bytes > 0 && bytes + fragment.length > FRAME_BYTES_MAX) rest.push(id);
+      else {
+        parts.push(...(bytes > 0 ? [COMMA, fragment] : [fragment]));
+        bytes += fragment.length;
+      }
     });
     parts.push(utf8(`],"missing":${JSON.stringify(missing)}}`));
-    return concat(...parts);
+    return { frame: concat(...parts), rest };
   }
 
   #isKnown(groupId: string, id: string): boolean {

@@ -16,6 +16,7 @@ import {
   type UpMethods,
 } from '#shared/wire/rpc-methods.ts';
 import { emptyFeed, type Feed, type FeedKey, type FrameBytes } from './feed.ts';
+import type { Shards } from './node-cache.ts';
 import {
   NEW_SESSION,
   step,
@@ -58,7 +59,7 @@ export interface SessionHost {
   isCurrent(key: FeedKey): boolean;
   /** How many `shards` frames may be on their way at once, over all sessions. */
   readonly shardSlots: Slots;
-  shards(groupId: string, ids: readonly string[]): Promise<FrameBytes>;
+  shards(groupId: string, ids: readonly string[]): Promise<Shards>;
   /** Whether the node may ask for so many tree nodes more. */
   mayWant(member: Member, count: number): boolean;
   joined(session: Session, member: Member, position: Position): void;
@@ -269,13 +270,15 @@ export class Session {
     // The batch before must have left, else a slow reader would pile them up.
     await this.#lastSent;
     if (this.#member === null || this.isClosed) return;
-    if (!this.#host.mayWant(this.#member, ids.length)) {
-      return this.dispatch({ type: 'end', reason: 'greedy' });
-    }
     const release = await this.#host.shardSlots.take();
     try {
-      const frame = await this.#host.shards(this.#member.groupId, ids);
-      this.dispatch({ type: 'shards', nowMs: this.#now(), frame });
+      const shards = await this.#host.shards(this.#member.groupId, ids);
+      // What found no room comes here again, and counts then.
+      if (!this.#host.mayWant(this.#member, ids.length - shards.rest.length)) {
+        release();
+        return this.dispatch({ type: 'end', reason: 'greedy' });
+      }
+      this.dispatch({ type: 'shards', nowMs: this.#now(), ...shards });
     } catch (error) {
       release();
       throw error;

@@ -373,11 +373,25 @@ describe('tree nodes', () => {
       { type: 'load_nodes', ids: ids.slice(0, SHARD_BATCH_COUNT) },
     ]);
     expect(it_.frame({ type: 'want', ids: ids.slice(0, 1) })).toEqual([]);
-    const effects = it_.give({ type: 'shards', nowMs: 0, frame: bytes('shards') });
+    const effects = it_.give({ type: 'shards', nowMs: 0, frame: bytes('shards'), rest: [] });
     expect(sent(effects)).toEqual(['shards']);
     expect(effects).toContainEqual({ type: 'load_nodes', ids: ids.slice(8, 16) });
-    it_.give({ type: 'shards', nowMs: 0, frame: bytes('shards') });
-    expect(it_.give({ type: 'shards', nowMs: 0, frame: bytes('shards') })).toHaveLength(1);
+    it_.give({ type: 'shards', nowMs: 0, frame: bytes('shards'), rest: [] });
+    expect(it_.give({ type: 'shards', nowMs: 0, frame: bytes('shards'), rest: [] })).toHaveLength(
+      1,
+    );
+  });
+
+  it('goes on with what found no room in a frame', () => {
+    const it_ = new Driver();
+    it_.live(feedUpTo(1));
+    it_.frame({ type: 'want', ids });
+    const rest = ids.slice(3, SHARD_BATCH_COUNT);
+    const effects = it_.give({ type: 'shards', nowMs: 0, frame: bytes('shards'), rest });
+    expect(effects).toContainEqual({
+      type: 'load_nodes',
+      ids: ids.slice(3, 3 + SHARD_BATCH_COUNT),
+    });
   });
 
   it('cuts off a node that wants more than the bound', () => {

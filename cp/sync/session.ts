@@ -94,7 +94,13 @@ export type SessionEvent =
     }
   | { readonly type: 'head'; readonly nowMs: number; readonly feed: Feed }
   /** The batch asked for by `load_nodes`, as one `shards` frame. */
-  | { readonly type: 'shards'; readonly nowMs: number; readonly frame: FrameBytes }
+  | {
+      readonly type: 'shards';
+      readonly nowMs: number;
+      readonly frame: FrameBytes;
+      /** Ids that found no room in it: the next to be loaded. */
+      readonly rest: readonly string[];
+    }
   /** Now and then, with what the socket has not sent yet. */
   | { readonly type: 'tick'; readonly nowMs: number; readonly bufferedBytes: number }
   | {
@@ -188,7 +194,7 @@ export function step(state: SessionState, event: SessionEvent): Step {
       if (state.tag !== 'live') return [state, []];
       return advance({ ...state, feed: event.feed }, event.nowMs);
     case 'shards':
-      return shards(state, event.frame);
+      return shards(state, event);
     case 'tick':
       return ticked(state, event.nowMs, event.bufferedBytes);
     case 'rpc':
@@ -361,9 +367,13 @@ function load(state: Live): Step {
   return [{ ...state, wanted, isLoading: true }, [{ type: 'load_nodes', ids }]];
 }
 
-function shards(state: SessionState, frame: FrameBytes): Step {
+function shards(
+  state: SessionState,
+  { frame, rest }: Extract<SessionEvent, { type: 'shards' }>,
+): Step {
   if (state.tag !== 'live' || !state.isLoading) return [state, []];
-  const [next, effects] = load({ ...state, isLoading: false });
+  const wanted = [...rest, ...state.wanted];
+  const [next, effects] = load({ ...state, wanted, isLoading: false });
   return [next, [{ type: 'send_bytes', frames: [frame] }, ...effects]];
 }
 
