@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile, readFile } from 'node:fs/promises';
+import { chmod, chown, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,6 +12,8 @@ import { TestCluster } from '../test/support/dp-folder.ts';
 import { startEchoUpstream, type EchoUpstream } from '../test/support/echo-upstream.ts';
 import { startDataPlane } from './data-plane.ts';
 import { sendRaw } from './raw-client.suite.ts';
+
+const NOBODY = 65_534;
 
 let folder = '';
 let upstream: EchoUpstream;
@@ -134,6 +136,26 @@ describe('a data plane without a control plane', () => {
     expect((await fetch(`${proxyUrl(dataPlane)}/`)).status).toBe(503);
     expect(log.join('')).toContain('bad_signature');
   });
+
+  it.skipIf(process.getuid?.() !== 0)(
+    'serves a cache and an identity that somebody else owns, where it may make them its own',
+    async () => {
+      await furnish(configuration());
+      const paths = ['config.json', 'node.json'].map((name) => join(folder, 'dp', name));
+      for (const path of paths) {
+        await chown(path, NOBODY, NOBODY);
+        await chmod(path, 0o666);
+      }
+      const dataPlane = await start();
+
+      expect((await fetch(`${proxyUrl(dataPlane)}/`)).status).toBe(200);
+      const modes = paths.map(async (path) => {
+        const { uid, mode } = await stat(path);
+        return [uid, mode & 0o777];
+      });
+      expect(await Promise.all(modes)).toEqual(paths.map(() => [0, 0o600]));
+    },
+  );
 
   it('serves no cache older than what it has served before', async () => {
     const cluster = await TestCluster.create();
@@ -297,11 +319,23 @@ describe('a data plane that cannot start says in one line', () => {
     );
   });
 
-  it('that the identity is damaged', async () => {
+  it.each<[string, (text: string) => string]>([
+    ['half of it', (text) => text.slice(0, text.length / 2)],
+    ['nothing in it', () => ''],
+    ['a list', () => '[]'],
+    ['a key that is cut short', (text) => text.replace(/("private_key":"[^"]{20})[^"]*/, '$1')],
+    ['a field that nobody knows', (text) => text.replace('{', '{"x":1,')],
+  ])('that the identity is damaged, and leaves it as it is: %s', async (_what, damage) => {
     await furnish(configuration());
-    await writeFile(join(folder, 'dp', 'node.json'), '{');
+    const path = join(folder, 'dp', 'node.json');
+    const damaged = damage(await readFile(path, 'utf8'));
+    await writeFile(path, damaged);
 
-    expect(await failure({})).toContain('node.json');
+    // Even with a token: enrolling over it would lose a node that others know.
+    const message = await failure({});
+    expect(message).toContain(path);
+    expect(message).toContain('restore it, or delete it and set HEADGATE_JOIN_TOKEN');
+    expect(await readFile(path, 'utf8')).toBe(damaged);
   });
 
   it('that a certificate cannot be read', async () => {

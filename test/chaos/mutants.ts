@@ -39,6 +39,7 @@ export function changedEnv(changes: readonly Change[]): Readonly<Record<string, 
 
 const FAULTS = 'database-faults.slow.test.ts';
 const PARTITIONS = 'partition.slow.test.ts';
+const TRANSFER = 'paced-transfer.slow.test.ts';
 const ROUNDS = 'kill-rounds.slow.test.ts';
 
 export const MUTANTS: Readonly<Record<string, Mutant>> = {
@@ -150,6 +151,33 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
         file: 'cp/sync/server.ts',
         find: 'const CLOSE_MAX_MS = 2_000;',
         replace: 'const CLOSE_MAX_MS = 30_000;',
+      },
+    ],
+  },
+  'a control plane sends all that is asked for, read or not': {
+    file: TRANSFER,
+    test: 'costs the control plane little',
+    changes: [
+      {
+        file: 'cp/sync/runner.ts',
+        find: '    await this.#lastSent;\n',
+        replace: '',
+      },
+      {
+        file: 'cp/sync/session.ts',
+        find: 'if (bufferedBytes > BUFFERED_BYTES_MAX) {',
+        replace: 'if (bufferedBytes < 0) {',
+      },
+    ],
+  },
+  'who does not read keeps the places of those who do': {
+    file: TRANSFER,
+    test: 'costs the control plane little',
+    changes: [
+      {
+        file: 'cp/sync/runner.ts',
+        find: 'this.#host.clock.setTimer(SHARDS_SENT_MAX_MS, release);',
+        replace: '',
       },
     ],
   },

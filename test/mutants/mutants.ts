@@ -275,4 +275,32 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     test: 'shared/sync/client.test.ts',
     changes: one('shared/sync/machine.ts', ', ...ackOf(next, isPull)] : [];', '] : [];'),
   },
+  'a large publication is put together in one piece': {
+    project: 'servers',
+    test: 'cp/changes/stalls.slow.test.ts',
+    changes: [
+      ...one('cp/changes/stored-level.ts', 'if (length > DELTA_LENGTH_MAX) return null;', ''),
+      ...one('cp/changes/stored-level.ts', 'inSlices(diff, nodeBreaks())', 'inSlices(diff, NEVER)'),
+      ...one(
+        'cp/changes/stored-level.ts',
+        'const NODE_BATCH = 100;',
+        'const NODE_BATCH = 100;\nconst NEVER = { due: () => null };',
+      ),
+      ...one('cp/changes/slice.ts', 'inSlices(byKey(rows), nodeBreaks())', 'atOnce(byKey(rows))'),
+      ...one(
+        'cp/changes/slice.ts',
+        "import { inSlices, type Sliced } from '#shared/base/slices.ts';",
+        "import { atOnce, inSlices, type Sliced } from '#shared/base/slices.ts';",
+      ),
+    ],
+  },
+  'a frame of tree nodes may be of any size': {
+    project: 'embedded',
+    test: 'cp/sync/node-cache.db.test.ts',
+    changes: one(
+      'cp/sync/node-cache.ts',
+      'const FRAME_BYTES_MAX = 1024 * 1024;',
+      'const FRAME_BYTES_MAX = Infinity;',
+    ),
+  },
 };
