@@ -23,6 +23,7 @@ import { levels } from './migrations/0012-levels.ts';
 import { handedJoins } from './migrations/0013-handed-joins.ts';
 import { acks } from './migrations/0014-acks.ts';
 import { certificates } from './migrations/0015-certificates.ts';
+import { previousKeys } from './migrations/0016-previous-keys.ts';
 
 export interface Migration {
   /** 1, 2, 3 … without a gap. */
@@ -50,6 +51,7 @@ export const MIGRATIONS: readonly Migration[] = [
   handedJoins,
   acks,
   certificates,
+  previousKeys,
 ];
 
 /** Key of the advisory lock that migrations and everything made once at the first start take. */

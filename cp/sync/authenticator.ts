@@ -116,7 +116,12 @@ export class Authenticator {
     const unknown = refuse('unauthorized', 'unknown node or wrong signature');
     if (!UUID.test(frame.node)) return unknown;
     const found = await this.#find(frame.node);
-    const node = found === null ? null : await this.#signer(frame, found);
+    if (found === null) return unknown;
+    const node = await this.#signer(frame, found);
+    // Somebody has changed the key from under it: one of the two is a copy.
+    if (node === null && (await this.#isSignedBefore(frame, found))) {
+      return refusalOf(found) ?? this.#outOfForce(frame, expected, startedMs);
+    }
     if (node === null) return unknown;
     const refusal = refusalOf(node);
     // Only its holder learns that a key was revoked.
@@ -150,12 +155,18 @@ export class Authenticator {
     const next = keyOf(node.next_public_key ?? '');
     if (next === null || !(await verifyHello(frame, next, crypto))) return null;
     const { count } = await db.query(
-      `UPDATE nodes SET public_key = next_public_key, next_public_key = NULL, key_made_at = now()
+      `UPDATE nodes SET public_key = next_public_key, next_public_key = NULL,
+         previous_public_key = public_key, key_made_at = now()
        WHERE id = $1 AND next_public_key = $2`,
       [node.id, node.next_public_key],
     );
     if (count > 0) logger.log('info', 'node key replaced', { node: node.id });
     return { ...node, is_key_old: false };
+  }
+
+  async #isSignedBefore(frame: Hello, { previous_public_key: text }: NodeRow): Promise<boolean> {
+    const key = keyOf(text ?? '');
+    return key !== null && (await verifyHello(frame, key, this.#options.crypto));
   }
 
   /** @returns the number handed out; null when the one presented is not in force */

@@ -61,9 +61,14 @@ describe('a node’s key', () => {
     thief.identity = before;
     const late = await new SyncNode(endpoint.address, null, thief).start();
     nodes.push(late);
-    await eventually('the old key is refused', () =>
-      endpoint.logs.some(({ fields }) => fields['reason'] === 'unknown node or wrong signature'),
-    );
+    // Whoever of the two changed it: there are two.
+    await eventually('the alert', async () => {
+      const [row] = await endpoint.registry.list();
+      return row?.['alert'] ?? null;
+    });
+    const [row] = await endpoint.registry.list();
+    expect(row).toMatchObject({ alert: { reason: 'clone' } });
+    expect(late.client.status().tag).not.toBe('live');
   });
 
   it('is replaced by itself when it is old', async () => {
@@ -105,6 +110,34 @@ describe('a node’s key', () => {
     await start(killed);
     const [row] = await endpoint.registry.list();
     expect(row).toMatchObject({ id, alert: null });
+  });
+
+  it('that a thief of its disk changes does not shut it out unseen', async () => {
+    await db.store.db.query(`UPDATE groups SET policy = '{"clones":"lock"}'`);
+    try {
+      const disk = new NodeDisk();
+      const node = await start(disk, await endpoint.token());
+      const id = must(node.client.identity, 'an identity').node;
+      const copy = new NodeDisk();
+      copy.identity = disk.identity;
+      await node.client.stop();
+      const thief = await start(copy);
+      const old = keyOf(thief);
+      await endpoint.identities.renewKey(id);
+      await eventually('it has another key', () => keyOf(thief) !== old);
+      await thief.client.stop();
+      await start(copy);
+
+      const honest = await new SyncNode(endpoint.address, null, disk).start();
+      nodes.push(honest);
+      const row = await eventually('the node is locked', async () => {
+        const [found] = await endpoint.registry.list();
+        return found?.['locked'] === true ? found : null;
+      });
+      expect(row).toMatchObject({ id, alert: { reason: 'clone' } });
+    } finally {
+      await db.store.db.query(`UPDATE groups SET policy = '{}'`);
+    }
   });
 
   it('is taken only with the signatures of both, for this node', async () => {

@@ -10,6 +10,8 @@ export interface NodeRow {
   readonly clones: string | null;
   readonly public_key: string;
   readonly next_public_key: string | null;
+  /** That it has changed for `public_key`. */
+  readonly previous_public_key: string | null;
   readonly sealing_key: string;
   readonly join_seq: number;
   readonly join_pending: number | null;
@@ -24,7 +26,8 @@ export interface NodeRow {
 export const NODE_KEY_DAYS = 90;
 
 export const NODE_COLUMNS = `n.id, n.group_id, g.name AS group_name, g.secret_generation,
-  g.policy ->> 'clones' AS clones, n.public_key, n.next_public_key, n.sealing_key, n.join_seq,
+  g.policy ->> 'clones' AS clones, n.public_key, n.next_public_key,
+  n.previous_public_key, n.sealing_key, n.join_seq,
   n.join_pending, n.connected_to, n.revoked_at IS NOT NULL AS is_revoked,
   n.locked_at IS NOT NULL AS is_locked,
   n.key_made_at < now() - make_interval(days => ${NODE_KEY_DAYS}) AS is_key_old`;
