@@ -6,6 +6,14 @@ export function clean(text: string): string {
   return text.replaceAll('\0', '').toWellFormed();
 }
 
+/** Longest that is kept of a name, in UTF-16 units; peers may say more before they have proved anything. */
+export const NAME_LENGTH_MAX = 1_024;
+
+/** What somebody calls himself, or something. */
+export function cleanName(text: string): string {
+  return clean(text.slice(0, NAME_LENGTH_MAX));
+}
+
 /** A hash that is none counts as "nothing". */
 export function cleanPosition(position: Position): Position {
   const isHash = /^[0-9a-f]{64}$/.test(position.hash);

@@ -31,7 +31,7 @@ export interface LiveNode {
 }
 
 /** Longest error kept per node: it comes from the node, and is shown to people. */
-const ERROR_LENGTH_MAX = 500;
+export const ERROR_LENGTH_MAX = 500;
 
 /** @returns whether what it serves or refuses is another revision than before */
 export function applyReport(node: LiveNode, report: Report, nowMs: number): boolean {

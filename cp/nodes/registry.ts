@@ -17,7 +17,7 @@ import type { Report } from '../sync/session.ts';
 import { clean, cleanPosition } from './clean.ts';
 import { GroupAcks } from './group-acks.ts';
 import type { GroupStand, Revision } from './group-stand.ts';
-import { applyReport, syncStatusOf, type LiveNode } from './live-node.ts';
+import { applyReport, ERROR_LENGTH_MAX, syncStatusOf, type LiveNode } from './live-node.ts';
 import { isAlive } from './liveness.ts';
 import { NodeHealth, type NodeReport } from './node-health.ts';
 import { listNodes, PAGE_MAX, type NodeQuery } from './node-list.ts';
@@ -192,7 +192,9 @@ export class NodeRegistry {
     const { epoch, revision, hash } = cleanPosition(report.position);
     const refusal = isApplied ? null : report;
     const status = syncStatusOf({ position: report.position, refusal });
-    const error = isApplied ? null : clean(`revision ${revision}: ${report.code} ${report.detail}`);
+    const error = isApplied
+      ? null
+      : clean(`revision ${revision}: ${report.code} ${report.detail}`.slice(0, ERROR_LENGTH_MAX));
     await this.#options.db.query(
       `UPDATE nodes SET last_seen = now(), last_error = $2, sync_status = $8,
          epoch = CASE WHEN $3 THEN $4::bigint ELSE epoch END,

@@ -11,13 +11,13 @@ import type { Clock, Crypto, Logger, Random } from '#shared/platform/platform.ts
 import { DOMAIN, verifyText } from '#shared/config/signed-text.ts';
 import { rotationText, verifyHello } from '#shared/sync/proof.ts';
 import { rejoinReason, rejoinText } from '#shared/sync/rejoin.ts';
-import type { FrameOf, Position } from '#shared/wire/frames.ts';
+import type { About, FrameOf, Position } from '#shared/wire/frames.ts';
 import type { ParamsOf, UpMethods } from '#shared/wire/rpc-methods.ts';
 import { PING_INTERVAL_MS, PROTOCOL_VERSION } from '#shared/wire/protocol.ts';
 import { LEVELS, levelFor, type Levels } from '../changes/levels.ts';
 import type { ControlPlanes } from '../cluster/control-planes.ts';
 import type { Keyring } from '../keys/keyring.ts';
-import { clean, cleanPosition } from '../nodes/clean.ts';
+import { cleanName, cleanPosition } from '../nodes/clean.ts';
 import type { NodeIdentities } from '../nodes/identities.ts';
 import { suspect } from '../nodes/suspicions.ts';
 import type { Db } from '../store/db.ts';
@@ -90,8 +90,8 @@ export class Authenticator {
     logger.log('warn', 'data plane refused', {
       reason: detail,
       ip: expected.ip,
-      ...(frame.type === 'hello' ? { node: frame.node } : { token: frame.token }),
-      host: frame.host,
+      ...(frame.type === 'hello' ? { node: frame.node } : { token: cleanName(frame.token) }),
+      host: cleanName(frame.host),
     });
     return refusal;
   }
@@ -129,7 +129,7 @@ export class Authenticator {
     if (frame.group !== node.group_name && frame.group !== node.group_id)
       return refuse('unauthorized', 'not of this group');
     if (this.#levelFor(frame) === null) {
-      const told = [node.id, frame.level, clean(frame.about.version)];
+      const told = [node.id, frame.level, cleanName(frame.about.version)];
       // Shown beside the node: somebody has to bring it to a release of now.
       await this.#options.db.query('UPDATE nodes SET level = $2, version = $3 WHERE id = $1', told);
       return NO_LEVEL;
@@ -186,11 +186,11 @@ export class Authenticator {
         node.id,
         presented,
         joinStep(random),
-        clean(about.hostname),
-        clean(about.version),
+        cleanName(about.hostname),
+        cleanName(about.version),
         about.runtime,
         labelsText(about.labels),
-        about.features.map(clean),
+        about.features.map(cleanName),
         this.#levelFor(frame),
         ip,
         epoch,
@@ -308,7 +308,7 @@ export class Authenticator {
       level,
       joinPending,
       isKeyOld: node.is_key_old,
-      about: frame.about,
+      about: cleanAbout(frame.about),
     };
     return { ok: true, member, welcome, position };
   }
@@ -355,4 +355,14 @@ function keyOf(text: string): Uint8Array | null {
 
 function isSameText(a: string, b: string, crypto: Crypto): boolean {
   return crypto.timingSafeEqual(crypto.sha256(a), crypto.sha256(b));
+}
+
+function cleanAbout(about: About): About {
+  const { hostname, version, features } = about;
+  return {
+    ...about,
+    hostname: cleanName(hostname),
+    version: cleanName(version),
+    features: features.map(cleanName),
+  };
 }

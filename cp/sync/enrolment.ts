@@ -6,7 +6,7 @@ import { fromBase64url } from '#shared/base/bytes.ts';
 import { verifyEnrol, verifyTokenProof } from '#shared/sync/proof.ts';
 import type { Crypto, Logger, Random } from '#shared/platform/platform.ts';
 import type { FrameOf } from '#shared/wire/frames.ts';
-import { clean } from '../nodes/clean.ts';
+import { cleanName } from '../nodes/clean.ts';
 import { chooseGroup } from '../nodes/group-choice.ts';
 import { type JoinTokens, unfitness, useJoinToken } from '../nodes/join-tokens.ts';
 import { suspect } from '../nodes/suspicions.ts';
@@ -139,7 +139,7 @@ export class Enrolment {
       group: node.group_name,
       token: frame.token,
       runtime: frame.about.runtime,
-      hostname: frame.about.hostname,
+      hostname: cleanName(frame.about.hostname),
       ip,
     });
     return node;
@@ -161,11 +161,11 @@ export class Enrolment {
         frame.public_key,
         frame.sealing_key,
         joinStep(random),
-        clean(about.hostname),
-        clean(about.version),
+        cleanName(about.hostname),
+        cleanName(about.version),
         about.runtime,
         labelsText(about.labels),
-        about.features.map(clean),
+        about.features.map(cleanName),
         frame.level,
         ip,
         self,

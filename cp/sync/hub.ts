@@ -15,7 +15,7 @@ import type { ControlPlanes, Peer } from '../cluster/control-planes.ts';
 import type { Epochs } from '../cluster/epochs.ts';
 import { msOf, type Period } from '../cluster/pace.ts';
 import type { Keyring } from '../keys/keyring.ts';
-import type { LiveNode } from '../nodes/live-node.ts';
+import { ERROR_LENGTH_MAX, type LiveNode } from '../nodes/live-node.ts';
 import {
   HEALTH_CHANNEL,
   readSaidHealth,
@@ -264,12 +264,13 @@ export class Hub implements SessionHost {
       });
     }
     if (report.type !== 'refused') return;
+    const { entity } = report;
     this.logger.log('error', 'data plane refused a revision', {
       node: member.node,
       revision: report.position.revision,
       code: report.code,
-      detail: report.detail,
-      entity: report.entity === null ? null : { ...report.entity },
+      detail: report.detail.slice(0, ERROR_LENGTH_MAX),
+      entity: entity === null ? null : `${entity.kind} ${entity.id}`.slice(0, ERROR_LENGTH_MAX),
     });
   }
 

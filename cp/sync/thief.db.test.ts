@@ -363,6 +363,50 @@ describe('D-12: a thief that floods', () => {
     expect((await fetch(url, { method: 'POST', body })).status).toBe(503);
   }, 30_000);
 
+  it('fills neither the log nor the database, however long what it says is', async () => {
+    const long = 'x'.repeat(200_000);
+    const node = await RawNode.joined(endpoint);
+    for (const change of [
+      { host: long },
+      { group: long },
+      { about: { ...ABOUT, version: long }, join_seq: 1 },
+    ]) {
+      const peer = await RawPeer.connect(endpoint);
+      peer.send(await node.hello(peer, endpoint, change));
+      await peer.closed();
+    }
+    const stranger = await RawPeer.connect(endpoint);
+    const enrol = await (await RawNode.make()).enrol(stranger, endpoint, await endpoint.token());
+    stranger.send({ ...enrol, token: long });
+    await stranger.closed();
+    const some = long.slice(0, 60_000);
+    const nack = {
+      type: 'nack',
+      code: 'build_failed',
+      detail: some,
+      entity: { kind: some, id: some },
+    };
+    const peer = await RawPeer.connect(endpoint);
+    peer.send(await node.hello(peer, endpoint));
+    await peer.next('manifest');
+    peer.send({ ...nack, position: POSITION });
+    await eventually('it is written down', () =>
+      endpoint.logs.some(({ message }) => message === 'data plane refused a revision'),
+    );
+    const challenged = await endpoint.sync.pull(new Request(`http://${endpoint.host}${PULL_PATH}`));
+    const hello = await node.hello((await challenged.json()) as { nonce: string }, endpoint);
+    const body = JSON.stringify({ hello, frames: [{ ...nack, position: POSITION, entity: null }] });
+    const { host } = endpoint;
+    const init = { method: 'POST', body, headers: { host } };
+    const pulled = await endpoint.sync.pull(new Request(`http://${host}${PULL_PATH}`, init));
+    expect(pulled.status).toBe(200);
+    await endpoint.registry.flush();
+    for (const line of endpoint.logs) expect(JSON.stringify(line).length).toBeLessThan(8_000);
+    for (const row of await endpoint.registry.list()) {
+      expect(JSON.stringify(row).length).toBeLessThan(8_000);
+    }
+  });
+
   it('finds a bounded number of places to greet from, whatever it opens', async () => {
     const open: RawPeer[] = [];
     let refused = 0;
