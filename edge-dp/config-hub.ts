@@ -74,7 +74,8 @@ export class ConfigHub extends DurableObject<Env> implements Hub {
 
   async head(held: Held): Promise<HubAnswer> {
     await this.ensure();
-    const head = this.#session.head();
+    this.#session.heardIsolate(held.level);
+    const head = this.#session.headFor(held.level);
     const isHeld = head === null || head.hash === held.hash;
     this.#health.take(held.outcomes ?? []);
     if (held.refused) this.#session.refusedByIsolate(held.refused);
@@ -82,7 +83,8 @@ export class ConfigHub extends DurableObject<Env> implements Hub {
       head: isHeld ? null : head.signed,
       boot: this.#bootMark === held.bootMark ? null : this.#boot,
       bootMark: this.#bootMark,
-      provenAgeMs: this.#session.provenAgeMs(),
+      // Nothing is proven of what an isolate holds that cannot read the head.
+      provenAgeMs: head === this.#session.head() ? this.#session.provenAgeMs() : null,
       health: this.#health.news(held.healthMark ?? ''),
     };
   }

@@ -8,6 +8,7 @@
  * leave behind for each other.
  */
 import { hex } from '#shared/base/bytes.ts';
+import { SCHEMA_LEVEL } from '#shared/config/levels.ts';
 import { SecretOpener } from '#shared/config/opening.ts';
 import type { Replica } from '#shared/config/record.ts';
 import { positionOf, type ReplicaState } from '#shared/config/replica.ts';
@@ -173,7 +174,8 @@ export class ConfigSource {
     try {
       const { mark: healthMark } = health;
       const refused = this.#refused;
-      const held = { hash, bootMark: this.#bootMark, healthMark, outcomes, refused };
+      const known = { hash, bootMark: this.#bootMark, healthMark };
+      const held = { ...known, level: SCHEMA_LEVEL, outcomes, refused };
       return await hub().head(held);
     } catch (error) {
       health.giveBack(outcomes);

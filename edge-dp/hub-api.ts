@@ -12,6 +12,8 @@ export interface Held {
   readonly bootMark: string;
   /** Mark of what it knows of the targets' health. Not there: an isolate of an older release. */
   readonly healthMark?: string;
+  /** Schema level that it reads. Not there: an isolate of the first release. */
+  readonly level?: number;
   /** What it could not build, although the hub could; it goes on with what it has. */
   readonly refused?: IsolateRefusal | null;
   /** What requests came to since it last asked. */

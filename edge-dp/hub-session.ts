@@ -26,6 +26,7 @@ import type { EdgeSettings } from '#shared/settings/edge.ts';
 import { FetchConnector, fetchJson } from './connector.ts';
 import { edgeCrypto } from './crypto.ts';
 import type { IsolateRefusal } from './hub-api.ts';
+import { IsolateLevels } from './isolate-levels.ts';
 import type { HubHealth } from './hub-health.ts';
 import type { HubStore } from './hub-store.ts';
 import { edgeClock, edgeRandom } from './platform.ts';
@@ -33,6 +34,13 @@ import { edgeClock, edgeRandom } from './platform.ts';
 /** Refusals of isolates that are remembered, and how long each may be. */
 const REFUSALS_MAX = 16;
 const REFUSAL_LENGTH_MAX = 500;
+
+/** What was verified and built, as isolates are told of it. */
+export interface HubHead {
+  readonly signed: SignedManifest;
+  readonly hash: string;
+  readonly level: number;
+}
 
 export interface HubSessionOptions {
   readonly settings: EdgeSettings;
@@ -56,13 +64,18 @@ export class HubSession {
   /** Of the last build, for the next one to share. */
   #tables: Tables | null = null;
   readonly #opener = new SecretOpener(edgeCrypto);
-  #head: { readonly signed: SignedManifest; readonly hash: string } | null = null;
+  #head: HubHead | null = null;
+  readonly #levels: IsolateLevels;
+  /** Level that the session was asked for last; null: none yet. */
+  #askedLevel: number | null = null;
   #isToldIdle = false;
 
   constructor(options: HubSessionOptions) {
     const { settings, store, logger, onIdentity } = options;
     this.#options = options;
+    this.#levels = new IsolateLevels(store, edgeClock, keptLevel(store));
     this.#client = new SyncClient({
+      level: () => (this.#askedLevel = this.#levels.level),
       controlPlanes: settings.HEADGATE_CONTROL_PLANES,
       joinToken: settings.HEADGATE_JOIN_TOKEN,
       about: {
@@ -141,6 +154,7 @@ export class HubSession {
   /** Dials, unless it is at it already. */
   start(): void {
     if (this.#options.settings.HEADGATE_CONTROL_PLANES.length > 0) {
+      this.#matchLevel();
       this.#client.start();
       this.#reporter.start();
       this.#freshness.start();
@@ -152,8 +166,28 @@ export class HubSession {
   }
 
   /** What isolates are told to serve; null for nothing. */
-  head(): { readonly signed: SignedManifest; readonly hash: string } | null {
+  head(): HubHead | null {
     return this.#head;
+  }
+
+  /** As `head`, for an isolate that reads so far. */
+  headFor(level: number = 1): HubHead | null {
+    return this.#head !== null && this.#head.level <= level ? this.#head : null;
+  }
+
+  /** An isolate of another release may read less: then that is what all are to have. */
+  heardIsolate(level: number | undefined): void {
+    this.#levels.heard(level);
+    this.#matchLevel();
+  }
+
+  #matchLevel(): void {
+    if (this.#askedLevel === null || this.#askedLevel === this.#levels.level) return;
+    const fields = { level: this.#levels.level };
+    this.#options.logger.log('info', 'asking for what isolates of both releases read', fields);
+    this.#askedLevel = null;
+    void this.#client.stop();
+    this.#client.start();
   }
 
   status(): JsonObject {
@@ -192,7 +226,7 @@ export class HubSession {
 
   #readHead(): void {
     const signed = this.#options.store.head();
-    this.#head = signed === null ? null : { signed, hash: hex(edgeCrypto.sha256(signed.manifest)) };
+    this.#head = signed === null ? null : headOf(signed);
   }
 
   #try(state: ReplicaState, identity: NodeIdentity): Promise<BuildOutcome> {
@@ -218,5 +252,22 @@ export class HubSession {
       this.#options.health.adopt(built.tables);
     }
     return built;
+  }
+}
+
+function headOf(signed: SignedManifest): HubHead {
+  // It was verified before it was saved, and again when it was restored.
+  const { level } = JSON.parse(signed.manifest) as { readonly level: number };
+  return { signed, hash: hex(edgeCrypto.sha256(signed.manifest)), level };
+}
+
+/** Of what is kept, before it is verified: null for what cannot even be read. */
+function keptLevel(store: HubStore): number | null {
+  try {
+    const kept = store.head();
+    const level = kept === null ? null : headOf(kept).level;
+    return Number.isSafeInteger(level) ? level : null;
+  } catch {
+    return null;
   }
 }

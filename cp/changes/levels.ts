@@ -1,7 +1,10 @@
 /**
  * How the records of this release become those of the one before (design 4.2). A release that changes the
  * shape of a record raises `SCHEMA_LEVEL` and writes the step down here; what a step answers must never
- * change again, because it is part of what was published.
+ * change again, because it is part of what was published. Its migration has the newest one of the release
+ * before as its floor: two releases apart, control planes have no level in common, and would publish in turns.
+ * While control planes of the release before are there, they publish what is `unfit` without what they do not
+ * know: it is to be used when they are gone.
  */
 import type { Sliced } from '#shared/base/slices.ts';
 import { SCHEMA_LEVEL } from '#shared/config/levels.ts';

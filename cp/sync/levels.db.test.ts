@@ -2,6 +2,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { must } from '#shared/base/assert.ts';
 import { parseRecordText } from '#shared/config/record.ts';
+import type { ReplicaState } from '#shared/config/replica.ts';
 import { REGISTRY } from '#shared/registry.ts';
 import type { JsonValue } from '#shared/schema/field.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
@@ -13,7 +14,7 @@ import { eventually } from '../../test/support/eventually.ts';
 import { openTestStore, type TestStore } from '../../test/support/pglite.ts';
 import { ABOUT, RawNode, RawPeer, SyncEndpoint } from '../../test/support/sync-endpoint.ts';
 import { SyncNode } from '../../test/support/sync-node.ts';
-import type { Levels } from '../changes/levels.ts';
+import { LEVELS, type Levels } from '../changes/levels.ts';
 import { entityOf } from '../store/context.suite.ts';
 
 const ACTOR = { name: 'test', source: null };
@@ -140,6 +141,30 @@ describe('a control plane with data planes of two releases', () => {
     // It was never taken for something that the database has lost.
     const epochs = await db.store.db.query('SELECT 1 FROM epochs');
     expect(epochs.count).toBe(0);
+  });
+
+  it('sends one that asks for less the same revision as that, and all of it when it asks again', async () => {
+    await endpoint.close();
+    const { newest } = LEVELS;
+    endpoint = await SyncEndpoint.start(db, { levels: { ...NEWER, newest } });
+    const { id } = await service('/all');
+    const node = await new SyncNode(endpoint.address, await endpoint.token()).start();
+    nodes.push(node);
+    const pathIn = (state: ReplicaState) =>
+      [...state.tree.records()].find((record) => record.id === id)?.body['path'];
+    const at = (level: number) => node.serves(({ manifest }) => manifest.level === level);
+    const first = await at(newest);
+    expect(pathIn(first)).toBe('/all');
+    for (const level of [newest - 1, newest]) {
+      node.level = level;
+      await node.client.stop();
+      node.client.start();
+      const state = await at(level);
+      expect(pathIn(state)).toBe(level === newest ? '/all' : null);
+      expect(state.manifest.revision).toBe(first.manifest.revision);
+    }
+    expect(node.client.status().lastError).toBeNull();
+    expect(node.swapped).toEqual(Array.from({ length: 3 }, () => first.manifest.revision));
   });
 
   it('keeps from older ones what they would serve less guarded, and says which they are', async () => {

@@ -52,6 +52,8 @@ export interface SyncClientOptions {
   readonly controlPlanes: readonly string[];
   readonly joinToken: string | null;
   readonly about: About;
+  /** Schema level to ask for. Default: the newest that this release reads. */
+  readonly level?: () => number;
   /** Gets complete URLs; see `connectorByScheme` for one that also pulls. */
   readonly connector: Connector;
   readonly clock: Clock;
@@ -129,7 +131,7 @@ export class SyncClient {
       failed: (method, error) =>
         logger.log('error', 'a method failed', { method, error: messageOf(error) }),
     });
-    this.#membership = new Membership({ identities, joinToken, about, crypto, logger });
+    this.#membership = new Membership({ ...options, identities, joinToken, about, crypto, logger });
     this.#verifier = new Verifier(crypto);
     this.#state = initialState(controlPlanes, Math.floor(random.next() * controlPlanes.length));
   }

@@ -33,6 +33,8 @@ export interface MembershipOptions {
   /** Text of a join token; null when there is none. */
   readonly joinToken: string | null;
   readonly about: About;
+  /** Schema level to ask for. Default: the newest that this release reads. */
+  readonly level?: () => number;
   readonly crypto: Crypto;
   readonly logger: Logger;
 }
@@ -71,6 +73,10 @@ export class Membership {
 
   constructor(options: MembershipOptions) {
     this.#options = options;
+  }
+
+  get #level(): number {
+    return this.#options.level?.() ?? SCHEMA_LEVEL;
   }
 
   /** Null as long as the node has not joined. */
@@ -267,7 +273,7 @@ export class Membership {
     const { about, crypto } = this.#options;
     const { node, group, joinSeq, signing } = identity;
     return signHello(
-      { type: 'hello', ...common, node, group, join_seq: joinSeq, level: SCHEMA_LEVEL, about },
+      { type: 'hello', ...common, node, group, join_seq: joinSeq, level: this.#level, about },
       signing.privateKey,
       crypto,
     );
@@ -286,7 +292,7 @@ export class Membership {
         token: token.id,
         public_key: base64url(signing.publicKey),
         sealing_key: base64url(sealing.publicKey),
-        level: SCHEMA_LEVEL,
+        level: this.#level,
         about,
       },
       { tokenSecret: token.secret, privateKey: signing.privateKey },

@@ -1,4 +1,5 @@
 /** A data plane without a proxy: the real sync client on real sockets, its disk in memory. */
+import { SCHEMA_LEVEL } from '#shared/config/levels.ts';
 import type { ReplicaState } from '#shared/config/replica.ts';
 import { nodeClock } from '#shared/platform/node/clock.ts';
 import { nodeCrypto } from '#shared/platform/node/crypto.ts';
@@ -39,6 +40,8 @@ export class SyncNode {
   readonly logs: LogLine[] = [];
   /** Revisions swapped in, in order. */
   readonly swapped: number[] = [];
+  /** Schema level that it asks for, when it hangs up and dials again. */
+  level = SCHEMA_LEVEL;
   /** Decides what a build comes to. */
   build: (state: ReplicaState, identity: NodeIdentity) => BuildOutcome = () => ({
     ok: true,
@@ -59,6 +62,7 @@ export class SyncNode {
     const socket = new NodeConnector(null);
     this.client = new SyncClient({
       controlPlanes: [address],
+      level: () => this.level,
       joinToken,
       about: { ...ABOUT, labels },
       connector: connectorByScheme(socket, new PullConnector(fetchJson, nodeClock)),
