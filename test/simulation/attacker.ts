@@ -66,6 +66,25 @@ export class Attacker {
     if (text !== null) link.inject(text);
   }
 
+  /** The last whole configuration of each group, to all who are of another. */
+  transplant(): void {
+    const { network, recorded, machines, base, scheduler } = this.#world;
+    for (const { id } of base.groups) {
+      const own = recorded.filter(({ group }) => group === id).map(({ text }) => text);
+      const at = own.findLastIndex((text) => text.startsWith('{"type":"manifest"'));
+      const [manifest, ...later] = own.slice(at);
+      if (at < 0 || manifest === undefined) continue;
+      const shards = later.filter((text) => text.startsWith('{"type":"shards"'));
+      for (const link of network.links) {
+        const machine = machines.find(({ name }) => name === link.client.name);
+        if (!link.isOpen || machine?.joins.id === id) continue;
+        link.inject(manifest);
+        // As soon as it asks for them, and before anyone else answers.
+        scheduler.after(0.1, () => shards.forEach((text) => link.inject(text)));
+      }
+    }
+  }
+
   async #bent(text: string): Promise<string | null> {
     const decoded = decodeDownFrame(text);
     if (!decoded.ok) return null;

@@ -204,6 +204,7 @@ export function heal({ world, attacker }: Hands): void {
   network.latencyMs = 20;
   database.isDeaf = false;
   database.slownessMs = 0;
+  database.commitSlownessMs = 0;
   database.recover();
   world.clumsiness = 0;
   for (const name of world.names) {

@@ -48,7 +48,7 @@ async function unheardWrite({ world, writer }: Hands, go: Go): Promise<void> {
 
 /** Transactions that share nothing but the workspace: they commit in any order. */
 async function racingWriters({ world, writer }: Hands, go: Go): Promise<void> {
-  world.database.slownessMs = 60;
+  world.database.commitSlownessMs = 200;
   for (let index = 0; index < 30; index += 1) {
     void writer.add();
     await go(world.random.below(150));
@@ -131,7 +131,17 @@ async function revokedUnheard(hands: Hands, go: Go): Promise<void> {
     oracle.fail('I7', `${cp.process.name} revoked ${node}, and keeps its session`);
 }
 
+/** Who knows all that one group is told gives it to the others; then everything is bent and held back. */
 async function somebodyBetween({ world, writer, attacker }: Hands, go: Go): Promise<void> {
+  for (let round = 0; round < 3; round += 1) {
+    for (const ws of world.base.workspaces) void writer.write(ws);
+    await go(500);
+  }
+  // Its group has both workspaces, so the most revisions, and it is told everything from the beginning.
+  join(world, must(world.base.groups[0], 'the first group'));
+  await go(1_000);
+  attacker.transplant();
+  await go(1_000);
   attacker.stop();
   attacker.toggle();
   for (let round = 0; round < 12; round += 1) {

@@ -12,6 +12,7 @@ import type { Scheduler } from '../scheduler.ts';
 import { execute } from './sql-execute.ts';
 import type { DbState, Row, Writes } from './sql-tables.ts';
 import { Blocked, Server, Transaction } from './sql-transaction.ts';
+import { JSON_NULL } from './sql-values.ts';
 
 export interface ModelOptions {
   readonly scheduler: Scheduler;
@@ -46,6 +47,8 @@ export class ModelDatabase {
   isDeaf = false;
   /** What a trip takes on top of the usual. */
   slownessMs = 0;
+  /** What a commit takes on top of that: as one does that waits for a standby. */
+  commitSlownessMs = 0;
   /** What the server's wall clock is off by. */
   skewMs = 0;
   onCommit: (state: DbState, writes: Writes) => void = () => {};
@@ -125,7 +128,7 @@ export class ModelDatabase {
     for (;;) {
       if (tx.isOver) throw failed('connection lost');
       try {
-        return execute(tx, text, params, {
+        const result = execute(tx, text, params, {
           startMs: tx.startMs,
           nowMs: this.nowMs(),
           setting: (name) => this.#setting(name),
@@ -133,6 +136,8 @@ export class ModelDatabase {
           random: () => random.next(),
           next: () => this.#server.rowId(),
         });
+        for (const row of result.rows) withoutJsonNull(row);
+        return result;
       } catch (error) {
         if (!(error instanceof Blocked)) {
           // What the model does not know must not look like trouble with the database.
@@ -167,9 +172,9 @@ export class ModelDatabase {
   }
 
   /** How long a trip to the server or back takes. */
-  tripMs(): number {
+  tripMs(moreMs = 0): number {
     const { random } = this.#options;
-    return 0.1 + random.next() * (1 + this.slownessMs);
+    return 0.1 + random.next() * (1 + this.slownessMs + moreMs);
   }
 
   chance(probability: number): boolean {
@@ -289,7 +294,7 @@ class Connection implements Db {
 
   /** Before the commit a broken connection means that nothing happened; on the way back, who knows. */
   async #commit(tx: Transaction): Promise<void> {
-    await this.#trip(true);
+    await this.#trip(true, tx.writes.size > 0 ? this.#database.commitSlownessMs : 0);
     if (tx.isOver) throw failed('connection lost while committing', true);
     this.#database.commit(tx);
     await this.#trip(true);
@@ -303,7 +308,7 @@ class Connection implements Db {
     return tx;
   }
 
-  async #trip(isCommit = false): Promise<void> {
+  async #trip(isCommit = false, moreMs = 0): Promise<void> {
     const { process } = this;
     const database = this.#database;
     if (database.isCut(process)) {
@@ -313,11 +318,16 @@ class Connection implements Db {
     await new Promise<void>((resolve, reject) => {
       const broken = (): void => process.run(() => reject(failed('connection lost', isCommit)));
       this.#pending.add(broken);
-      process.scheduler.after(database.tripMs(), () => {
+      process.scheduler.after(database.tripMs(moreMs), () => {
         if (this.#pending.delete(broken)) process.run(resolve);
       });
     });
   }
+}
+
+/** To whoever asked, there is but one null. */
+function withoutJsonNull(row: Row): void {
+  for (const name in row) if (row[name] === JSON_NULL) row[name] = null;
 }
 
 function failed(message: string, outcomeUnknown = false): DbError {

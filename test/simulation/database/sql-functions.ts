@@ -1,5 +1,5 @@
 /** Functions and operators of the model. Arguments are never null, unless it says so. */
-import { compare, Interval, keyText, stable, textOf } from './sql-values.ts';
+import { compare, Interval, JSON_NULL, keyText, stable, textOf } from './sql-values.ts';
 
 /** What a running statement tells its functions. */
 export interface Moment {
@@ -92,8 +92,8 @@ const LENIENT: Readonly<Record<string, Fn>> = {
 };
 
 function typeOfJson(value: unknown): string {
-  if (Array.isArray(value)) return 'array';
-  return typeof value;
+  if (value === JSON_NULL) return 'null';
+  return Array.isArray(value) ? 'array' : typeof value;
 }
 
 export function callFunction(
@@ -211,7 +211,7 @@ export function operate(op: string, a: unknown, b: unknown): unknown {
     case '||':
       return concatenate(a, b);
     case '->':
-      return memberOf(a, b);
+      return memberOf(a, b) ?? (isRecord(a) && Object.hasOwn(a, String(b)) ? JSON_NULL : null);
     case '->>': {
       const member = memberOf(a, b);
       return member === null ? null : textOf(member);

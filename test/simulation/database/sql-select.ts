@@ -13,7 +13,7 @@ import {
 } from './sql-compile.ts';
 import { aggregate, AGGREGATES, list } from './sql-functions.ts';
 import type { Row } from './sql-tables.ts';
-import { coerce, stable } from './sql-values.ts';
+import { coerce, JSON_NULL, stable } from './sql-values.ts';
 
 /** Set by the executor: a CTE may write. */
 type RunCtes = (query: Pick<Select, 'ctes'>, running: Running, parent: Scope | null) => Running;
@@ -179,7 +179,11 @@ function functionRows(
       const [value] = args();
       const names = [columns[0]?.name ?? 'key', columns[1]?.name ?? 'value'];
       const entries = typeof value === 'object' && value !== null ? Object.entries(value) : [];
-      return tableOf(names, entries);
+      const isText = from.name === 'jsonb_each_text';
+      return tableOf(
+        names,
+        entries.map(([key, member]) => [key, isText ? member : (member ?? JSON_NULL)]),
+      );
     }
     case 'jsonb_array_elements':
     case 'jsonb_array_elements_text':

@@ -5,6 +5,9 @@
 import { DbError } from '../../../cp/store/db.ts';
 import type { TypeName } from './sql-ast.ts';
 
+/** What a member of a `jsonb` is that is null: a value, other than none. */
+export const JSON_NULL: { readonly toJSON: () => null } = Object.freeze({ toJSON: () => null });
+
 /** Milliseconds; months do not exist here. */
 export class Interval {
   readonly ms: number;
@@ -123,6 +126,8 @@ function invalid(message: string): DbError {
 /** Order of two values that are not null. */
 export function compare(a: unknown, b: unknown): number {
   if (typeof a === 'number' && typeof b === 'number') return a - b;
+  if (a === JSON_NULL) return b === JSON_NULL || b === 'null' ? 0 : -1;
+  if (b === JSON_NULL) return a === 'null' ? 0 : 1;
   if (a instanceof Date || b instanceof Date) return msOf(a) - msOf(b);
   if (a instanceof Uint8Array && b instanceof Uint8Array) return Buffer.compare(a, b);
   if (a instanceof Interval && b instanceof Interval) return a.ms - b.ms;
