@@ -249,8 +249,8 @@ const careless: readonly Mutant[] = [
     edits: {
       'cp/changes/stored-level.ts': [
         [
-          'const added = isFirst ? [...tree.nodes()] : addedNodes;',
-          'const added = isFirst ? [...tree.nodes()] : addedNodes.slice(1);',
+          'const added = isFirst && addedNodes.length === 0 ? [...tree.nodes()] : addedNodes;',
+          'const added = addedNodes.slice(1);',
         ],
       ],
     },

@@ -136,8 +136,7 @@ export class ModelDatabase {
           random: () => random.next(),
           next: () => this.#server.rowId(),
         });
-        for (const row of result.rows) withoutJsonNull(row);
-        return result;
+        return { ...result, rows: result.rows.map(withoutJsonNull) };
       } catch (error) {
         if (!(error instanceof Blocked)) {
           // What the model does not know must not look like trouble with the database.
@@ -326,8 +325,13 @@ class Connection implements Db {
 }
 
 /** To whoever asked, there is but one null. */
-function withoutJsonNull(row: Row): void {
-  for (const name in row) if (row[name] === JSON_NULL) row[name] = null;
+function withoutJsonNull(row: Row): Row {
+  if (!Object.values(row).includes(JSON_NULL)) return row;
+  const entries = Object.entries(row).map(([name, value]) => [
+    name,
+    value === JSON_NULL ? null : value,
+  ]);
+  return Object.fromEntries(entries);
 }
 
 function failed(message: string, outcomeUnknown = false): DbError {

@@ -179,7 +179,7 @@ function functionRows(
       const [value] = args();
       const names = [columns[0]?.name ?? 'key', columns[1]?.name ?? 'value'];
       const entries = typeof value === 'object' && value !== null ? Object.entries(value) : [];
-      const isText = from.name === 'jsonb_each_text';
+      const isText = call.name === 'jsonb_each_text';
       return tableOf(
         names,
         entries.map(([key, member]) => [key, isText ? member : (member ?? JSON_NULL)]),
