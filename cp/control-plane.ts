@@ -46,6 +46,7 @@ import { JoinTokens } from './nodes/join-tokens.ts';
 import { NodeRegistry } from './nodes/registry.ts';
 import { openClusterDatabase } from './store/cluster-role.ts';
 import type { Db } from './store/db.ts';
+import { Receipts } from './receipts/receipts.ts';
 import { openStore, type OpenedStore } from './store/open-store.ts';
 import { attachSync, type Sync, type SyncOptions } from './sync/server.ts';
 
@@ -101,7 +102,7 @@ async function serve(
   const parts = nodeParts(opened, { audit: access.audit, db, logger });
   const { registry: nodes, identities, tokens: joinTokens } = parts;
   const common = { opened, pace, db, settings, logger };
-  const { publisher, sync, planes } = await startSync({ ...common, nodes: parts });
+  const { publisher, sync, shown } = await startSync({ ...common, nodes: parts });
   const status = new ServerStatus();
   const logLevel = new LogLevelControl({ logger, clock: nodeClock, db: store.db });
   await logLevel.start();
@@ -116,7 +117,7 @@ async function serve(
       ...access,
       keys,
       epochs,
-      planes,
+      ...shown,
       ...explaining(store, settings, logger),
       logLevel,
       ...adminSettings(settings, keyring),
@@ -152,6 +153,7 @@ async function serve(
       await logLevel.close();
       await access.tokens.close();
       // Nodes first: they are told to come back, and nothing new can be asked for.
+      shown.receipts.close();
       await sync.drain();
       await listeners.close();
       await stopPublishing();
@@ -161,6 +163,18 @@ async function serve(
       await store.close();
     },
   };
+}
+
+/** What waits for nodes to serve what was written. */
+function receiptsOf(at: {
+  readonly store: OpenedStore['store'];
+  readonly nodes: NodeRegistry;
+  readonly publisher: Publisher;
+  readonly logger: Logger;
+}): Receipts {
+  const { store, nodes, publisher, logger } = at;
+  const onPublished = (fn: () => void): (() => void) => publisher.onPublished(fn);
+  return new Receipts({ db: store.db, registry: nodes, onPublished, clock: nodeClock, logger });
 }
 
 /** What is handed out of the cluster's keys, or made of them. */
@@ -285,7 +299,11 @@ async function startSync({
   readonly nodes: Pick<SyncOptions, 'registry' | 'identities' | 'tokens' | 'audit'>;
   readonly settings: ControlPlaneSettings;
   readonly logger: Logger;
-}): Promise<{ publisher: Publisher; sync: Sync; planes: ControlPlanes }> {
+}): Promise<{
+  readonly publisher: Publisher;
+  readonly sync: Sync;
+  readonly shown: { readonly planes: ControlPlanes; readonly receipts: Receipts };
+}> {
   const { pollMs } = pace;
   const planes = new ControlPlanes({
     db,
@@ -325,7 +343,9 @@ async function startSync({
     ...PORTS,
     logger,
   });
-  return { publisher, sync, planes };
+  const receipts = receiptsOf({ store, nodes: nodes.registry, publisher, logger });
+  await receipts.start();
+  return { publisher, sync, shown: { planes, receipts } };
 }
 
 /** Copies to the fallback storage; null without one. */

@@ -58,6 +58,8 @@ export interface TestAdmin {
 }
 
 interface TestAdminOptions {
+  /** Default: nobody can tell who serves anything. */
+  readonly receipts?: AdminContext['receipts'];
   readonly nodes?: Partial<NodeAdministration>;
   readonly bodyMax?: number;
   readonly allowUnsupported?: boolean;
@@ -172,6 +174,7 @@ function contextOf(
       setHealth: async () => 0,
       ...options.nodes,
     },
+    receipts: options.receipts ?? { wait: async () => null },
     bootKeys: { of: async () => null },
     identities: {
       revoke: async () => null,

@@ -37,12 +37,14 @@ import { informationEndpoints } from './endpoints/information.ts';
 import { keyEndpoints } from './endpoints/keys.ts';
 import { endpointsEndpoint, nodeEndpoints } from './endpoints/node.ts';
 import { isPage, openapiEndpoints } from './endpoints/openapi.ts';
+import { receiptEndpoints } from './endpoints/receipts.ts';
 import { schemaEndpoints } from './endpoints/schemas.ts';
 import { tagEndpoints } from './endpoints/tags.ts';
 import { targetEndpoints } from './endpoints/targets.ts';
 import { tokenEndpoints } from './endpoints/tokens.ts';
 import { AdminError, methodNotAllowed, notFound, storeFailure } from './errors.ts';
 import { ARGUMENT_COUNT_MAX, tooManyArguments } from './form.ts';
+import { notAwaitable } from './wait.ts';
 import { notRepeatable, repeatableOf } from './idempotency.ts';
 import { generatedEndpoints } from './routes.ts';
 import {
@@ -94,6 +96,7 @@ export function adminEndpoints(entities: ReadonlyMap<string, EntityDefinition>):
     ...keyEndpoints(),
     ...configEndpoints(),
     ...historyEndpoints(),
+    ...receiptEndpoints(),
     ...explainEndpoints(),
     ...consumerEndpoints(),
     ...aclEndpoints(),
@@ -177,6 +180,7 @@ async function run(
   if (isWrite(method) && (area === 'cluster' || area === 'admin')) {
     if (repeatable !== null) throw notRepeatable();
     if (readSwitch(query, 'dry_run')) throw notTryable();
+    if (query.has('wait')) throw notAwaitable();
   }
   const request: AdminRequest = {
     raw: repeatable?.raw ?? c.req.raw,

@@ -3,6 +3,7 @@ import type { Written } from '../store/store.ts';
 import type { AdminContext, AdminRequest, AdminResponse } from './context.ts';
 import { type AdminError, invalidOption } from './errors.ts';
 import { claim, keep } from './idempotency.ts';
+import { awaitReceipt, readWait } from './wait.ts';
 import { EntityWriter } from './writer.ts';
 
 /** Workspace version that a write made, or the current one when it changed nothing. */
@@ -36,6 +37,7 @@ export async function commit(
   const { store, rowKeys } = context;
   const isDryRun = readSwitch(request.query, 'dry_run');
   const repeatable = isDryRun ? null : request.repeatable;
+  const wait = isDryRun ? null : readWait(request);
   const settled = ({ value, version }: Written<AdminResponse>) =>
     withHeader(value, VERSION_HEADER, String(version));
   try {
@@ -53,11 +55,23 @@ export async function commit(
         if (repeatable !== null) await keep(db, rowKeys, repeatable, settled(done));
       },
     );
-    return settled(written);
+    return await awaitReceipt(context, wait, settled(written), versionsOf(request, written));
   } catch (error) {
     if (!(error instanceof Unwritten)) throw error;
-    return error.answer;
+    const { answer } = error;
+    // Done before; whether it is served by now is worth to be known again.
+    const version = Number(answer.headers?.[VERSION_HEADER] ?? Number.NaN);
+    if (!Number.isSafeInteger(version)) return answer;
+    return awaitReceipt(context, wait, answer, new Map([[request.workspace, version]]));
   }
+}
+
+/** What must be served for the write to be: of the workspace, and of any other that it changed. */
+function versionsOf(
+  { workspace }: AdminRequest,
+  { version, versions }: Written<AdminResponse>,
+): Map<string, number> {
+  return versions.size > 0 ? new Map(versions) : new Map([[workspace, version]]);
 }
 
 /**

@@ -11,6 +11,7 @@ import type { NodeQuery } from '../nodes/node-list.ts';
 import type { SaidHealth } from '../nodes/registry.ts';
 import type { ControlPlanes } from '../cluster/control-planes.ts';
 import type { Epochs } from '../cluster/epochs.ts';
+import type { Receipts } from '../receipts/receipts.ts';
 import type { KeyRotation } from '../keys/rotation.ts';
 import type { BootKeys } from '../fallback/boot-keys.ts';
 import type { SigningKeys } from '../keys/signing-keys.ts';
@@ -49,6 +50,8 @@ export interface AdminContext {
   readonly groupTables: Pick<GroupTables, 'find' | 'tables'>;
   readonly explainPlatform: Platform;
   readonly logLevel: Pick<LogLevelControl, 'current' | 'set' | 'setEverywhere'>;
+  /** Who serves what was written. */
+  readonly receipts: Pick<Receipts, 'wait'>;
   /** Longest request body, in bytes. */
   readonly bodyMax: number;
   /** `HEADGATE_CONFIG_DROP_MAX_PERCENT` */

@@ -82,7 +82,7 @@ export class GroupAcks {
   /** The newest revision that was published. */
   published(groupId: string, head: Revision): void {
     this.#heads.set(groupId, { epoch: head.epoch, revision: head.revision });
-    if (this.#nodes.has(groupId)) this.changed(groupId);
+    if (this.#nodes.has(groupId) || this.#left.has(groupId)) this.changed(groupId);
   }
 
   stand(groupId: string, nowMs: number): GroupStand {

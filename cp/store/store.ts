@@ -47,6 +47,8 @@ export interface Written<T> {
   readonly value: T;
   /** Of the workspace: the new one, or the current one when nothing was changed. */
   readonly version: number;
+  /** Of all workspaces that were changed, the new ones; of none when nothing was. */
+  readonly versions: ReadonlyMap<string, number>;
 }
 
 /**
@@ -271,8 +273,9 @@ class PostgresStore implements Store {
       const versions =
         changes.count === 0 ? null : await changes.commit(db, actor, this.#waker, keys);
       const version = versions?.get(ws) ?? (await currentVersion(db, ws));
-      await settle?.(db, { value, version });
-      return { value, version, isChange: versions !== null };
+      const written = { value, version, versions: versions ?? new Map<string, number>() };
+      await settle?.(db, written);
+      return { ...written, isChange: versions !== null };
     });
   }
 

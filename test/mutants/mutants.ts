@@ -6,6 +6,7 @@
 import type { Change } from '../chaos/mutants.ts';
 import { CLUSTER_MUTANTS } from './cluster.ts';
 import { LEVEL_MUTANTS } from './levels.ts';
+import { RECEIPT_MUTANTS } from './receipts.ts';
 
 export interface Mutant {
   readonly changes: readonly Change[];
@@ -31,6 +32,7 @@ function one(file: string, find: string, replace: string): readonly Change[] {
 export const MUTANTS: Readonly<Record<string, Mutant>> = {
   ...CLUSTER_MUTANTS,
   ...LEVEL_MUTANTS,
+  ...RECEIPT_MUTANTS,
   'a selector leaves what follows a route where it was': {
     ...SELECTION,
     changes: one(

@@ -6,6 +6,7 @@ import { nodeCrypto } from '#shared/platform/node/crypto.ts';
 import { nodeRandom } from '#shared/platform/node/random.ts';
 import type { ConfigStore, Logger, StoredConfig } from '#shared/platform/platform.ts';
 import { type BuildOutcome, SyncClient } from '#shared/sync/client.ts';
+import type { About } from '#shared/wire/frames.ts';
 import { type NodeIdentity, textIdentityStore } from '#shared/sync/identity.ts';
 import {
   connectorByScheme,
@@ -43,10 +44,11 @@ export class SyncNode {
   /** Schema level that it asks for, when it hangs up and dials again. */
   level = SCHEMA_LEVEL;
   /** Decides what a build comes to. */
-  build: (state: ReplicaState, identity: NodeIdentity) => BuildOutcome = () => ({
-    ok: true,
-    quarantined: [],
-  });
+  build: (state: ReplicaState, identity: NodeIdentity) => BuildOutcome | Promise<BuildOutcome> =
+    () => ({
+      ok: true,
+      quarantined: [],
+    });
   #serving: ReplicaState | null = null;
   readonly #watchers = new Set<() => void>();
 
@@ -55,6 +57,7 @@ export class SyncNode {
     joinToken: string | null,
     disk: NodeDisk = new NodeDisk(),
     labels: Readonly<Record<string, string>> = ABOUT.labels,
+    runtime: About['runtime'] = 'node',
   ) {
     const logger: Logger = {
       log: (level, message, fields = {}) => void this.logs.push({ level, message, fields }),
@@ -64,7 +67,7 @@ export class SyncNode {
       controlPlanes: [address],
       level: () => this.level,
       joinToken,
-      about: { ...ABOUT, labels },
+      about: { ...ABOUT, labels, runtime },
       connector: connectorByScheme(socket, new PullConnector(fetchJson, nodeClock)),
       clock: nodeClock,
       random: nodeRandom,
@@ -73,7 +76,7 @@ export class SyncNode {
       identities: disk.identities,
       configs: disk,
       onReplica: async (state, identity) => {
-        const outcome = this.build(state, identity);
+        const outcome = await this.build(state, identity);
         if (!outcome.ok) return outcome;
         this.#serving = state;
         this.swapped.push(state.manifest.revision);

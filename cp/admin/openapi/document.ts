@@ -33,6 +33,8 @@ const DESCRIPTION = [
   "- An entity's `ETag`, sent back as `If-Match`, keeps two writers from overwriting each other unseen.",
   '- With an `Idempotency-Key`, a write of entities whose answer was lost can be sent again within a day: it',
   '  is answered as it was (`Idempotency-Replayed: true`), and not done twice.',
+  '- With `?wait=applied` a write is answered once the data planes serve it: `Headgate-Receipt` says whether',
+  '  all do, `Headgate-Applied: 2/3` how many, `/headgate/receipts/{version}` which.',
   '- Collections come in pages: `next` is the path of the page that follows.',
 ].join('\n');
 
@@ -124,6 +126,8 @@ function pathItem(
   return { ...(parameters.length === 0 ? {} : { parameters }), ...Object.fromEntries(operations) };
 }
 
+const OF_WRITES = ['wait', 'timeout', 'Idempotency-Key'] as const;
+
 /** `get-services-by-services-routes` */
 function idOf(method: string, path: string): string {
   const words = path.replaceAll('{', 'by-').match(/[A-Za-z0-9]+/g) ?? ['root'];
@@ -132,9 +136,9 @@ function idOf(method: string, path: string): string {
 
 function operationObject(docs: OperationDocs, registry: Registry): JsonObject {
   const { tag, summary, description, parameters = [], body, errors = [] } = docs;
-  // What can be tried can be repeated: both are in the one transaction of a write.
+  // What can be tried can be repeated and waited for: all of it is about the one transaction of a write.
   const isWrite = parameters.includes('dry_run');
-  const all = isWrite ? [...parameters, 'Idempotency-Key' as const] : parameters;
+  const all = isWrite ? [...parameters, ...OF_WRITES] : parameters;
   const listed = all.map((parameter): JsonValue => {
     if (typeof parameter === 'string') return { $ref: `#/components/parameters/${parameter}` };
     const { schema, ...facts } = parameter;

@@ -37,6 +37,23 @@ const DIFFERENCE: JsonObject = {
   },
 };
 
+const RECEIPT: JsonObject = {
+  type: 'object',
+  properties: {
+    workspace: { type: 'string' },
+    version: INTEGER,
+    status: { type: 'string', enum: ['applied', 'incomplete'] },
+    applied: { ...INTEGER, description: 'Data planes that serve it.' },
+    connected: { ...INTEGER, description: 'Data planes that should.' },
+    edge_within_seconds: {
+      type: ['integer', 'null'],
+      description:
+        'After so long every isolate of a deployment at the edge that applied it serves it.',
+    },
+    groups: { type: 'array', items: { type: 'object' } },
+  },
+};
+
 function pageOf(item: JsonObject, more: JsonObject = {}): ContentDocs {
   const data = { type: 'array', items: { type: 'object', properties: item } };
   const properties = { ...more, data, next: TEXT_OR_NULL, offset: { type: 'string' } };
@@ -63,6 +80,16 @@ export function historyDocs(): Readonly<Record<string, Operations>> {
         summary: 'Show what a version changed',
         parameters: ['size', 'offset'],
         answer: { status: 200, body: pageOf(CHANGE, VERSION) },
+        errors: [404],
+      },
+    },
+    '/headgate/receipts/{version}': {
+      GET: {
+        tag,
+        summary: 'Show which data planes serve a version, which do not, and why',
+        description: 'Of those that are connected now. With `wait`, once all of them do.',
+        parameters: ['wait', 'timeout'],
+        answer: { status: 200, body: { type: 'schema', schema: RECEIPT } },
         errors: [404],
       },
     },

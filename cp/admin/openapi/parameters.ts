@@ -3,6 +3,7 @@ import type { EntityDefinition, JsonObject } from '#shared/schema/field.ts';
 import { LEVEL_NAMES } from '../../log-level.ts';
 import { KEY_LENGTH_MAX } from '../idempotency.ts';
 import { SIZE_DEFAULT, SIZE_MAX, TAGS_MAX } from '../pagination.ts';
+import { WAIT_S_DEFAULT, WAIT_S_MAX } from '../../receipts/receipts.ts';
 import { oneOf } from './words.ts';
 
 export type ParameterName = keyof typeof PARAMETERS;
@@ -32,6 +33,20 @@ export const PARAMETERS = {
     in: 'query',
     description: 'Do and check everything, answer as usual, and change nothing.',
     schema: { type: 'boolean', default: false },
+  },
+  wait: {
+    name: 'wait',
+    in: 'query',
+    description:
+      'Answer once all data planes serve it that were connected when it was written: headers say how many ' +
+      'do. `Prefer: wait=10` asks for the same.',
+    schema: { type: 'string', enum: ['applied'] },
+  },
+  timeout: {
+    name: 'timeout',
+    in: 'query',
+    description: 'Longest wait in seconds; after it the answer comes all the same.',
+    schema: { type: 'number', minimum: 0, maximum: WAIT_S_MAX, default: WAIT_S_DEFAULT },
   },
   'If-Match': {
     name: 'If-Match',
