@@ -2,7 +2,10 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { must } from '#shared/base/assert.ts';
 import { base64url } from '#shared/base/bytes.ts';
+import { DOMAIN, signText } from '#shared/config/signed-text.ts';
+import { nodeCrypto } from '#shared/platform/node/crypto.ts';
 import { REGISTRY } from '#shared/registry.ts';
+import { rotationText } from '#shared/sync/proof.ts';
 import { eventually } from '../../test/support/eventually.ts';
 import { openTestStore, type TestStore } from '../../test/support/pglite.ts';
 import { SyncEndpoint } from '../../test/support/sync-endpoint.ts';
@@ -142,10 +145,22 @@ describe('a node’s key', () => {
 
   it('is taken only with the signatures of both, for this node', async () => {
     const node = await start(new NodeDisk(), await endpoint.token());
-    const stranger = base64url(new Uint8Array(32).fill(9));
-    const signature = base64url(new Uint8Array(64).fill(9));
-    const asked = { public_key: stranger, by_old: signature, by_new: signature };
-    expect(await node.client.ask('rotate_key', asked)).toMatchObject({ ok: false, code: 'failed' });
+    const { node: id, signing } = must(node.client.identity, 'an identity');
+    const next = await nodeCrypto.generateSigningKey();
+    const publicKey = base64url(next.publicKey);
+    const by = (key: Uint8Array, about: string) =>
+      signText(DOMAIN.rotate, rotationText(about, publicKey), key, nodeCrypto);
+    const [old, own] = [signing.privateKey, next.privateKey];
+    const pairs = [
+      [await by(own, id), await by(own, id)],
+      [await by(old, id), await by(old, id)],
+      [await by(old, 'another'), await by(own, 'another')],
+    ] as const;
+    for (const [byOld, byNew] of pairs) {
+      const asked = { public_key: publicKey, by_old: byOld, by_new: byNew };
+      const outcome = await node.client.ask('rotate_key', asked);
+      expect(outcome).toMatchObject({ ok: false, code: 'failed' });
+    }
     expect((await rowOf()).next_public_key).toBeNull();
   });
 });

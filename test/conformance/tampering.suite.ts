@@ -20,6 +20,8 @@ import type { JsonObject, JsonValue } from '#shared/schema/field.ts';
 export interface TamperingWay {
   readonly name: string;
   readonly crypto: Crypto;
+  /** Whether it brings the records alone, and no nodes that name others. */
+  readonly isOfRecords?: boolean;
   /**
    * Lets a data plane serve `good` (where it can have something before), gives it `bytes`, and tells
    * which revision it serves after that; null for none.
@@ -49,7 +51,7 @@ export function tamperingSuite(way: TamperingWay): void {
 
       const accepted: string[] = [];
       let count = 0;
-      for await (const [name, bytes] of variants(forge, good, next)) {
+      for await (const [name, bytes] of variants(forge, good, next, way)) {
         count += 1;
         const served = await way.give(good, bytes, pinned);
         if (served !== null && served !== GOOD) accepted.push(`${name}: serves ${served}`);
@@ -67,12 +69,14 @@ async function* variants(
   forge: Forge,
   good: StoredConfig,
   next: StoredConfig,
+  { isOfRecords = false }: TamperingWay,
 ): AsyncGenerator<Variant> {
   yield* textVariants('manifest', next, (manifest) => ({ ...next, manifest }));
   yield* textVariants('key list', { manifest: next.keyList }, (keyList) => ({ ...next, keyList }));
   yield* signatureVariants(good, next);
   yield* await forge.signedVariants(next);
-  yield* nodeVariants(good, next);
+  yield* nodeVariants(good, next, isOfRecords);
+  yield* recordVariants(next);
 }
 
 /** Each field changed, each left out, one more, and another spelling of the same: the signature kept. */
@@ -119,17 +123,40 @@ function* signatureVariants(good: StoredConfig, next: StoredConfig): Generator<V
   yield ['signature of the revision before', { ...next, signature: good.signature }];
 }
 
+function withNode(next: StoredConfig, id: string, text: string | null): StoredConfig {
+  const nodes = new Map(next.nodes);
+  if (text === null) nodes.delete(id);
+  else nodes.set(id, text);
+  return { ...next, nodes };
+}
+
+/** The record that is new: left out, changed, with others beside it. */
+function* recordVariants(next: StoredConfig): Generator<Variant> {
+  for (const [id, text] of next.nodes) {
+    const line = text.split('\n').find((record) => record.includes(`"mark":${NEXT}`));
+    if (line === undefined) continue;
+    const put = (...lines: string[]) => withNode(next, id, text.replace(line, lines.join('\n')));
+    const other = line.replaceAll('"r0"', '"r999"');
+    yield ['the record of before', put(line.replace(`"mark":${NEXT}`, `"mark":${GOOD}`))];
+    yield ['another record', put(other)];
+    yield ['a record more', put(line, other)];
+    yield ['a record that is none', put(line, '{}')];
+    yield ['a record with a member more', put(line.replace('{', '{"a":1,'))];
+    yield ['a record of another workspace', put(line.replaceAll(WS, IDS.other))];
+    yield ['a record of another kind', put(line.replace('"routes"', '"services"'))];
+  }
+}
+
 /** Every node that is new: changed, cut, emptied, exchanged for another, left out. */
-function* nodeVariants(good: StoredConfig, next: StoredConfig): Generator<Variant> {
-  const withNode = (id: string, text: string | null): StoredConfig => {
-    const nodes = new Map(next.nodes);
-    if (text === null) nodes.delete(id);
-    else nodes.set(id, text);
-    return { ...next, nodes };
-  };
+function* nodeVariants(
+  good: StoredConfig,
+  next: StoredConfig,
+  isOfRecords: boolean,
+): Generator<Variant> {
+  const tampered = (id: string, text: string | null) => withNode(next, id, text);
   const all = [...next.nodes];
   for (const [id, text] of all) {
-    if (good.nodes.has(id)) continue;
+    if (good.nodes.has(id) || (isOfRecords && !text.startsWith('leaf'))) continue;
     const middle = Math.floor(text.length / 2);
     const digit = text[middle] === '1' ? '2' : '1';
     const [, another] = must(
@@ -138,13 +165,13 @@ function* nodeVariants(good: StoredConfig, next: StoredConfig): Generator<Varian
     );
     yield [
       `node ${id} changed`,
-      withNode(id, text.slice(0, middle) + digit + text.slice(middle + 1)),
+      tampered(id, text.slice(0, middle) + digit + text.slice(middle + 1)),
     ];
-    yield [`node ${id} cut`, withNode(id, text.slice(0, middle))];
-    yield [`node ${id} longer`, withNode(id, `${text} `)];
-    yield [`node ${id} empty`, withNode(id, '')];
-    yield [`node ${id} exchanged`, withNode(id, another)];
-    yield [`node ${id} left out`, withNode(id, null)];
+    yield [`node ${id} cut`, tampered(id, text.slice(0, middle))];
+    yield [`node ${id} longer`, tampered(id, `${text} `)];
+    yield [`node ${id} empty`, tampered(id, '')];
+    yield [`node ${id} exchanged`, tampered(id, another)];
+    yield [`node ${id} left out`, tampered(id, null)];
   }
 }
 

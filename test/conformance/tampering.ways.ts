@@ -30,6 +30,37 @@ export function byWire(name: string, crypto: Crypto): TamperingWay {
   };
 }
 
+/** Pushed as what has changed: nothing is given beside it. */
+export function byDelta(name: string, crypto: Crypto): TamperingWay {
+  return {
+    name,
+    crypto,
+    isOfRecords: true,
+    give: async (good, bytes, pinned) => {
+      const held = await stateOf(good, pinned, crypto);
+      const known = new Set(recordsOf(good));
+      const upserts = recordsOf(bytes).filter((text) => !known.has(text));
+      const position = positionOf(held);
+      const frame: ConfigFrame = {
+        type: 'delta',
+        base: position,
+        head: headOf(bytes),
+        upserts,
+        removals: [],
+      };
+      const holding = { held: [held], served: position };
+      const verdict = await new Verifier(crypto).verify(frame, holding, pinned);
+      return verdict.tag === 'ready' ? verdict.state.manifest.revision : held.manifest.revision;
+    },
+  };
+}
+
+function recordsOf({ nodes }: StoredConfig): string[] {
+  return [...nodes.values()]
+    .filter((text) => text.startsWith('leaf'))
+    .flatMap((text) => text.split('\n').slice(1));
+}
+
 /** Kept by somebody, and read at the next start: nothing is served before it. */
 export function byStore(name: string, crypto: Crypto, open: () => ConfigStore): TamperingWay {
   return {

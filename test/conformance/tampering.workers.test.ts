@@ -13,12 +13,13 @@ import { KvConfig } from '../../edge-dp/kv-config.ts';
 import { edgeClock, edgeRandom } from '../../edge-dp/platform.ts';
 import { SharedHealth } from '../../edge-dp/shared-health.ts';
 import { tamperingSuite } from './tampering.suite.ts';
-import { byStore, byWire, headOf } from './tampering.ways.ts';
+import { byDelta, byStore, byWire, headOf } from './tampering.ways.ts';
 
 const BOOT_KEY = new Uint8Array(32).fill(3);
 const MAX_AGE_MS = 1_000;
 
 tamperingSuite(byWire('the wire, in workerd', edgeCrypto));
+tamperingSuite(byDelta('deltas on the wire, in workerd', edgeCrypto));
 
 tamperingSuite(
   byStore('SQLite of a Durable Object', edgeCrypto, () => {

@@ -12,7 +12,7 @@ interface Mutant {
   /** Stands in the file once. */
   readonly find: string;
   readonly replace: string;
-  readonly project: 'embedded' | 'servers' | 'whole';
+  readonly project: 'embedded' | 'servers' | 'whole' | 'workers';
   readonly test: string;
 }
 
@@ -44,6 +44,14 @@ const MUTANTS: readonly Mutant[] = [
     find: 'if (list.sequence < (pinned.keySequence ?? 0)) {',
     replace: 'if (list.sequence < 0) {',
     ...TAMPERING,
+  },
+  {
+    name: 'an isolate takes an older list of keys',
+    file: 'edge-dp/state-loader.ts',
+    find: 'keySequence: held?.keySequence ?? 0,',
+    replace: 'keySequence: 0,',
+    project: 'workers',
+    test: 'test/conformance/tampering.workers.test.ts',
   },
   {
     name: 'any epoch is taken, whatever the root allows for',

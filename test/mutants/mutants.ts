@@ -7,6 +7,7 @@ import type { Change } from '../chaos/mutants.ts';
 import { CLUSTER_MUTANTS } from './cluster.ts';
 import { LEVEL_MUTANTS } from './levels.ts';
 import { RECEIPT_MUTANTS } from './receipts.ts';
+import { THIEF_MUTANTS } from './thief.ts';
 
 export interface Mutant {
   readonly changes: readonly Change[];
@@ -33,6 +34,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   ...CLUSTER_MUTANTS,
   ...LEVEL_MUTANTS,
   ...RECEIPT_MUTANTS,
+  ...THIEF_MUTANTS,
   'a selector leaves what follows a route where it was': {
     ...SELECTION,
     changes: one(
