@@ -162,13 +162,10 @@ class DataPlane implements Running {
   ): Promise<ReplicaState | null> {
     const store = openFallbackStore(this.#settings);
     if (store === null) return null;
-    const {
-      HEADGATE_GROUP: group,
-      HEADGATE_BOOT_KEY: bootKey,
-      HEADGATE_JOIN_TOKEN: joinToken,
-    } = this.#settings;
+    const { HEADGATE_BOOT_KEY: bootKey, HEADGATE_JOIN_TOKEN: joinToken } = this.#settings;
     const { crypto } = this.#platform;
     const logger = this.#logger;
+    const group = identity?.group ?? this.#settings.HEADGATE_GROUP;
     const wanted = { store, group, bootKey, joinToken, identity, crypto, logger };
     const found = await loadFallback(wanted);
     if (found === null) return null;

@@ -97,6 +97,15 @@ describe('a start from the fallback storage', () => {
     expect(said).toMatchObject([/HEADGATE_BOOT_KEY/, /another cluster/]);
   });
 
+  it('takes no other group of the same cluster for its own', async () => {
+    for (const name of ['boot', 'head.1', ...(await store.list('default/node/'))]) {
+      const from = name.includes('/') ? name : `default/${name}`;
+      await store.put(from.replace('default/', 'other/'), (await store.get(from)) ?? '');
+    }
+    expect(await load({ group: 'other' })).toBeNull();
+    expect(said).toMatchObject([/it is of the group default/]);
+  });
+
   it('takes nothing older than what the node had before', async () => {
     const identity = { ...joined(), highWater: { epoch: 1, revision: 2 } };
     expect(await load({ identity })).toBeNull();

@@ -22,7 +22,7 @@ const READS_IN_FLIGHT_MAX = 16;
 
 export interface FallbackOptions {
   readonly store: ObjectStore;
-  /** A group's name: `HEADGATE_GROUP`. */
+  /** A group's name: the node's own, or `HEADGATE_GROUP` as long as it has none. */
   readonly group: string;
   readonly bootKey: string | null;
   readonly joinToken: string | null;
@@ -74,6 +74,9 @@ async function load(options: FallbackOptions): Promise<Fallback | string> {
     if (signed === null) return 'the pointer in it is none';
     const verified = await verifyHead(signed, pinned, crypto);
     if (!verified.ok) return `${verified.code}: ${verified.detail}`;
+    // Signed, as the rest: who may write there cannot hand out another group's.
+    const named = verified.head.manifest.group;
+    if (named !== group) return `it is of the group ${named}`;
     const refusal = refuseBelow(verified.head, pinned);
     if (refusal !== null) return `${refusal.code}: ${refusal.detail}`;
     const tree = await fetchTree(options, verified.head.manifest);

@@ -289,6 +289,25 @@ describe('a data plane with news', () => {
     expect(world.heard('ack')).toHaveLength(2);
   });
 
+  it('never saves an older one again over a newer one that waits for a slow disk', async () => {
+    const world = await World.create(30);
+    await world.live();
+    let open: () => void = () => {};
+    world.disk.gate = new Promise((resolve) => (open = resolve));
+    await world.cp.publish(records(1));
+    await world.converge();
+    // Just before it would be tried again.
+    await world.clock.advance(SAVE_RETRY_MS - 100);
+    await world.cp.publish([testRecord('r0', 2)]);
+    await world.clock.advance(1_000);
+    open();
+    await world.converge();
+    await world.clock.advance(3 * SAVE_RETRY_MS);
+
+    expect(world.client.status().persisted).toBe(true);
+    expect(JSON.parse(world.disk.config?.manifest ?? '{}')).toMatchObject({ revision: 2 });
+  });
+
   it('says what it saved while it was out of touch when it is back', async () => {
     const world = await World.create(29);
     await world.live();

@@ -439,7 +439,10 @@ export class SyncClient {
   #saveLater(state: ReplicaState): void {
     this.#cancelSave();
     this.#cancelSave = this.#options.clock.setTimer(SAVE_RETRY_MS, () => {
-      if (this.#state.served === state) void this.#saveAgain(state);
+      if (this.#state.served !== state) return;
+      // What waits for its turn is this one or a newer one, which must not give way to it.
+      if (this.#saver.isBusy) this.#saveLater(state);
+      else void this.#saveAgain(state);
     });
   }
 

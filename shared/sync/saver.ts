@@ -19,6 +19,11 @@ export class Saver<T> {
     });
   }
 
+  /** Whether something is being saved, or waits for its turn. */
+  get isBusy(): boolean {
+    return this.#running !== null;
+  }
+
   /** Resolves when nothing is to be saved any more. */
   async idle(): Promise<void> {
     await this.#running;
