@@ -352,12 +352,15 @@ describe('the slice of a group that selects routes', () => {
       history.tags,
     ]);
     for (let count = 0; count < 80; count += 1) await step(history);
+    // A selector may select little in the end, but not all along.
+    let largest = 0;
     for (let count = 0; count < STEPS; count += 1) {
       const batch = history.random.below(3) + 1;
       for (let each = 0; each < batch; each += 1) await step(history);
       if (history.random.next() < 0.08) await select(history);
       await publisher.flush();
       await check(history);
+      largest = Math.max(largest, (await published(history.group)).size);
       if (count % 10 !== 9) continue;
       // Anew: an older release, which writes down nothing, may have published since.
       const before = [await published(history.group), await needs(history.group)];
@@ -365,6 +368,6 @@ describe('the slice of a group that selects routes', () => {
       await publisher.flush();
       expect([await published(history.group), await needs(history.group)]).toEqual(before);
     }
-    expect((await published(history.group)).size).toBeGreaterThan(20);
+    expect(largest).toBeGreaterThan(20);
   });
 });
