@@ -3,13 +3,12 @@
  * request. Plugins are their definitions here: their code, and what is sealed, stays out.
  */
 import { Assembly } from '#shared/config/assembly.ts';
-import { manifestFields, type Manifest } from '#shared/config/manifest.ts';
+import { readManifest, type Manifest } from '#shared/config/manifest.ts';
 import type { Replica } from '#shared/config/record.ts';
 import { ConfigTree } from '#shared/config/tree.ts';
 import type { Crypto } from '#shared/platform/platform.ts';
 import type { PluginHandler, Runtime } from '#shared/plugins/plugin.ts';
 import type { Registry } from '#shared/schema/plugin-definition.ts';
-import { parseRecord } from '#shared/schema/parse.ts';
 import type { RouterFlavor } from '#shared/settings/common.ts';
 import { HealthRegistry } from '#shared/health/registry.ts';
 import { buildTables } from '#shared/tables/build.ts';
@@ -86,8 +85,8 @@ export class GroupTables {
     const [row] = rows;
     if (row === undefined) return null;
     // What a publisher of ours wrote.
-    const parsed = parseRecord(manifestFields, JSON.parse(row.manifest));
-    return parsed.ok ? { groupId: row.id, hash: row.hash, manifest: parsed.value } : null;
+    const read = readManifest(row.manifest);
+    return read.ok ? { groupId: row.id, hash: row.hash, manifest: read.manifest } : null;
   }
 
   /** Costs what differs from the revision asked for before; one caller at a time. */

@@ -1,8 +1,7 @@
 /** Reads what was published: the bytes as they were stored, never made again (design 4.2). */
 import { utf8 } from '#shared/base/bytes.ts';
 import { must } from '#shared/base/assert.ts';
-import { manifestFields, type Manifest } from '#shared/config/manifest.ts';
-import { parseRecord } from '#shared/schema/parse.ts';
+import { readManifest, type Manifest } from '#shared/config/manifest.ts';
 import type { FrameOf, Position } from '#shared/wire/frames.ts';
 import type { Db } from '../store/db.ts';
 import { CHAIN_COUNT_MAX, type FeedKey, type Published } from './feed.ts';
@@ -39,7 +38,7 @@ export async function loadPublished(
 
 function toPublished(row: ManifestRow): Published {
   const position = { epoch: row.epoch, revision: row.revision, hash: row.hash };
-  const { previous, records, secret_generation: generation } = readManifest(row.manifest);
+  const { previous, records, secret_generation: generation } = manifestOf(row.manifest);
   return {
     position,
     secretGeneration: generation ?? 0,
@@ -52,10 +51,10 @@ function toPublished(row: ManifestRow): Published {
   };
 }
 
-/** What a publisher of ours wrote. */
-function readManifest(text: string): Pick<Manifest, 'previous' | 'records' | 'secret_generation'> {
-  const parsed = parseRecord(manifestFields, JSON.parse(text));
-  return must(parsed.ok ? parsed.value : null, 'a manifest of format 1');
+/** What a publisher of ours wrote, of this release or the next. */
+function manifestOf(text: string): Pick<Manifest, 'previous' | 'records' | 'secret_generation'> {
+  const read = readManifest(text);
+  return must(read.ok ? read.manifest : null, 'a manifest of format 1');
 }
 
 function manifestFrame(row: ManifestRow): Uint8Array {

@@ -446,7 +446,13 @@ export class Hub implements SessionHost {
   async #checkAhead(member: Member, position: Position): Promise<void> {
     const feed = await this.#refresh(member);
     if (comparePositions(position, feed.head?.position) <= 0) return;
-    const { epoch, revision } = position;
+    const { epoch, revision, hash } = position;
+    // Published at a later schema level only: the node was of a later release, or on a control plane of one.
+    const { count } = await this.#options.db.query(
+      'SELECT 1 FROM manifests WHERE group_id = $1 AND epoch = $2 AND revision = $3 AND hash = $4',
+      [member.groupId, epoch, revision, hash],
+    );
+    if (count > 0) return;
     this.logger.log('error', 'data plane is ahead of the database', {
       node: member.node,
       epoch,

@@ -2,9 +2,12 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { must } from '#shared/base/assert.ts';
 import { parseRecordText } from '#shared/config/record.ts';
+import { base64url, hex, utf8 } from '#shared/base/bytes.ts';
+import { canonicalJson } from '#shared/config/canonical.ts';
+import { DOMAIN } from '#shared/config/signed-text.ts';
 import type { ReplicaState } from '#shared/config/replica.ts';
 import { REGISTRY } from '#shared/registry.ts';
-import type { JsonValue } from '#shared/schema/field.ts';
+import type { JsonObject, JsonValue } from '#shared/schema/field.ts';
 import type { AnyEntity } from '#shared/schema/infer.ts';
 import { CLOSE } from '#shared/wire/close-codes.ts';
 import type { FrameOf, Position } from '#shared/wire/frames.ts';
@@ -14,6 +17,7 @@ import { eventually } from '../../test/support/eventually.ts';
 import { openTestStore, type TestStore } from '../../test/support/pglite.ts';
 import { ABOUT, RawNode, RawPeer, SyncEndpoint } from '../../test/support/sync-endpoint.ts';
 import { SyncNode } from '../../test/support/sync-node.ts';
+import { PUBLISHED_CHANNEL } from '../changes/publication.ts';
 import { LEVELS, type Levels } from '../changes/levels.ts';
 import { entityOf } from '../store/context.suite.ts';
 
@@ -192,6 +196,24 @@ describe('a control plane with data planes of two releases', () => {
     await statusIs('normal');
   });
 
+  it('does not take one for lost that holds what only later releases are sent', async () => {
+    const { id } = await service('/plain');
+    await service('/guarded', id);
+    const node = await RawNode.joined(endpoint);
+    const later = await session(node, { level: 2 });
+    const held = headOf(await later.peer.next('manifest'));
+    later.peer.close();
+    const { peer } = await session(node, { level: 1, position: held.position });
+    peer.send({ type: 'ping', position: held.position });
+    const { position: head } = await peer.next('pong');
+    expect(head.revision).toBe(held.revision - 1);
+    await endpoint.sync.drain();
+    const said = endpoint.logs.map(({ message }) => message);
+    expect(said).not.toContain('data plane is ahead of the database');
+    expect((await db.store.db.query('SELECT 1 FROM epochs')).count).toBe(0);
+    await service('/plain', id);
+  });
+
   it('refuses one that is too old for both levels, which goes on being shown with the reason', async () => {
     const node = await RawNode.joined(endpoint);
     const peer = await RawPeer.connect(endpoint);
@@ -262,5 +284,60 @@ describe('protocol versions', () => {
     const { peer } = await session(node, { about, position: NOWHERE });
     await peer.next('manifest');
     peer.close();
+  });
+});
+
+describe('a manifest of a later release', () => {
+  /** What a control plane of such a release would publish next. */
+  async function publishByHand(change: JsonObject): Promise<number> {
+    const { rows } = await db.store.db.query<Record<string, string>>(
+      `SELECT m.* FROM manifests m JOIN groups g ON g.id = m.group_id
+       WHERE m.level = 1 ORDER BY m.epoch DESC, m.revision DESC LIMIT 1`,
+    );
+    const before = must(rows[0], 'a manifest');
+    const last = JSON.parse(before['manifest'] ?? '');
+    const revision = Number(last.revision) + 1;
+    const text = canonicalJson({ ...last, previous: before['hash'], revision, ...change });
+    const signature = base64url(await db.keyring.sign(utf8(DOMAIN.manifest + text)));
+    await db.store.db.query(
+      `INSERT INTO manifests (group_id, epoch, revision, level, manifest, signature, key_list,
+         key_list_signature, hash) VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8)`,
+      [
+        last.group_id,
+        last.epoch,
+        revision,
+        text,
+        signature,
+        before['key_list'] ?? '',
+        before['key_list_signature'] ?? '',
+        hex(nodeCrypto.sha256(text)),
+      ],
+    );
+    await db.store.db.query('UPDATE groups SET revision = $1', [revision]);
+    await db.store.db.notify(PUBLISHED_CHANNEL, last.group_id);
+    return revision;
+  }
+
+  it('is served with fields that nobody here knows, and refused with such features: the last good stays', async () => {
+    const node = await new SyncNode(endpoint.address, await endpoint.token()).start();
+    nodes.push(node);
+    await node.serves(() => true);
+    const known = await publishByHand({ novelty: { deep: [1] } });
+    await node.serves(({ manifest }) => manifest.revision === known);
+
+    const refused = await publishByHand({ features: ['teleport'] });
+    const { node: id } = must(node.client.identity, 'an identity');
+    const view = await eventually('the control plane hears of it', async () => {
+      const found = await shown(id);
+      return found['sync_status'] === 'kong_version_incompatible' && found;
+    });
+    expect(view).toMatchObject({ connected: true, actual_revision: known });
+    expect(view['last_error']).toMatch(/unknown_feature.*teleport/);
+    expect(node.client.status()).toMatchObject({ revision: known });
+
+    // A later one that this release knows is taken again.
+    await service('/plain');
+    await node.serves(({ manifest }) => manifest.revision > refused);
+    await eventually('all is well', async () => (await shown(id))['sync_status'] === 'normal');
   });
 });

@@ -159,7 +159,8 @@ async function findSigner(
   return null;
 }
 
-function readManifest(manifest: string): { ok: true; manifest: Manifest } | Refusal {
+/** Of this release or a later one; who signed it is not asked here. */
+export function readManifest(manifest: string): { ok: true; manifest: Manifest } | Refusal {
   const value = parseJson(manifest);
   if (typeof value !== 'object' || value === null || !('format' in value)) {
     return refuse('unknown_feature', 'the manifest has no format');

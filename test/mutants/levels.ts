@@ -115,6 +115,16 @@ export const LEVEL_MUTANTS = {
       },
     ],
   },
+  'a control plane reads only manifests of its own release': {
+    ...NODES,
+    changes: [
+      {
+        file: 'shared/config/manifest.ts',
+        find: 'parseRecord(manifestFields, known(value))',
+        replace: 'parseRecord(manifestFields, value)',
+      },
+    ],
+  },
   'the same revision at another level is refused': {
     project: 'unit',
     test: 'shared/config/replica.test.ts',

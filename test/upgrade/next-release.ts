@@ -54,6 +54,16 @@ export const NEXT_CHANGES: readonly Change[] = [
     replace: `newest: SCHEMA_LEVEL, down: ${DOWN} }`,
   },
   {
+    file: 'shared/config/manifest.ts',
+    find: '  /** Signing key, as the key list names it. */',
+    replace: "  novelty: { type: 'string', required: false },",
+  },
+  {
+    file: 'cp/changes/publication.ts',
+    find: '    format: MANIFEST_FORMAT,\n',
+    replace: "    format: MANIFEST_FORMAT,\n    novelty: 'of the next release',\n",
+  },
+  {
     file: 'cp/store/migrate.ts',
     find: '\n];\n\n/** Key of the advisory lock',
     replace: `\n  ${MIGRATION},\n];\n\n/** Key of the advisory lock`,
