@@ -27,8 +27,12 @@ export function describeVersions(context: SuiteContext): void {
     });
     const second = await store.write(ws, ACTOR, (tx) => tx.get(service, ws, entity.id));
 
-    expect(first).toEqual({ value: 'value', version: 1 });
-    expect(second).toEqual({ value: { ...entity, host: 'i' }, version: 1 });
+    expect(first).toEqual({ value: 'value', version: 1, versions: new Map([[ws, 1]]) });
+    expect(second).toEqual({
+      value: { ...entity, host: 'i' },
+      version: 1,
+      versions: new Map(),
+    });
     expect(await changesOf(store.db, ws)).toMatchObject([
       { version: 1, position: 0, kind: 'services', operation: 'create', doc: entity },
       { version: 1, position: 1, kind: 'services', operation: 'update', doc: { host: 'i' } },
