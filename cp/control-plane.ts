@@ -10,8 +10,7 @@ import { openFallbackStore } from '#shared/platform/node/fallback-store.ts';
 import { ensurePrivateDir } from '#shared/platform/node/files.ts';
 import { folderFailure } from '#shared/platform/node/start-error.ts';
 import type { Running } from '#shared/platform/node/program.ts';
-import type { AdjustableLogger } from '#shared/platform/node/logger.ts';
-import type { Logger } from '#shared/platform/platform.ts';
+import type { AdjustableLogger, Logger } from '#shared/platform/platform.ts';
 import { stillPlatform } from '#shared/proxy/still-platform.ts';
 import type { ProcessDeps } from '#shared/schema/process.ts';
 import { registryFor } from '#shared/registry.ts';
@@ -24,6 +23,7 @@ import { Audit } from './access/audit.ts';
 import { secretSegments } from './access/audited-path.ts';
 import { AccessGuard } from './admin/access.ts';
 import { createAdminApp } from './admin/app.ts';
+import type { AdminContext } from './admin/context.ts';
 import type { Information } from './admin/context.ts';
 import { publicConfiguration } from './admin/configuration.ts';
 import { sweepKeptAnswers } from './admin/idempotency.ts';
@@ -302,7 +302,10 @@ async function startSync({
 }): Promise<{
   readonly publisher: Publisher;
   readonly sync: Sync;
-  readonly shown: { readonly planes: ControlPlanes; readonly receipts: Receipts };
+  readonly shown: Pick<AdminContext, 'calls'> & {
+    readonly planes: ControlPlanes;
+    readonly receipts: Receipts;
+  };
 }> {
   const { pollMs } = pace;
   const planes = new ControlPlanes({
@@ -345,7 +348,7 @@ async function startSync({
   });
   const receipts = receiptsOf({ store, nodes: nodes.registry, publisher, logger });
   await receipts.start();
-  return { publisher, sync, shown: { planes, receipts } };
+  return { publisher, sync, shown: { planes, receipts, calls: sync.calls } };
 }
 
 /** Copies to the fallback storage; null without one. */

@@ -2,8 +2,8 @@
  * The log level while running: Kong's eight names over our four levels. A change lasts a minute
  * unless told otherwise, so that a forgotten `debug` does not fill a disk.
  */
-import type { AdjustableLogger } from '#shared/platform/node/logger.ts';
-import type { Clock, LogLevel } from '#shared/platform/platform.ts';
+import { ForAWhile } from '#shared/base/for-a-while.ts';
+import type { AdjustableLogger, Clock, LogLevel } from '#shared/platform/platform.ts';
 import type { Db } from './store/db.ts';
 
 /** Kong's names (nginx's), and what of ours each lets through. */
@@ -41,15 +41,17 @@ export interface LogLevelOptions {
 
 export class LogLevelControl {
   readonly #options: LogLevelOptions;
-  readonly #usual: LevelName;
-  #current: LevelName;
-  #cancelTimer: () => void = () => {};
+  readonly #level: ForAWhile<LevelName>;
   #stopListening: () => Promise<void> = async () => {};
 
   constructor(options: LogLevelOptions) {
     this.#options = options;
-    this.#usual = options.logger.level;
-    this.#current = this.#usual;
+    const { logger, clock } = options;
+    this.#level = new ForAWhile<LevelName>(logger.level, clock, (level) => {
+      logger.setLevel(LEVELS[level]);
+      // Whatever the level, a change of it is worth a line.
+      logger.log('error', 'log level changed', { level });
+    });
   }
 
   /** Follows changes asked for at other control planes, until `close`. */
@@ -62,17 +64,12 @@ export class LogLevelControl {
   }
 
   get current(): LevelName {
-    return this.#current;
+    return this.#level.current;
   }
 
   /** @param timeoutS  seconds until the usual level is back; 0: never */
   set(level: LevelName, timeoutS: number): void {
-    this.#cancelTimer();
-    this.#apply(level);
-    if (timeoutS <= 0 || level === this.#usual) return;
-    this.#cancelTimer = this.#options.clock.setTimer(timeoutS * 1000, () =>
-      this.#apply(this.#usual),
-    );
+    this.#level.set(level, timeoutS);
   }
 
   /** The same at every control plane that hears notifications, this one at once. */
@@ -82,16 +79,7 @@ export class LogLevelControl {
   }
 
   async close(): Promise<void> {
-    this.#cancelTimer();
+    this.#level.close();
     await this.#stopListening();
-  }
-
-  #apply(level: LevelName): void {
-    if (level === this.#current) return;
-    this.#current = level;
-    const { logger } = this.#options;
-    logger.setLevel(LEVELS[level]);
-    // Whatever the level, a change of it is worth a line.
-    logger.log('error', 'log level changed', { level });
   }
 }

@@ -8,7 +8,7 @@
  */
 import { DurableObject } from 'cloudflare:workers';
 import { base64url, hex, utf8 } from '#shared/base/bytes.ts';
-import type { Logger } from '#shared/platform/platform.ts';
+import type { AdjustableLogger } from '#shared/platform/platform.ts';
 import { parseBindings, type Bindings, type Env } from './bindings.ts';
 import { parseBootKey, writeBootRecord, type BootRecord } from '#shared/config/boot-record.ts';
 import { edgeCrypto } from './crypto.ts';
@@ -27,7 +27,7 @@ const NODES_LENGTH_MAX = 4 * 1024 * 1024;
 
 export class ConfigHub extends DurableObject<Env> implements Hub {
   readonly #bindings: Bindings;
-  readonly #logger: Logger;
+  readonly #logger: AdjustableLogger;
   readonly #store: HubStore;
   readonly #kv: KvConfig;
   readonly #publisher: KvPublisher;

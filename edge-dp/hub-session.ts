@@ -6,12 +6,13 @@
  * much time) is tried twice: then it is refused as well, and no isolate has ever seen it.
  */
 import { HEADGATE_VERSION } from '#shared/base/product.ts';
+import { ForAWhile } from '#shared/base/for-a-while.ts';
 import { hex } from '#shared/base/bytes.ts';
 import { SecretOpener } from '#shared/config/opening.ts';
 import { positionOf, type ReplicaState } from '#shared/config/replica.ts';
 import { pepperFor } from '#shared/config/secrets.ts';
 import { HANDLERS } from '#shared/plugins/handlers.ts';
-import type { ConfigStore, Logger } from '#shared/platform/platform.ts';
+import type { ConfigStore, AdjustableLogger } from '#shared/platform/platform.ts';
 import type { JsonObject } from '#shared/schema/field.ts';
 import { Breaker } from '#shared/sync/breaker.ts';
 import { type BuildOutcome, SyncClient } from '#shared/sync/client.ts';
@@ -45,7 +46,7 @@ export interface HubHead {
 export interface HubSessionOptions {
   readonly settings: EdgeSettings;
   readonly store: HubStore;
-  readonly logger: Logger;
+  readonly logger: AdjustableLogger;
   readonly health: HubHealth;
   /** Who the node is, or what secrets it has, is known or has changed. */
   readonly onIdentity: (identity: NodeIdentity) => void;
@@ -73,6 +74,7 @@ export class HubSession {
   constructor(options: HubSessionOptions) {
     const { settings, store, logger, onIdentity } = options;
     this.#options = options;
+    const level = new ForAWhile(logger.level, edgeClock, (to) => logger.setLevel(to));
     this.#levels = new IsolateLevels(store, edgeClock, keptLevel(store));
     this.#client = new SyncClient({
       level: () => (this.#askedLevel = this.#levels.level),
@@ -100,7 +102,14 @@ export class HubSession {
       configs: this.#configs(),
       onReplica: (state, identity) => this.#try(state, identity),
       onJoined: () => this.#freshness.wake(),
-      methods: { target_health: (said) => setTargetHealth(options.health.registry, said) },
+      methods: {
+        target_health: (said) => setTargetHealth(options.health.registry, said),
+        // The hub's own: isolates come and go.
+        log_level: (to) => {
+          level.set(to.level, to.seconds);
+          return { level: level.current };
+        },
+      },
       onIdentity,
     });
     const { registry } = options.health;

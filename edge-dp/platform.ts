@@ -1,7 +1,14 @@
 /** The ports as workerd fills them. */
 import { MemoryCounters } from '#shared/platform/memory-counters.ts';
 import { waitUntil } from 'cloudflare:workers';
-import type { Clock, Logger, LogLevel, Platform, Random } from '#shared/platform/platform.ts';
+import type {
+  AdjustableLogger,
+  Clock,
+  Logger,
+  LogLevel,
+  Platform,
+  Random,
+} from '#shared/platform/platform.ts';
 import { edgeCrypto } from './crypto.ts';
 import { FetchTransport } from './transport.ts';
 
@@ -38,8 +45,15 @@ export const edgeRandom: Random = {
 };
 
 /** JSON lines through `console`, which the platform collects; the level is the console's too. */
-export function edgeLogger(name: string, least: LogLevel): Logger {
+export function edgeLogger(name: string, usual: LogLevel): AdjustableLogger {
+  let least = usual;
   return {
+    get level() {
+      return least;
+    },
+    setLevel(level) {
+      least = level;
+    },
     log(level, message, fields) {
       if (RANK[level] < RANK[least]) return;
       const head = { time: new Date().toISOString(), level, name, message };

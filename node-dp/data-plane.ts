@@ -12,9 +12,9 @@ import {
   LockedError,
   sweepTemporaries,
 } from '#shared/platform/node/files.ts';
+import type { AdjustableLogger, Logger } from '#shared/platform/platform.ts';
 import type { Running } from '#shared/platform/node/program.ts';
 import { folderFailure, listenFailure, StartError } from '#shared/platform/node/start-error.ts';
-import type { Logger } from '#shared/platform/platform.ts';
 import { Gateway, type ProxySettings } from '#shared/proxy/gateway.ts';
 import { proxySettings } from '#shared/proxy/settings.ts';
 import type { DataPlaneSettings } from '#shared/settings/data-plane.ts';
@@ -28,6 +28,7 @@ import { loadFallback } from './fallback.ts';
 import { fileIdentityStore } from './identity-store.ts';
 import { Listener, type ListenerAddress } from './listener.ts';
 import { createPlatform, type NodePlatform } from './platform.ts';
+import { RemoteControl } from './remote-control.ts';
 import { Prober } from './probes/prober.ts';
 import { logHealthChange, upstreamHealth } from './health-view.ts';
 import { Serving } from './serving.ts';
@@ -47,7 +48,7 @@ const FRESHNESS_FILE = 'fresh';
 /** @throws StartError with one line that names what stopped it */
 export async function startDataPlane(
   settings: DataPlaneSettings,
-  logger: Logger,
+  logger: AdjustableLogger,
 ): Promise<Running> {
   const dataPlane = new DataPlane(settings, await readTlsSetup(settings), logger);
   try {
@@ -63,6 +64,7 @@ class DataPlane implements Running {
   readonly #settings: DataPlaneSettings;
   readonly #tls: TlsSetup;
   readonly #logger: Logger;
+  readonly #control: RemoteControl;
   readonly #platform: NodePlatform;
   readonly #accessLog: AccessLog | null;
   readonly #proxySettings: ProxySettings;
@@ -80,7 +82,7 @@ class DataPlane implements Running {
   #unlock: () => void = () => {};
   #isDraining = false;
 
-  constructor(settings: DataPlaneSettings, tls: TlsSetup, logger: Logger) {
+  constructor(settings: DataPlaneSettings, tls: TlsSetup, logger: AdjustableLogger) {
     this.#settings = settings;
     this.#tls = tls;
     this.#logger = logger;
@@ -93,6 +95,12 @@ class DataPlane implements Running {
       platform: this.#platform,
       settings: this.#proxySettings,
       accessLog: accessLog === null ? null : (entry) => accessLog.write(entry),
+    });
+    this.#control = new RemoteControl({
+      ...this.#platform,
+      logger,
+      health: this.#gateway.health,
+      connections: () => this.#connections,
     });
     this.#gateway.health.subscribe((change) => logHealthChange(logger, change));
     const { upstreamTls } = this.#platform;
@@ -144,6 +152,7 @@ class DataPlane implements Running {
       link: new ClusterLink(this.#settings, this.#logger),
       freshnessPath: join(folder, FRESHNESS_FILE),
       onFreshness: ({ isClosed }) => this.#gateway.setClosed(isClosed),
+      methods: this.#control.methods,
       hostname: hostname(),
     });
     if (restored !== null) await this.#listen(tls);
@@ -184,6 +193,7 @@ class DataPlane implements Running {
       this.#streams?.drain(drainMs),
     ]);
     this.#prober.close();
+    this.#control.close();
     await this.#sync?.close();
     await this.#keeper?.close();
     await Promise.all(this.#statusServers.map((server) => server.close()));
@@ -303,19 +313,23 @@ class DataPlane implements Running {
     if (count !== undefined) this.#requestsByClass[digit] = count + 1;
   }
 
+  get #connections(): number {
+    return this.#listeners.reduce((total, { connectionCount }) => total + connectionCount, 0);
+  }
+
   #figures(): Figures {
     const { tables } = this.#gateway;
     const sum = (of: (listener: Listener) => number): number =>
       this.#listeners.reduce((total, listener) => total + of(listener), 0);
     return {
-      isDraining: this.#isDraining,
+      isDraining: this.#isDraining || this.#control.isDraining,
       config:
         tables === null
           ? null
           : { epoch: tables.epoch, revision: tables.revision, hash: tables.hash },
       isClosed: this.#gateway.isClosed,
       controlPlane: this.#sync?.view() ?? NO_CONTROL_PLANE,
-      connections: sum((listener) => listener.connectionCount),
+      connections: this.#connections,
       inFlight: sum((listener) => listener.inFlight),
       requestsByClass: this.#requestsByClass,
       tunnels: sum((listener) => listener.tunnelCount),

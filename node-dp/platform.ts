@@ -19,6 +19,8 @@ const REQUEST_BYTES_MAX = 128 * 1024 * 1024;
 export interface NodePlatform extends Platform {
   /** How TLS is spoken to upstreams, over whatever transport. */
   readonly upstreamTls: UpstreamTlsContexts;
+  /** What can be had again, by name; each answers how much it has forgotten. */
+  readonly caches: ReadonlyMap<string, () => number>;
   /** Waits for background work, at most so long, and lets go of timers and connections. */
   close(deadlineMs: number): Promise<void>;
 }
@@ -48,6 +50,7 @@ export function createPlatform(
     counters,
     bodyMemory: new BodyMemory(REQUEST_BYTES_MAX, REQUEST_BODY_BYTES_MAX),
     logger,
+    caches: new Map(resolver === null ? [] : [['dns', () => resolver.purge()] as const]),
     background(promise) {
       const tracked = promise
         .catch((error: unknown) => {

@@ -8,7 +8,9 @@ import type { Logger, Platform } from '#shared/platform/platform.ts';
 import type { DataPlaneSettings } from '#shared/settings/data-plane.ts';
 import { SyncClient } from '#shared/sync/client.ts';
 import { FreshnessKeeper, type FreshnessView } from '#shared/sync/freshness-keeper.ts';
-import { HealthReporter, setTargetHealth } from '#shared/sync/health-reporter.ts';
+import { HealthReporter } from '#shared/sync/health-reporter.ts';
+import type { Handlers } from '#shared/sync/rpc.ts';
+import type { DownMethods } from '#shared/wire/rpc-methods.ts';
 import type { IdentityStore } from '#shared/sync/identity.ts';
 import { connectorByScheme, PullConnector, type FetchJson } from '#shared/sync/pull-connection.ts';
 import type { ClusterLink } from './cluster-link.ts';
@@ -41,6 +43,8 @@ export interface SyncOptions {
   /** Called when the configuration becomes too old for its group, and when it is fresh again. */
   readonly onFreshness: (view: FreshnessView) => void;
   readonly link: ClusterLink;
+  /** What a control plane may ask of this node. */
+  readonly methods: Handlers<DownMethods>;
   readonly hostname: string;
 }
 
@@ -69,7 +73,7 @@ export async function openSync(options: SyncOptions): Promise<Sync> {
     giveWay: () => setImmediate(),
     onReplica: (state, identity) => keeper.take(state, identity.groupSecrets),
     onJoined: () => freshness.wake(),
-    methods: { target_health: (said) => setTargetHealth(options.health, said) },
+    methods: options.methods,
   });
   const reporter = new HealthReporter({
     sink: client,

@@ -58,6 +58,8 @@ export interface TestAdmin {
 }
 
 interface TestAdminOptions {
+  /** Default: too many are under way. */
+  readonly calls?: AdminContext['calls'];
   /** Default: nobody can tell who serves anything. */
   readonly receipts?: AdminContext['receipts'];
   readonly nodes?: Partial<NodeAdministration>;
@@ -174,6 +176,7 @@ function contextOf(
       setHealth: async () => 0,
       ...options.nodes,
     },
+    calls: options.calls ?? { call: async () => null },
     receipts: options.receipts ?? { wait: async () => null },
     bootKeys: { of: async () => null },
     identities: {

@@ -35,6 +35,7 @@ import { healthEndpoints } from './endpoints/health.ts';
 import { historyEndpoints } from './endpoints/history.ts';
 import { informationEndpoints } from './endpoints/information.ts';
 import { keyEndpoints } from './endpoints/keys.ts';
+import { nodeCallEndpoints } from './endpoints/node-calls.ts';
 import { endpointsEndpoint, nodeEndpoints } from './endpoints/node.ts';
 import { isPage, openapiEndpoints } from './endpoints/openapi.ts';
 import { receiptEndpoints } from './endpoints/receipts.ts';
@@ -87,6 +88,7 @@ export function adminEndpoints(entities: ReadonlyMap<string, EntityDefinition>):
     ...healthEndpoints(),
     ...schemaEndpoints(),
     ...clusteringEndpoints(),
+    ...nodeCallEndpoints(),
     ...joinTokenEndpoints(),
     ...signingKeyEndpoints(),
     ...epochEndpoints(),

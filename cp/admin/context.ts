@@ -7,6 +7,7 @@ import type { AdminTokens } from '../access/admin-tokens.ts';
 import type { Audit } from '../access/audit.ts';
 import type { GroupTables } from '../explain/group-tables.ts';
 import type { NodeReport } from '../nodes/node-health.ts';
+import type { NodeCalls } from '../nodes/node-calls.ts';
 import type { NodeQuery } from '../nodes/node-list.ts';
 import type { SaidHealth } from '../nodes/registry.ts';
 import type { ControlPlanes } from '../cluster/control-planes.ts';
@@ -50,6 +51,8 @@ export interface AdminContext {
   readonly groupTables: Pick<GroupTables, 'find' | 'tables'>;
   readonly explainPlatform: Platform;
   readonly logLevel: Pick<LogLevelControl, 'current' | 'set' | 'setEverywhere'>;
+  /** Asks data planes to do something. */
+  readonly calls: Pick<NodeCalls, 'call'>;
   /** Who serves what was written. */
   readonly receipts: Pick<Receipts, 'wait'>;
   /** Longest request body, in bytes. */

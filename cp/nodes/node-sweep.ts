@@ -14,6 +14,7 @@ const STRAY_S_MIN = 60;
 export const FORGET_SECONDS = `coalesce((g.policy ->> 'forget_seconds')::bigint, ${FORGET_S_DEFAULT})`;
 
 export async function sweepNodes(db: Db, self: string): Promise<void> {
+  await db.query('DELETE FROM shared_counters WHERE expires_at < now()');
   // They were last seen when their control plane was.
   await db.query(
     `UPDATE nodes n SET connected_to = NULL, last_seen = greatest(n.last_seen, (

@@ -16,6 +16,8 @@ import type { Epochs } from '../cluster/epochs.ts';
 import { msOf, type Period } from '../cluster/pace.ts';
 import type { Keyring } from '../keys/keyring.ts';
 import { ERROR_LENGTH_MAX, type LiveNode } from '../nodes/live-node.ts';
+import { NodeCalls } from '../nodes/node-calls.ts';
+import { SharedCounters } from '../nodes/shared-counters.ts';
 import {
   HEALTH_CHANNEL,
   readSaidHealth,
@@ -24,6 +26,7 @@ import {
 } from '../nodes/registry.ts';
 import type { Db } from '../store/db.ts';
 import { type Ending, type NodeIdentities, RENEW_CHANNEL } from '../nodes/identities.ts';
+import { askerOf } from './ask-nodes.ts';
 import type { Authenticator, Expected } from './authenticator.ts';
 import { Claims } from './claims.ts';
 import { Endings } from './endings.ts';
@@ -95,6 +98,9 @@ export class Hub implements SessionHost {
   readonly #balancer = new Balancer();
   readonly #stops: (() => unknown)[] = [];
   readonly #endings: Endings;
+  readonly #counters: SharedCounters;
+  /** Asks nodes, of this control plane and of others. */
+  readonly calls: NodeCalls;
   readonly #takeovers: TakeoverWatch;
   #isClosed = false;
 
@@ -104,6 +110,8 @@ export class Hub implements SessionHost {
     this.logger = options.logger;
     this.#nodes = new NodeCache(options.db);
     this.#claims = new Claims(options);
+    this.#counters = new SharedCounters(options);
+    this.calls = new NodeCalls({ ...options, self: options.registry.self });
     this.#wants = new WantBudget(options.clock);
     const end = (node: string, ending: Ending): void => {
       this.#byNode.get(node)?.dispatch({ type: 'end', reason: ending });
@@ -121,6 +129,11 @@ export class Hub implements SessionHost {
     this.#every(pollMs, () => this.#poll());
     this.#stops.push(...(await this.#endings.start()), await this.#takeovers.start());
     this.#stops.push(await db.listen(RENEW_CHANNEL, (node) => this.#renewKey(node)));
+    await this.calls.start(askerOf(this.#byNode));
+    this.#stops.push(
+      () => this.calls.close(),
+      () => this.#counters.close(),
+    );
     this.#stops.push(await db.listen(PUBLISHED_CHANNEL, (group) => this.published(group)));
     this.#stops.push(await db.listen(HEALTH_CHANNEL, (text) => this.#heardHealth(text)));
   }
@@ -202,6 +215,11 @@ export class Hub implements SessionHost {
   methods(member: () => Member | null): Handlers<UpMethods> {
     return {
       freshness: (asked) => this.proveFreshness(asked, member()),
+      counters: (asked) => {
+        const groupId = member()?.groupId;
+        if (groupId === undefined) throw new RpcRefusal('the node has not joined');
+        return this.#counters.add(groupId, asked);
+      },
       rotate_key: async (asked) => {
         const node = member()?.node ?? '';
         if (await this.#options.authenticator.rotateKey(node, asked)) return {};

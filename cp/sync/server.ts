@@ -32,6 +32,7 @@ import type { JoinTokens } from '../nodes/join-tokens.ts';
 import { certificateExpiry } from '../tls/client-certificates.ts';
 import { Authenticator } from './authenticator.ts';
 import { Enrolment, type EnrolmentAudit } from './enrolment.ts';
+import type { NodeCalls } from '../nodes/node-calls.ts';
 import { Hub } from './hub.ts';
 import { PullNonces, sessionNonce } from './nonce.ts';
 import { createPull } from './pull.ts';
@@ -94,6 +95,8 @@ export interface Sync {
   pull(request: Request, ip?: string): Promise<Response>;
   /** Sends every node elsewhere and takes no more; resolves when they are gone. */
   drain(): Promise<void>;
+  /** Asks nodes, whichever control plane they are connected to. */
+  readonly calls: NodeCalls;
   /** Nodes connected to this process. */
   readonly sessionCount: number;
 }
@@ -146,6 +149,7 @@ export async function attachSync(options: SyncOptions): Promise<Sync> {
       await endpoint.drain();
       await hub.close();
     },
+    calls: hub.calls,
     get sessionCount() {
       return hub.sessionCount;
     },

@@ -54,6 +54,10 @@ export class RecordCache {
     return this.#entries.size;
   }
 
+  clear(): void {
+    this.#entries.clear();
+  }
+
   /** Never rejects: a failure is known for a while, too. */
   get(question: Question): MaybePromise<Entry> {
     const key = `${question.type} ${question.name}`;

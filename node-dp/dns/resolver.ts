@@ -89,6 +89,14 @@ export class DnsResolver implements Resolver {
     return { ...resolution, expiresAt: nowMs + STALE_ANSWER_MS };
   }
 
+  /** Forgets what names came to. @returns how many names */
+  purge(): number {
+    const { size } = this.#names;
+    this.#names.clear();
+    this.#records.clear();
+    return size;
+  }
+
   /** What is under way fails. */
   close(): void {
     this.#client.close();

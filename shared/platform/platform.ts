@@ -284,6 +284,13 @@ export interface Logger {
   log(level: LogLevel, message: string, fields?: JsonObject): void;
 }
 
+/** A logger whose level can be changed while the program runs. */
+export interface AdjustableLogger extends Logger {
+  /** Lines below are dropped. */
+  readonly level: LogLevel;
+  setLevel(level: LogLevel): void;
+}
+
 /** What the request path gets. */
 export interface Platform {
   readonly clock: Clock;

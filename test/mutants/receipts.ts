@@ -3,6 +3,9 @@ import type { Mutant } from './mutants.ts';
 
 const ACKS = { project: 'embedded', test: 'cp/nodes/group-acks.db.test.ts' } as const;
 const RECEIPTS = { project: 'servers', test: 'cp/receipts/receipts.pg.test.ts' } as const;
+const CALLS = { project: 'servers', test: 'cp/nodes/node-calls.pg.test.ts' } as const;
+const COUNTERS = { project: 'embedded', test: 'cp/nodes/shared-counters.db.test.ts' } as const;
+const CONTROL = { project: 'unit', test: 'node-dp/remote-control.test.ts' } as const;
 const RPC = { project: 'unit', test: 'shared/sync/rpc.test.ts' } as const;
 
 function one(file: string, find: string, replace: string): Mutant['changes'] {
@@ -124,6 +127,46 @@ export const RECEIPT_MUTANTS: Readonly<Record<string, Mutant>> = {
       'shared/sync/rpc.ts',
       'if (!parsed.ok) return null;',
       'if (!parsed.ok) return value;',
+    ),
+  },
+  'a call stays with the control plane that was asked': {
+    ...CALLS,
+    changes: one(
+      'cp/nodes/node-calls.ts',
+      'if (elsewhere.size === 0) return here;',
+      'return here;',
+    ),
+  },
+  'who was not reached did it': {
+    ...CALLS,
+    changes: one(
+      'cp/nodes/node-calls.ts',
+      'asked: count, unreached: count }',
+      'asked: count, done: count }',
+    ),
+  },
+  'counters of control planes stay apart': {
+    ...COUNTERS,
+    changes: one('cp/nodes/shared-counters.ts', 'entry.counter.known = total;', ''),
+  },
+  'counters count twice what was told': {
+    ...COUNTERS,
+    changes: one('cp/nodes/shared-counters.ts', 'entry.counter.added -= entry.by;', ''),
+  },
+  'groups share counters': {
+    ...COUNTERS,
+    changes: one(
+      'cp/nodes/shared-counters.ts',
+      'const key = `${groupId} ${window}',
+      'const key = `${window}',
+    ),
+  },
+  'a change by hand lasts': {
+    ...CONTROL,
+    changes: one(
+      'shared/base/for-a-while.ts',
+      'if (seconds <= 0 || value === this.#usual) return;',
+      'return;',
     ),
   },
 };

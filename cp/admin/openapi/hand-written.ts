@@ -5,6 +5,7 @@
 import { must } from '#shared/base/assert.ts';
 import type { EntityDefinition, JsonObject } from '#shared/schema/field.ts';
 import { TIMEOUT_S_DEFAULT, TIMEOUT_S_MAX } from '../../log-level.ts';
+import { nodeCallDocs } from './node-call-docs.ts';
 import { JOIN_TOKEN_REQUEST } from '../endpoints/join-tokens.ts';
 import { createDocs, getDocs, listDocs, removeDocs, updateDocs } from './entity-docs.ts';
 import { entityEndpointDocs } from './entity-endpoints.ts';
@@ -19,6 +20,7 @@ export function handWrittenDocs(entities: Entities): Readonly<Record<string, Ope
     ...debugDocs(),
     ...schemaDocs(entities),
     ...clusteringDocs(),
+    ...nodeCallDocs(),
     ...consumerDocs(entities),
     ...targetDocs(entities),
     ...entityEndpointDocs(entities),

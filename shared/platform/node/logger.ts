@@ -1,6 +1,6 @@
 /** The Logger port: JSON lines to a stream, standard output unless told otherwise. */
 import type { JsonObject } from '../../schema/field.ts';
-import type { Logger, LogLevel } from '../platform.ts';
+import type { AdjustableLogger, LogLevel } from '../platform.ts';
 
 const RANK: Record<LogLevel, number> = { debug: 0, info: 1, warn: 2, error: 3 };
 
@@ -14,13 +14,6 @@ export interface LoggerOptions {
   readonly level?: LogLevel;
   /** Gets each line, newline included. Default: standard output. */
   readonly write?: (line: string) => void;
-}
-
-/** A logger whose level can be changed while the program runs. */
-export interface AdjustableLogger extends Logger {
-  /** Lines below are dropped. */
-  readonly level: LogLevel;
-  setLevel(level: LogLevel): void;
 }
 
 /** Makes a logger. Control bytes in values are escaped by JSON; nothing is interpolated. */
