@@ -57,6 +57,11 @@ export interface TestAdmin {
   close(): Promise<void>;
 }
 
+/** No data plane is connected. */
+const NOBODY = { status: 'applied', applied: 0, connected: 0, edge: 0, groups: [] } as const;
+
+const NOBODY_ASKED = { asked: 0, done: 0, unreached: 0, nodes: [], failed: [] };
+
 interface TestAdminOptions {
   /** Default: too many are under way. */
   readonly calls?: AdminContext['calls'];
@@ -176,8 +181,8 @@ function contextOf(
       setHealth: async () => 0,
       ...options.nodes,
     },
-    calls: options.calls ?? { call: async () => null },
-    receipts: options.receipts ?? { wait: async () => null },
+    calls: options.calls ?? { call: async () => NOBODY_ASKED },
+    receipts: options.receipts ?? { wait: async () => NOBODY },
     bootKeys: { of: async () => null },
     identities: {
       revoke: async () => null,

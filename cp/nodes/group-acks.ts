@@ -103,6 +103,12 @@ export class GroupAcks {
     return head;
   }
 
+  /** What was written of a group may be gone. */
+  writeAgain(groupId: string): void {
+    this.#written.delete(groupId);
+    if (this.#nodes.has(groupId)) this.#dirty.add(groupId);
+  }
+
   /** Writes what changed, in one statement. @throws DbError; it is tried again with the next call */
   async write(nowMs: number): Promise<void> {
     if (this.#dirty.size === 0) return;

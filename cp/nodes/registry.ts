@@ -139,6 +139,13 @@ export class NodeRegistry {
     if (this.#acks.isDirty) this.#wake();
   }
 
+  /** The database has lost what it was told last: the rows of a group's nodes are written once more. */
+  writeAgain(groupId: string): void {
+    for (const node of this.#live.values()) if (node.groupId === groupId) node.isDirty = true;
+    this.#acks.writeAgain(groupId);
+    this.#wake();
+  }
+
   /** What connected nodes say of an Upstream. */
   health(ws: string, upstream: string): Promise<NodeReport[]> {
     return this.#health.of(ws, upstream);

@@ -439,6 +439,9 @@ export class Hub implements SessionHost {
     if (next.head !== null) {
       this.#options.epochs?.witness.saw(key.groupId, next.head.position);
       this.#options.registry.published(key.groupId, next.head.position);
+      // A new epoch: the database is not what it was, and may have lost what was written of nodes.
+      const before = feed.head?.position.epoch ?? next.head.position.epoch;
+      if (before !== next.head.position.epoch) this.#options.registry.writeAgain(key.groupId);
     }
     for (const session of this.#byNode.values()) {
       if (session.member !== null && feedName(session.member) === name) session.head(next);

@@ -14,6 +14,7 @@ import type {
   Logger,
   Random,
 } from '../platform/platform.ts';
+import { CLOSE } from '../wire/close-codes.ts';
 import { decodeDownFrame, encodeFrame } from '../wire/codec.ts';
 import type { About, FrameOf } from '../wire/frames.ts';
 import {
@@ -335,6 +336,7 @@ export class SyncClient {
       close: (code, reason) => {
         if (!isCurrent()) return;
         this.#forget();
+        if (code === CLOSE.unauthorized) this.#membership.refused();
         this.#dispatch({ type: 'closed', code, reason });
       },
     };

@@ -213,4 +213,23 @@ describe('the identity', () => {
     expect(await joined()).toMatchObject({ ok: true });
     expect(membership.identity?.node).not.toBe(node);
   });
+
+  it('of a request to join that was refused is made anew, and kept while nobody has answered', async () => {
+    const keyOf = async (): Promise<string> => {
+      const proven = await prove();
+      if (!proven.ok || proven.frame.type !== 'enrol') throw new Error('no request to join');
+      return proven.frame.public_key;
+    };
+    const first = await keyOf();
+    membership = make();
+    await membership.load();
+    expect(await keyOf()).toBe(first);
+    // An image with these keys was started twice, and the other copy has joined by them.
+    membership.refused();
+    expect(await keyOf()).not.toBe(first);
+    expect(await joined()).toMatchObject({ ok: true });
+    const node = membership.identity?.node;
+    membership.refused();
+    expect(membership.identity?.node).toBe(node);
+  });
 });

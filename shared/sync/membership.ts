@@ -300,6 +300,14 @@ export class Membership {
     );
   }
 
+  /**
+   * The control plane does not take who asked to join. The keys may be what is wrong: an image with them was
+   * started twice, and the other copy has joined. The next request is made with new ones.
+   */
+  refused(): void {
+    if (this.#identity?.tag === 'pending') this.#identity = null;
+  }
+
   /** Kept before the token is spent: asking again with the same keys costs nothing. */
   async #pending(token: JoinToken): Promise<PendingIdentity> {
     const { crypto } = this.#options;
