@@ -29,7 +29,13 @@ const ABSENT: Readonly<Record<Need, readonly number[]>> = {
 const ESSENTIAL = new Set(['services', 'routes', 'consumers', 'plugins', 'upstreams']);
 
 /** Not configuration, or read with what they belong to. */
-const NOT_READ = new Set(['targets', 'tags', 'workspaces', 'clustering/data-planes']);
+const NOT_READ = new Set([
+  'targets',
+  'tags',
+  'workspaces',
+  'clustering/data-planes',
+  'clustering/groups',
+]);
 
 /** @throws SourceError  it is no Admin API, refuses to be read, or never ends */
 export async function readAdmin(api: AdminApi, registry: Registry): Promise<SourceDocument> {
