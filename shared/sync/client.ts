@@ -39,10 +39,8 @@ export type { BuildOutcome } from './state.ts';
 
 /** Longest that an acknowledgement waits for the disk. */
 export const SAVE_WAIT_MS_MAX = 5_000;
-
 /** What could not be saved is tried again after so long, until it can be or something newer is served. */
 export const SAVE_RETRY_MS = 15_000;
-
 /** Unsent bytes beyond which no further report of health is made, and nothing asked. */
 const BUFFERED_BYTES_MAX = 256 * 1024;
 
@@ -441,10 +439,9 @@ export class SyncClient {
   #saveLater(state: ReplicaState): void {
     this.#cancelSave();
     this.#cancelSave = this.#options.clock.setTimer(SAVE_RETRY_MS, () => {
-      if (this.#state.served !== state) return;
       // What waits for its turn is this one or a newer one, which must not give way to it.
       if (this.#saver.isBusy) this.#saveLater(state);
-      else void this.#saveAgain(state);
+      else if (this.#state.served === state) void this.#saveAgain(state);
     });
   }
 
@@ -482,8 +479,7 @@ export class SyncClient {
       await this.#membership.raiseHighWater(state);
       return true;
     } catch (error) {
-      const { epoch, revision } = positionOf(state);
-      const fields = { epoch, revision, error: messageOf(error) };
+      const fields = { ...positionOf(state), error: messageOf(error) };
       this.#options.logger.log('error', 'the configuration cannot be saved', fields);
       return false;
     }
@@ -492,8 +488,8 @@ export class SyncClient {
 
 function eventOf(text: string): SyncEvent {
   const decoded = decodeDownFrame(text);
-  if (decoded.ok) return { type: 'message', frame: decoded.frame };
-  return { type: 'garbage', detail: `not a frame: ${decoded.error}` };
+  if (!decoded.ok) return { type: 'garbage', detail: `not a frame: ${decoded.error}` };
+  return { type: 'message', frame: decoded.frame };
 }
 
 function messageOf(error: unknown): string {

@@ -191,9 +191,9 @@ function checkRow(world: World, machine: Machine, hash: string): void {
     .registry;
   // Known: after a lost tail, a control plane that a node has left and that does not know it yet may write
   // the row last. It is put right when the node comes or goes again.
-  const live = registry?.live(String(row['id'])) ?? null;
-  if (world.oracle.hasLostTail && live === null) return;
-  const shown = live?.position.hash ?? 'nothing';
+  const connected = registry?.live(String(row['id'])) ?? null;
+  if (world.oracle.hasLostTail && connected === null) return;
+  const shown = connected?.position.hash ?? 'nothing';
   if (shown !== hash) world.oracle.fail('I9', `${machine.name} is shown as serving ${shown}`);
   const summaries = [...rowsOf(world.database.state, 'group_acks').values()];
   const summary = summaries.find(

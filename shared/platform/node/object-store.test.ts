@@ -62,14 +62,17 @@ describe.each(places)('%s', (_name, open) => {
   }, 60_000);
 });
 
-describe.skipIf(s3 === null)('a bucket', () => {
-  it('takes nothing that is signed with another secret, and no secret is told', async () => {
-    const credentials = { accessKeyId: s3?.keyId ?? '', secretAccessKey: 'guess', region: REGION };
-    const store = openObjectStore({ url: s3?.url ?? '', credentials });
-    await expect(store.put('x', 'y')).rejects.toThrow(/^the object store answered 403 to PUT x$/);
-    await expect(store.get('x')).rejects.toThrow(/answered 403/);
+// Only where there is one: it is no matter of skipping that `npm test` starts none.
+if (s3 !== null) {
+  describe('a bucket', () => {
+    it('takes nothing that is signed with another secret, and no secret is told', async () => {
+      const credentials = { accessKeyId: s3.keyId, secretAccessKey: 'guess', region: REGION };
+      const store = openObjectStore({ url: s3.url, credentials });
+      await expect(store.put('x', 'y')).rejects.toThrow(/^the object store answered 403 to PUT x$/);
+      await expect(store.get('x')).rejects.toThrow(/answered 403/);
+    });
   });
-});
+}
 
 describe('a web address', () => {
   let server: Server;
